@@ -1,0 +1,66 @@
+// Package stream is the domain of grapevine: what a live stream is made of, how
+// its broadcaster signs it, and how a node keeps what it has verified. It knows
+// no network, writes no logs and starts no goroutines.
+//
+// # Vocabulary
+//
+//	stream     one broadcaster's live output; its [ID] is an Ed25519 public key
+//	epoch      one run of the broadcaster; a restart begins a larger one
+//	rendition  one encoding of the stream
+//	segment    an HLS media segment: starts on a keyframe
+//	part       a slice of a segment, half a second by default: the unit of publication
+//	chunk      a slice of a part, at most [ChunkSize]: the unit of transfer and verification
+//	header     the broadcaster's signed description of one part
+//	timeline   the headers that a node knows of a rendition, in order
+//	store      the byte-bounded cache of verified chunks
+//	link       grapevine://<stream-id>?peer=<multiaddr>: all that a viewer needs
+//
+// # The way through
+//
+//	Part -> Publisher (split, hash, sign) -> SignedHeader + Chunks
+//	                                               |
+//	bytes from peers -> OpenHeader, OpenChunk      |   (verify, else an error)
+//	                           |                   |
+//	                           v                   v
+//	                       Timeline.Add        Store.Put
+//	                           |                   |
+//	                           +--> Changed() <----+  wakes whoever waits
+//
+// # Wire format of a header
+//
+// Protocol Buffers, proto3; unknown fields are skipped, so that later versions may
+// add some. A node keeps and passes on the very bytes that were signed.
+//
+//	message SignedHeader {
+//	  bytes header    = 1;  // a serialised Header
+//	  bytes signature = 2;  // Ed25519 (RFC 8032) of "grapevine header v1\n" + stream ID + header
+//	}
+//	message Header {
+//	  uint64 epoch        = 1;  // larger than that of every earlier run
+//	  string rendition    = 2;  // [a-z0-9-]{1,32}
+//	  uint64 segment      = 3;  // from 0 in each epoch
+//	  uint32 part         = 4;  // from 0 in each segment
+//	  uint32 flags        = 5;  // 1 independent, 2 last of its segment, 4 discontinuity before it, 8 end of the stream
+//	  uint64 duration     = 6;  // microseconds
+//	  uint64 program_time = 7;  // microseconds since 1970-01-01T00:00:00Z, of the first frame
+//	  uint32 size         = 8;  // bytes
+//	  bytes  chunks       = 9;  // SHA-256 of each chunk, one after the other
+//	  Media  media        = 10; // on the first part of each segment
+//	}
+//	message Media {
+//	  string codecs     = 1;  // RFC 6381, as in HLS's CODECS
+//	  uint32 width      = 2;  // pixels, 0 for audio only
+//	  uint32 height     = 3;
+//	  uint32 frame_rate = 4;  // thousandths of frames per second
+//	}
+//
+// All chunks of a part are [ChunkSize] long but for the last, so size and the
+// number of hashes must agree. A header that ends the stream has no chunks; its
+// position is the one that the next segment would have had.
+//
+// # Guarantees
+//
+// A [SignedHeader] or [Chunk] in hand is verified: each comes only from a function
+// that checked it or from a [Publisher] that made it. Two different headers for one
+// position are an equivocation, and the first one stands.
+package stream
