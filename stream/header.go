@@ -1,0 +1,341 @@
+package stream
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Bounds of a header. They keep what a peer can make a node allocate small, and a
+// part's chunks within one bitmap of 64 bytes.
+const (
+	ChunkSize          = 32 << 10                  // bytes of every chunk but a part's last
+	MaxChunks          = 512                       // chunks in a part
+	MaxPartSize        = MaxChunks * ChunkSize     // bytes in a part: 16 MiB
+	MaxPartsPerSegment = 1024                      // parts in a segment
+	MaxPartDuration    = time.Minute               // a part is a slice of a segment
+	MaxRenditionName   = 32                        // bytes
+	maxCodecs          = 128                       // bytes of Media.Codecs
+	maxDimension       = 1 << 16                   // pixels
+	maxFrameRate       = 1000 * 1000               // thousandths of frames per second
+	MaxHeaderSize      = MaxChunks*HashSize + 1024 // bytes of a serialised SignedHeader
+)
+
+// Position orders the parts of a rendition.
+type Position struct {
+	Epoch   uint64 // one run of the broadcaster
+	Segment uint64 // from 0 in each epoch
+	Part    uint32 // from 0 in each segment
+}
+
+// Compare orders by epoch, then segment, then part.
+func (p Position) Compare(o Position) int {
+	return cmp.Or(cmp.Compare(p.Epoch, o.Epoch), cmp.Compare(p.Segment, o.Segment), cmp.Compare(p.Part, o.Part))
+}
+
+// String writes epoch/segment/part.
+func (p Position) String() string { return fmt.Sprintf("%d/%d/%d", p.Epoch, p.Segment, p.Part) }
+
+// PartID names one part of one rendition of one stream. It is comparable.
+type PartID struct {
+	Stream    ID
+	Rendition string
+	Position
+}
+
+// Header describes one part.
+type Header struct {
+	Stream    ID
+	Rendition string // [a-z0-9-]{1,32}
+	Position
+
+	Independent   bool // starts with a keyframe, or is audio only
+	Last          bool // the last part of its segment
+	Discontinuity bool // timestamps, codecs, size or tracks break before it; first parts only
+	End           bool // the stream has ended: no chunks, and nothing follows in this epoch
+
+	Duration    time.Duration // whole microseconds
+	ProgramTime time.Time     // of the first frame, by the broadcaster's clock; whole microseconds
+	Size        int           // bytes
+	Chunks      []Hash        // of each chunk, in order
+	Media       *Media        // on the first part of each segment, else nil
+}
+
+// ID names the part that the header describes.
+func (h *Header) ID() PartID { return PartID{h.Stream, h.Rendition, h.Position} }
+
+// ChunkLen returns the bytes of chunk i, which must be one of the part's.
+func (h *Header) ChunkLen(i int) int {
+	if i == len(h.Chunks)-1 {
+		return h.Size - i*ChunkSize
+	}
+	return ChunkSize
+}
+
+// Follows reports whether h is the part that comes directly after prev.
+func (h *Header) Follows(prev *Header) bool {
+	switch {
+	case h.Epoch != prev.Epoch || prev.End:
+		return false
+	case prev.Last:
+		return h.Segment == prev.Segment+1 && h.Part == 0
+	default:
+		return h.Segment == prev.Segment && h.Part == prev.Part+1
+	}
+}
+
+// ErrMalformed is wrapped by errors about bytes that are no header.
+var ErrMalformed = errors.New("malformed header")
+
+// ValidRendition reports whether name may name a rendition: [a-z0-9-]{1,32}.
+func ValidRendition(name string) bool {
+	if len(name) == 0 || len(name) > MaxRenditionName {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// validate checks what every header must obey, whether read or about to be signed.
+func (h *Header) validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
+	}
+	switch {
+	case !ValidRendition(h.Rendition):
+		return bad("rendition %q", h.Rendition)
+	case h.Part >= MaxPartsPerSegment:
+		return bad("part %d of a segment", h.Part)
+	case h.Segment > math.MaxInt64:
+		return bad("segment %d", h.Segment)
+	case h.Duration < 0 || h.Duration > MaxPartDuration:
+		return bad("duration %v", h.Duration)
+	case h.Size < 0 || h.Size > MaxPartSize:
+		return bad("size %d", h.Size)
+	case len(h.Chunks) != (h.Size+ChunkSize-1)/ChunkSize:
+		return bad("%d chunks for %d bytes", len(h.Chunks), h.Size)
+	case h.End && (h.Size != 0 || h.Part != 0 || h.Last || h.Media != nil):
+		return bad("an end with content")
+	case !h.End && h.Size == 0:
+		return bad("no content")
+	case h.Part != 0 && (h.Discontinuity || h.Media != nil):
+		return bad("a segment's description on part %d", h.Part)
+	case h.Part == 0 && !h.End && h.Media == nil:
+		return bad("a segment without its description")
+	}
+	if m := h.Media; m != nil {
+		if len(m.Codecs) > maxCodecs || !printable(m.Codecs) {
+			return bad("codecs %q", m.Codecs)
+		}
+		if m.Width < 0 || m.Width > maxDimension || m.Height < 0 || m.Height > maxDimension ||
+			m.FrameRate < 0 || m.FrameRate > maxFrameRate/1000 || math.IsNaN(m.FrameRate) {
+			return bad("picture of %dx%d at %v", m.Width, m.Height, m.FrameRate)
+		}
+	}
+	return nil
+}
+
+// printable keeps what goes into a playlist's quoted string within what one allows
+// (RFC 8216, section 4.2), and players' parsers out of trouble.
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	flagIndependent = 1 << iota
+	flagLast
+	flagDiscontinuity
+	flagEnd
+)
+
+// Field numbers of message Header and message Media, see the package's documentation.
+const (
+	fieldEpoch = iota + 1
+	fieldRendition
+	fieldSegment
+	fieldPart
+	fieldFlags
+	fieldDuration
+	fieldProgramTime
+	fieldSize
+	fieldChunks
+	fieldMedia
+
+	fieldCodecs    = 1
+	fieldWidth     = 2
+	fieldHeight    = 3
+	fieldFrameRate = 4
+)
+
+// marshal serialises a valid header, without its stream.
+func (h *Header) marshal() []byte {
+	var flags uint64
+	for i, set := range []bool{h.Independent, h.Last, h.Discontinuity, h.End} {
+		if set {
+			flags |= 1 << i
+		}
+	}
+	hashes := make([]byte, 0, len(h.Chunks)*HashSize)
+	for _, c := range h.Chunks {
+		hashes = append(hashes, c[:]...)
+	}
+	b := make([]byte, 0, len(hashes)+160)
+	b = appendUint(b, fieldEpoch, h.Epoch)
+	b = appendBytes(b, fieldRendition, []byte(h.Rendition))
+	b = appendUint(b, fieldSegment, h.Segment)
+	b = appendUint(b, fieldPart, uint64(h.Part))
+	b = appendUint(b, fieldFlags, flags)
+	b = appendUint(b, fieldDuration, uint64(h.Duration.Microseconds()))
+	b = appendUint(b, fieldProgramTime, uint64(h.ProgramTime.UnixMicro()))
+	b = appendUint(b, fieldSize, uint64(h.Size))
+	b = appendBytes(b, fieldChunks, hashes)
+	if m := h.Media; m != nil {
+		var mb []byte
+		mb = appendBytes(mb, fieldCodecs, []byte(m.Codecs))
+		mb = appendUint(mb, fieldWidth, uint64(m.Width))
+		mb = appendUint(mb, fieldHeight, uint64(m.Height))
+		mb = appendUint(mb, fieldFrameRate, uint64(math.Round(m.FrameRate*1000)))
+		b = protowire.AppendTag(b, fieldMedia, protowire.BytesType)
+		b = protowire.AppendBytes(b, mb)
+	}
+	return b
+}
+
+func appendUint(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
+}
+
+func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return b
+	}
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
+}
+
+// parseHeader reads what marshal writes.
+func parseHeader(id ID, b []byte) (*Header, error) {
+	h := &Header{Stream: id}
+	var duration, programTime, size, flags, part uint64
+	var media, hashes []byte
+	hasMedia := false
+	err := parseFields(b, func(field protowire.Number, v uint64, raw []byte) {
+		switch field {
+		case fieldEpoch:
+			h.Epoch = v
+		case fieldRendition:
+			h.Rendition = string(raw)
+		case fieldSegment:
+			h.Segment = v
+		case fieldPart:
+			part = v
+		case fieldFlags:
+			flags = v
+		case fieldDuration:
+			duration = v
+		case fieldProgramTime:
+			programTime = v
+		case fieldSize:
+			size = v
+		case fieldChunks:
+			hashes = raw
+		case fieldMedia:
+			media, hasMedia = raw, true
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Checked before any conversion could wrap.
+	if part >= MaxPartsPerSegment || size > MaxPartSize || duration > uint64(MaxPartDuration.Microseconds()) ||
+		programTime > math.MaxInt64 || len(hashes)%HashSize != 0 || len(hashes) > MaxChunks*HashSize {
+		return nil, fmt.Errorf("%w: a number is out of bounds", ErrMalformed)
+	}
+	h.Part = uint32(part)
+	h.Size = int(size)
+	h.Duration = time.Duration(duration) * time.Microsecond
+	h.ProgramTime = time.UnixMicro(int64(programTime))
+	h.Independent = flags&flagIndependent != 0
+	h.Last = flags&flagLast != 0
+	h.Discontinuity = flags&flagDiscontinuity != 0
+	h.End = flags&flagEnd != 0
+	h.Chunks = make([]Hash, len(hashes)/HashSize)
+	for i := range h.Chunks {
+		copy(h.Chunks[i][:], hashes[i*HashSize:])
+	}
+	if hasMedia {
+		if h.Media, err = parseMedia(media); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.validate(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+func parseMedia(b []byte) (*Media, error) {
+	m := &Media{}
+	err := parseFields(b, func(field protowire.Number, v uint64, raw []byte) {
+		switch field {
+		case fieldCodecs:
+			m.Codecs = string(raw)
+		case fieldWidth:
+			m.Width = int(min(v, maxDimension+1)) // too large stays too large
+		case fieldHeight:
+			m.Height = int(min(v, maxDimension+1))
+		case fieldFrameRate:
+			m.FrameRate = float64(min(v, maxFrameRate+1)) / 1000
+		}
+	})
+	return m, err
+}
+
+// parseFields calls set for each field of a message: v holds varints, raw bytes.
+func parseFields(b []byte, set func(field protowire.Number, v uint64, raw []byte)) error {
+	for len(b) > 0 {
+		field, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+		}
+		b = b[n:]
+		switch typ {
+		case protowire.VarintType:
+			v, n := protowire.ConsumeVarint(b)
+			if n < 0 {
+				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+			}
+			b = b[n:]
+			set(field, v, nil)
+		case protowire.BytesType:
+			v, n := protowire.ConsumeBytes(b)
+			if n < 0 {
+				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+			}
+			b = b[n:]
+			set(field, 0, v)
+		default:
+			n := protowire.ConsumeFieldValue(field, typ, b)
+			if n < 0 {
+				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+			}
+			b = b[n:]
+		}
+	}
+	return nil
+}

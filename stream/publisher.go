@@ -1,0 +1,91 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Publisher numbers, splits, hashes and signs the parts of one rendition for one
+// epoch. It is not safe for concurrent use.
+type Publisher struct {
+	key       Key
+	rendition string
+	next      Position
+	inSegment bool
+	ended     bool
+	clock     time.Time // programme time of the next part
+}
+
+// NewPublisher returns a publisher whose first part is segment 0, part 0. The epoch
+// must be larger than that of every earlier run with this key.
+func NewPublisher(key Key, rendition string, epoch uint64) (*Publisher, error) {
+	if !ValidRendition(rendition) {
+		return nil, fmt.Errorf("rendition %q: want 1 to %d of a-z, 0-9 and -", rendition, MaxRenditionName)
+	}
+	return &Publisher{key: key, rendition: rendition, next: Position{Epoch: epoch}}, nil
+}
+
+var errEnded = errors.New("the stream has ended")
+
+// Publish signs the next part. Its chunks share part.Data.
+func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
+	switch {
+	case p.ended:
+		return nil, nil, errEnded
+	case part.StartsSegment == p.inSegment:
+		return nil, nil, fmt.Errorf("part after %v: starts a segment: %t, inside one: %t", p.next, part.StartsSegment, p.inSegment)
+	}
+	if !part.ProgramTime.IsZero() {
+		p.clock = part.ProgramTime
+	}
+	chunks, hashes := split(part.Data)
+	h := Header{
+		Rendition:     p.rendition,
+		Position:      p.next,
+		Independent:   part.Independent,
+		Last:          part.EndsSegment,
+		Discontinuity: part.Discontinuity,
+		Duration:      part.Duration.Truncate(time.Microsecond),
+		ProgramTime:   p.clock.Truncate(time.Microsecond),
+		Size:          len(part.Data),
+		Chunks:        hashes,
+	}
+	if part.StartsSegment {
+		media := part.Media
+		h.Media = &media
+	}
+	signed, err := p.key.sign(h)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign part %v: %w", p.next, err)
+	}
+	out := make([]Chunk, len(chunks))
+	for i, data := range chunks {
+		out[i] = Chunk{signed, i, data}
+	}
+	p.clock = p.clock.Add(part.Duration)
+	if p.inSegment = !part.EndsSegment; p.inSegment {
+		p.next.Part++
+	} else {
+		p.next.Segment, p.next.Part = p.next.Segment+1, 0
+	}
+	return signed, out, nil
+}
+
+// End signs the header that says that nothing follows in this epoch. A segment
+// that was cut short stays without its last part, and so is never listed.
+func (p *Publisher) End() (*SignedHeader, error) {
+	if p.ended {
+		return nil, errEnded
+	}
+	p.ended = true
+	if p.inSegment {
+		p.next.Segment, p.next.Part = p.next.Segment+1, 0
+	}
+	return p.key.sign(Header{
+		Rendition:   p.rendition,
+		Position:    p.next,
+		End:         true,
+		ProgramTime: p.clock.Truncate(time.Microsecond),
+	})
+}

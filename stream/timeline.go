@@ -1,0 +1,250 @@
+package stream
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// MaxTimeline bounds the headers that a timeline keeps: about 34 minutes of half
+	// second parts, 4 MB at 4 Mbit/s. The oldest go first.
+	MaxTimeline = 4096
+	// StaleAfter is how far behind the newest header, in programme time, a gossiped
+	// header may be. gossipsub itself repeats messages for a few seconds only, so an
+	// honest peer never passes on one this old.
+	StaleAfter = time.Minute
+	// AheadAfter is how far ahead of both the stream and this node's clock, in
+	// programme time, a gossiped header may be. Either clock alone may be wrong:
+	// a machine that slept knows an old stream, one without NTP a wrong time.
+	AheadAfter = time.Minute
+	// FirstTolerance is how far a gossiped header's programme time may be from this
+	// node's clock while the timeline is empty and nothing better is known.
+	FirstTolerance = 24 * time.Hour
+	// EpochGrace is how long after a new epoch began its predecessor's headers may
+	// still be under way from honest peers.
+	EpochGrace = 30 * time.Second
+)
+
+// Reasons for which a timeline refuses a header.
+var (
+	ErrKnown        = errors.New("header already known")
+	ErrLate         = errors.New("header of the epoch before, still under way")
+	ErrStale        = errors.New("header too old")
+	ErrAhead        = errors.New("header too far ahead")
+	ErrEquivocation = errors.New("two different headers for one part")
+)
+
+// Timeline is the headers that a node knows of a rendition, in order, of the
+// newest epochs. It is safe for concurrent use.
+type Timeline struct {
+	stream    ID
+	rendition string
+	changed   signal
+
+	mu         sync.Mutex // guards all following
+	headers    []*SignedHeader
+	epochSince time.Time // when the newest epoch's first header was added
+	newestAt   time.Time // when the newest header was added; wall clock, see Fresh
+}
+
+// NewTimeline returns an empty timeline.
+func NewTimeline(stream ID, rendition string) *Timeline {
+	return &Timeline{stream: stream, rendition: rendition}
+}
+
+// Stream returns the ID of the stream.
+func (t *Timeline) Stream() ID { return t.stream }
+
+// Rendition returns the name of the rendition.
+func (t *Timeline) Rendition() string { return t.rendition }
+
+// Changed returns a channel that is closed when the next header is added. Take it
+// before looking, so that no change falls in between.
+func (t *Timeline) Changed() <-chan struct{} { return t.changed.wait() }
+
+// Fresh says whether a header that arrived by gossip at now may be passed on.
+// Errors wrap [ErrKnown], [ErrLate] (honest peers may send these), [ErrStale],
+// [ErrAhead] or [ErrEquivocation] (they do not).
+func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.headers) == 0 {
+		if off := h.ProgramTime.Sub(now); off < -FirstTolerance {
+			return fmt.Errorf("%w: part %v is from %v ago", ErrStale, h.Position, -off)
+		} else if off > FirstTolerance {
+			return fmt.Errorf("%w: part %v is from %v in the future", ErrAhead, h.Position, off)
+		}
+		return nil
+	}
+	if _, err := t.findLocked(h); err != nil {
+		return err
+	}
+	newest := t.headers[len(t.headers)-1]
+	switch {
+	case h.Epoch < newest.Epoch && now.Sub(t.epochSince) < EpochGrace:
+		return fmt.Errorf("%w: part %v", ErrLate, h.Position)
+	case h.Epoch < newest.Epoch:
+		return fmt.Errorf("%w: part %v is of another epoch than %d", ErrStale, h.Position, newest.Epoch)
+	case h.Epoch == newest.Epoch && newest.ProgramTime.Sub(h.ProgramTime) > StaleAfter:
+		return fmt.Errorf("%w: part %v is %v behind", ErrStale, h.Position, newest.ProgramTime.Sub(h.ProgramTime))
+	}
+	// Round(0) strips the monotonic clock, which stands still while a machine sleeps.
+	streamNow := newest.ProgramTime.Add(now.Round(0).Sub(t.newestAt))
+	if h.ProgramTime.Sub(streamNow) > AheadAfter && h.ProgramTime.Sub(now) > AheadAfter {
+		return fmt.Errorf("%w: part %v is %v ahead", ErrAhead, h.Position, h.ProgramTime.Sub(streamNow))
+	}
+	return nil
+}
+
+// Add puts a header in its place. Errors wrap [ErrKnown], [ErrEquivocation] or, for
+// a full timeline, [ErrStale]. Unlike [Timeline.Fresh] it takes old headers, which
+// a late joiner fetches.
+func (t *Timeline) Add(h *SignedHeader, now time.Time) error {
+	if h.Stream != t.stream || h.Rendition != t.rendition {
+		return fmt.Errorf("header of %s/%s for the timeline of %s/%s", h.Stream.Short(), h.Rendition, t.stream.Short(), t.rendition)
+	}
+	if err := t.add(h, now); err != nil {
+		return err
+	}
+	t.changed.fire()
+	return nil
+}
+
+func (t *Timeline) add(h *SignedHeader, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, err := t.findLocked(h)
+	if err != nil {
+		return err
+	}
+	if len(t.headers) == MaxTimeline {
+		if i == 0 {
+			return fmt.Errorf("%w: part %v is before the timeline", ErrStale, h.Position)
+		}
+		t.headers = slices.Delete(t.headers, 0, 1)
+		i--
+	}
+	if i == len(t.headers) {
+		t.newestAt = now.Round(0)
+		if i == 0 || t.headers[i-1].Epoch < h.Epoch {
+			t.epochSince = now
+		}
+	}
+	t.headers = slices.Insert(t.headers, i, h)
+	return nil
+}
+
+// findLocked returns where h belongs, or why it does not.
+func (t *Timeline) findLocked(h *SignedHeader) (int, error) {
+	i, found := t.searchLocked(h.Position)
+	if !found {
+		return i, nil
+	}
+	if bytes.Equal(t.headers[i].raw, h.raw) {
+		return i, ErrKnown
+	}
+	return i, fmt.Errorf("%w: part %v", ErrEquivocation, h.Position)
+}
+
+func (t *Timeline) searchLocked(p Position) (int, bool) {
+	return slices.BinarySearchFunc(t.headers, p, func(h *SignedHeader, p Position) int {
+		return h.Position.Compare(p)
+	})
+}
+
+// Header returns the header at a position, or nil.
+func (t *Timeline) Header(p Position) *SignedHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i, found := t.searchLocked(p); found {
+		return t.headers[i]
+	}
+	return nil
+}
+
+// Newest returns the header with the highest position, or nil.
+func (t *Timeline) Newest() *SignedHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.headers) == 0 {
+		return nil
+	}
+	return t.headers[len(t.headers)-1]
+}
+
+// From returns the headers at p and after it, in order; the zero position gives all.
+func (t *Timeline) From(p Position) []*SignedHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, _ := t.searchLocked(p)
+	return slices.Clone(t.headers[i:])
+}
+
+// Recent returns the headers of the last n segments, in order, of which the newest
+// may still be growing.
+func (t *Timeline) Recent(n int) []*SignedHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := len(t.headers)
+	for i > 0 && n > 0 {
+		if i--; t.headers[i].Part == 0 && !t.headers[i].End {
+			n--
+		}
+	}
+	return slices.Clone(t.headers[i:])
+}
+
+// Ended reports whether the newest epoch has ended.
+func (t *Timeline) Ended() bool {
+	h := t.Newest()
+	return h != nil && h.End
+}
+
+// Segment is the headers that a timeline knows of one segment.
+type Segment struct {
+	Epoch, Number uint64
+	Headers       []*SignedHeader // in order, not empty
+	Complete      bool            // all headers from the first to the last part are there
+}
+
+// Duration returns the sum of the parts' durations.
+func (s *Segment) Duration() time.Duration {
+	var d time.Duration
+	for _, h := range s.Headers {
+		d += h.Duration
+	}
+	return d
+}
+
+// Size returns the sum of the parts' bytes.
+func (s *Segment) Size() int64 {
+	var n int64
+	for _, h := range s.Headers {
+		n += int64(h.Size)
+	}
+	return n
+}
+
+// Segments groups the headers at p and after it.
+func (t *Timeline) Segments(p Position) []Segment {
+	var out []Segment
+	for _, h := range t.From(p) {
+		if h.End {
+			continue
+		}
+		if n := len(out); n == 0 || out[n-1].Epoch != h.Epoch || out[n-1].Number != h.Segment {
+			out = append(out, Segment{Epoch: h.Epoch, Number: h.Segment})
+		}
+		s := &out[len(out)-1]
+		s.Headers = append(s.Headers, h)
+	}
+	for i := range out {
+		hs := out[i].Headers
+		out[i].Complete = hs[0].Part == 0 && hs[len(hs)-1].Last && int(hs[len(hs)-1].Part) == len(hs)-1
+	}
+	return out
+}
