@@ -1,0 +1,51 @@
+package p2p
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Stats are a node's figures, of all streams and protocols together.
+type Stats struct {
+	BytesIn, BytesOut int64   // since the start, as libp2p counts streams' bytes
+	RateIn, RateOut   float64 // bits per second, over the last seconds
+	Connections       int     // peers connected
+	DroppedRPCs       int64   // messages that a full outbound queue lost
+	MDNSPeers         int64   // peers found on the local network
+}
+
+// SwarmStats are the figures of one stream at one node. Counts and bytes are since
+// the node joined the stream.
+type SwarmStats struct {
+	Peers []PeerStats // those that hold the stream and are connected, neighbours first
+
+	HeadersReceived int64            // verified and new
+	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, equivocation, late
+
+	ChunksReceived  int64 // verified and new
+	ChunksDuplicate int64 // verified or not, but already there
+	ChunksRefused   int64 // not what the header says, not asked for, or malformed
+	ChunksSent      int64
+	ChunksFetched   int64 // of those received, by the fetch protocol rather than by gossip
+	ChunksLost      int64 // given up: older than anybody could still play
+	BytesReceived   int64 // payload of ChunksReceived
+	BytesSent       int64 // payload of ChunksSent
+	BytesPublished  int64 // payload that this node broadcast itself
+
+	Wanted         int    // chunks wanted and not there yet
+	EventsDropped  int64  // messages from peers lost because this node was too busy
+	LastDialError  string // why the last attempt to reach a peer failed, "" if none did
+	PenalisedPeers int64  // times that a peer was reported for misbehaving
+}
+
+// PeerStats are the figures of one peer of a stream.
+type PeerStats struct {
+	ID        peer.ID
+	Addr      string        // multiaddr of the connection in use
+	Neighbour bool          // in this node's gossipsub mesh for the stream
+	RTT       time.Duration // 0 if unknown
+	BytesIn   int64         // payload of verified chunks from it
+	BytesOut  int64         // payload of chunks to it
+	Refused   int64         // messages of it that were refused
+}
