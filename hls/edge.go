@@ -1,0 +1,173 @@
+package hls
+
+import "time"
+
+const (
+	// startSegments is how many whole segments in a row the first playlist needs:
+	// players start three back (RFC 8216, section 6.3.3).
+	startSegments = 3
+	// skipTargets is how many target durations a missing segment is waited for, from
+	// when something after it is known, before it is left out. Players hold about
+	// three segments, so a longer wait would freeze them all to save one segment.
+	skipTargets = 2
+	// tailTargets is the same where the epoch is over, so that what is missing was
+	// probably never made: a broadcaster that was killed leaves its last segment cut.
+	tailTargets = 1
+)
+
+// known is what a node knows of a segment, or of the end of an epoch.
+type known struct {
+	key
+	whole bool // all parts are here
+	end   bool // no segment, but the epoch's end
+}
+
+// edge decides what a playlist lists next. It is a pure state machine: the caller
+// tells it what is known and the time.
+type edge struct {
+	started bool
+	next    key       // the segment to list next
+	blocked time.Time // since when something after next is known while next is not whole
+	broken  bool      // what is listed next does not continue what was listed last
+	skipped uint64    // segments left out since the start
+}
+
+type move int
+
+const (
+	moveWait move = iota // nothing to do until something changes, or the time returned
+	moveList             // list the segment edge.next, then call listed
+	moveEnd              // all that there is of the newest epoch is listed
+)
+
+// decide returns the next move and, for moveWait, when to ask again at the latest;
+// zero for not at all. The segments known must be in order, none before e.next.
+func (e *edge) decide(segments []known, target time.Duration, now time.Time) (move, time.Time) {
+	for {
+		if len(segments) == 0 {
+			return moveWait, time.Time{}
+		}
+		first := segments[0]
+		switch {
+		case first.key == e.next && first.whole:
+			return moveList, time.Time{}
+		case first.key == e.next && first.end && len(segments) == 1:
+			return moveEnd, time.Time{}
+		case first.key == e.next && first.end:
+			// The broadcaster is back. Its new epoch begins with segment 0, known or not.
+			e.goTo(key{epoch: segments[1].epoch})
+			segments = segments[1:]
+			continue
+		}
+		if first.key == e.next && len(segments) == 1 {
+			e.blocked = time.Time{}
+			return moveWait, time.Time{} // still growing
+		}
+		if e.blocked.IsZero() {
+			e.blocked = now
+		}
+		detour := e.detour(segments)
+		if detour == nil {
+			return moveWait, time.Time{}
+		}
+		if at := e.blocked.Add(e.bound(segments, target)); now.Before(at) {
+			return moveWait, at
+		}
+		if detour.epoch == e.next.epoch {
+			e.skipped += detour.number - e.next.number
+		} else {
+			e.skipped += detour.number + count(segments, e.next.epoch)
+		}
+		e.goTo(detour.key)
+		for segments[0].less(detour.key) {
+			segments = segments[1:]
+		}
+	}
+}
+
+// detour returns what to go on with should next stay missing: the first whole
+// segment after it, or the newest epoch's end.
+func (e *edge) detour(segments []known) *known {
+	for i := range segments {
+		s := &segments[i]
+		if s.key != e.next && s.whole || s.end && i == len(segments)-1 {
+			return s
+		}
+	}
+	return nil
+}
+
+// bound is how long next is waited for.
+func (e *edge) bound(segments []known, target time.Duration) time.Duration {
+	over := false // the epoch of next
+	for _, s := range segments {
+		if s.epoch != e.next.epoch || s.end {
+			over = true
+			break
+		}
+		if s.whole {
+			break // next is a hole, and not the tail
+		}
+	}
+	if over {
+		return tailTargets * target
+	}
+	return skipTargets * target
+}
+
+// count returns how many segments are known of an epoch.
+func count(segments []known, epoch uint64) uint64 {
+	var n uint64
+	for _, s := range segments {
+		if s.epoch == epoch && !s.end {
+			n++
+		}
+	}
+	return n
+}
+
+// goTo leaves the sequence of segments.
+func (e *edge) goTo(k key) {
+	e.next, e.broken, e.blocked = k, true, time.Time{}
+}
+
+// listed tells that next was listed.
+func (e *edge) listed() {
+	e.next.number++
+	e.broken, e.blocked = false, time.Time{}
+}
+
+// begin chooses the segment that a playlist of at most size segments begins with,
+// and reports whether there is one yet. Only the newest epoch counts.
+func (e *edge) begin(segments []known, size int) bool {
+	if len(segments) == 0 {
+		return false
+	}
+	newest := segments[len(segments)-1]
+	enough := startSegments
+	if newest.end {
+		// No more will come, and the last one may have been cut.
+		enough = max(1, min(enough, int(count(segments, newest.epoch))-1))
+	}
+	run := 0 // whole segments in a row from i on
+	for i := len(segments) - 1; i >= 0 && segments[i].epoch == newest.epoch; i-- {
+		s := segments[i]
+		switch {
+		case s.end:
+			continue
+		case !s.whole:
+			run = 0
+			continue
+		case run > 0 && segments[i+1].number != s.number+1:
+			run = 0
+		}
+		run++
+		// Go on backwards while the run lasts, up to a full window.
+		more := i > 0 && segments[i-1].whole && segments[i-1].epoch == s.epoch && segments[i-1].number+1 == s.number
+		if run >= enough && (run >= size || !more) {
+			e.started, e.next = true, s.key
+			return true
+		}
+	}
+	return false
+}

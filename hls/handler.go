@@ -1,0 +1,248 @@
+package hls
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// maxHeld bounds the requests that wait at a time; further ones get 503 at once.
+	// A player holds one or two.
+	maxHeld = 256
+	// holdPlaylist bounds the wait for a stream's first playlist: a new stream of
+	// ten second segments has three of them after thirty.
+	holdPlaylist = 35 * time.Second
+	// holdTargets is the bound of the wait for a segment, in target durations
+	// (draft-pantos-hls-rfc8216bis, section 6.2.5.2).
+	holdTargets = 3
+	// holdSegment is the same before the target duration is known.
+	holdSegment = 10 * time.Second
+	// retryAfter is told to who waited in vain.
+	retryAfter = 2 * time.Second
+
+	// A year, the most that RFC 9111 finds useful; segments never change.
+	cacheForever = "public, max-age=31536000, immutable"
+	// Each reload must ask: a cached playlist freezes players.
+	cacheNever = "no-cache"
+)
+
+// Handler returns the server's routes, which the package documentation lists. They
+// answer while [Server.Run] runs.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	stream := func(pattern string, h http.HandlerFunc) {
+		mux.Handle("GET "+pattern, shared(h))
+		mux.Handle("OPTIONS "+pattern, shared(preflight))
+	}
+	stream("/{stream}/index.m3u8", s.serveMultivariant)
+	stream("/{stream}/{rendition}/index.m3u8", s.serveMedia)
+	stream("/{stream}/{rendition}/{segment}", s.serveSegment)
+	// Not shared with other origins: it names this node's peers.
+	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
+	for path := range s.page {
+		mux.HandleFunc("GET "+path, s.servePage)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.counts.requests.Add(1)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// shared lets pages of any origin play the stream: hls.js is dead without.
+func shared(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", "Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After")
+		h(w, r)
+	})
+}
+
+// preflight answers what browsers ask before requests with headers of their own.
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "*")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) serveMultivariant(w http.ResponseWriter, r *http.Request) {
+	id, err := stream.ParseID(r.PathValue("stream"))
+	if err != nil {
+		notFound(w)
+		return
+	}
+	var list []variant
+	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		st, changed, _ := s.find(id)
+		if st == nil && !s.joined(id) {
+			return unknown, 0, nil
+		}
+		if list = st.variants(); len(list) == 0 {
+			return pending, holdPlaylist, []<-chan struct{}{changed}
+		}
+		return found, 0, nil
+	}, func() {
+		w.Header().Set("Cache-Control", cacheNever)
+		newDocument(playlistType, renderMultivariant(list)).ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
+	id, err := stream.ParseID(r.PathValue("stream"))
+	name := r.PathValue("rendition")
+	if err != nil {
+		notFound(w)
+		return
+	}
+	var playlist *document
+	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		st, changed, _ := s.find(id)
+		rendition := st.rendition(name)
+		switch {
+		case st == nil && s.joined(id):
+			return pending, holdPlaylist, []<-chan struct{}{changed}
+		case rendition == nil:
+			return unknown, 0, nil
+		}
+		view, next := rendition.current()
+		if playlist = view.playlist; playlist == nil {
+			return pending, holdPlaylist, []<-chan struct{}{changed, next}
+		}
+		return found, 0, nil
+	}, func() {
+		w.Header().Set("Cache-Control", cacheNever)
+		playlist.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
+	id, err := stream.ParseID(r.PathValue("stream"))
+	k, ok := parseSegmentName(r.PathValue("segment"))
+	if err != nil || !ok {
+		notFound(w)
+		return
+	}
+	var segment *body
+	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		st, _, _ := s.find(id)
+		rendition := st.rendition(r.PathValue("rendition"))
+		if rendition == nil {
+			return unknown, 0, nil
+		}
+		// Taken before looking, so that no change falls in between.
+		headers, parts := rendition.timeline.Changed(), rendition.store.Changed()
+		view, next := rendition.current()
+		if segment = rendition.lookup(view, k); segment != nil {
+			return found, 0, nil
+		}
+		if !rendition.coming(view, k) {
+			return unknown, 0, nil
+		}
+		bound := holdSegment
+		if target := view.window.targetDuration(); target > 0 {
+			bound = holdTargets * target
+		}
+		return pending, bound, []<-chan struct{}{next, headers, parts}
+	}, func() {
+		h := w.Header()
+		h.Set("Content-Type", segmentType)
+		h.Set("Cache-Control", cacheForever)
+		h.Set("ETag", segment.etag)
+		http.ServeContent(w, r, "", time.Time{}, segment.reader())
+	})
+}
+
+// joined reports whether the node holds a stream that Run may not have noticed yet,
+// and makes it notice.
+func (s *Server) joined(id stream.ID) bool {
+	for _, st := range s.cfg.Node.Streams() {
+		if st.ID == id {
+			s.look()
+			return true
+		}
+	}
+	return false
+}
+
+// verdict says what became of a request.
+type verdict int
+
+const (
+	found   verdict = iota
+	unknown         // not here, and not coming
+	pending         // coming
+)
+
+// hold looks, and looks again at each change while the verdict is pending, for as
+// long as the first look's bound says. Then it answers: with answer once found, else
+// with 404 or 503. The wait ends when the client goes or the server stops.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, look func() (verdict, time.Duration, []<-chan struct{}), answer func()) {
+	v, bound, wake := look()
+	if v == pending {
+		select {
+		case s.held <- struct{}{}:
+			v = s.wait(r.Context(), bound, wake, look)
+			<-s.held
+		default:
+			s.counts.refused.Add(1)
+		}
+	}
+	switch v {
+	case found:
+		answer()
+	case unknown:
+		s.counts.unknown.Add(1)
+		notFound(w)
+	case pending:
+		if r.Context().Err() != nil {
+			return // nobody is there to be answered
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
+		http.Error(w, "not here yet", http.StatusServiceUnavailable)
+	}
+}
+
+func (s *Server) wait(ctx context.Context, bound time.Duration, wake []<-chan struct{}, look func() (verdict, time.Duration, []<-chan struct{})) verdict {
+	s.counts.held.Add(1)
+	s.counts.heldNow.Add(1)
+	defer s.counts.heldNow.Add(-1)
+	s.mu.Lock()
+	stopped := s.stopped
+	s.mu.Unlock()
+	timeout := time.NewTimer(bound)
+	defer timeout.Stop()
+	v := pending
+	for v == pending {
+		for len(wake) < 3 {
+			wake = append(wake, nil) // blocks
+		}
+		select {
+		case <-wake[0]:
+		case <-wake[1]:
+		case <-wake[2]:
+		case <-timeout.C:
+			s.counts.timedOut.Add(1)
+			return pending
+		case <-ctx.Done():
+			s.counts.left.Add(1)
+			return pending
+		case <-stopped:
+			return pending
+		}
+		v, _, wake = look()
+	}
+	return v
+}
+
+// notFound answers 404. It must not be cached: what is unknown now may come.
+func notFound(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "no such stream or segment", http.StatusNotFound)
+}

@@ -1,0 +1,304 @@
+package hls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// rescanEvery is how soon a stream that the node joined, or a rendition that a
+	// stream got, is noticed without being asked for.
+	rescanEvery = 250 * time.Millisecond
+	// shutdownGrace is how long answers under way may take once the server stops.
+	shutdownGrace = 2 * time.Second
+	// maxConns bounds the connections of [Server.Serve]: some players keep several
+	// open, and a node serves its own machine or a household.
+	maxConns = 1024
+	// writeTimeout bounds one answer, hold included: a client that stopped reading
+	// must not keep its segment pinned.
+	writeTimeout = 2 * time.Minute
+)
+
+// Node is what the server needs of the node that it serves.
+type Node interface {
+	// Streams returns the streams in the order in which they were joined.
+	Streams() []Stream
+	// Status returns the node's figures. It is asked about once a second per viewer
+	// of the page.
+	Status() Status
+}
+
+// Stream is a stream that the node holds.
+type Stream struct {
+	ID        stream.ID
+	Link      string             // to share
+	Timelines []*stream.Timeline // one per rendition
+	Store     *stream.Store
+}
+
+// Config configures a [Server].
+type Config struct {
+	// Node is required.
+	Node Node
+	// Window is how many segments a live playlist lists, from [MinWindow] to
+	// [MaxWindow]; 0 means [DefaultWindow].
+	Window int
+	// Logger gets what an operator wants to know; nil means none.
+	Logger *slog.Logger
+}
+
+// Server serves a node's streams over HTTP. It is safe for concurrent use.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	page   map[string]*document
+	rescan chan struct{} // asks Run to look for new streams at once
+	held   chan struct{} // a slot per held request
+	counts counters
+
+	mu      sync.Mutex // guards all following
+	streams map[stream.ID]*served
+	changed chan struct{}   // closed when streams changes, or a rendition becomes playable
+	stopped <-chan struct{} // closed when Run ends; nil, which blocks, before it runs
+}
+
+// served is a stream with its followers. It is immutable.
+type served struct {
+	id         stream.ID
+	link       string
+	renditions []*rendition // in the stream's order
+}
+
+// rendition is a running follower.
+type rendition struct {
+	*follower
+	store *stream.Store
+	stop  context.CancelFunc
+}
+
+func (s *served) rendition(name string) *rendition {
+	if s == nil {
+		return nil
+	}
+	for _, r := range s.renditions {
+		if r.timeline.Rendition() == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// NewServer checks cfg and returns a server. It starts nothing.
+func NewServer(cfg Config) (*Server, error) {
+	if cfg.Node == nil {
+		return nil, errors.New("hls: no node to serve")
+	}
+	if cfg.Window == 0 {
+		cfg.Window = DefaultWindow
+	}
+	if cfg.Window < MinWindow || cfg.Window > MaxWindow {
+		return nil, fmt.Errorf("hls: window of %d segments, want %d to %d", cfg.Window, MinWindow, MaxWindow)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	page, err := loadPage()
+	if err != nil {
+		return nil, fmt.Errorf("hls: load page: %w", err)
+	}
+	return &Server{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		page:    page,
+		rescan:  make(chan struct{}, 1),
+		held:    make(chan struct{}, maxHeld),
+		streams: make(map[stream.ID]*served),
+		changed: make(chan struct{}),
+	}, nil
+}
+
+// Run follows the node's streams until ctx ends, and returns when all that it
+// started has ended. Requests that are held then end. It is to be called once.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = ctx.Done()
+	s.mu.Unlock()
+
+	var running sync.WaitGroup
+	defer running.Wait()
+	ticker := time.NewTicker(rescanEvery)
+	defer ticker.Stop()
+	for {
+		s.scan(ctx, &running)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-s.rescan:
+		}
+	}
+}
+
+// scan starts followers for what is new and stops those of what is gone.
+func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := make(map[stream.ID]*served)
+	changed := false
+	for _, st := range s.cfg.Node.Streams() {
+		old := s.streams[st.ID]
+		next := &served{id: st.ID, link: st.Link}
+		for _, t := range st.Timelines {
+			r := old.rendition(t.Rendition())
+			if r == nil || r.timeline != t || r.store != st.Store {
+				fctx, stop := context.WithCancel(ctx)
+				r = &rendition{newFollower(t, st.Store, s.cfg.Window, s.log.With("stream", st.ID.Short()), s.notify), st.Store, stop}
+				running.Go(func() { r.run(fctx) })
+				changed = true
+			}
+			next.renditions = append(next.renditions, r)
+		}
+		now[st.ID] = next
+		changed = changed || old == nil
+	}
+	for id, old := range s.streams {
+		for _, r := range old.renditions {
+			if kept := now[id]; kept == nil || !slices.Contains(kept.renditions, r) {
+				r.stop()
+				changed = true
+			}
+		}
+	}
+	s.streams = now
+	if changed {
+		s.notifyLocked()
+	}
+}
+
+// notify wakes those who wait for a stream, or for it to become playable.
+func (s *Server) notify() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notifyLocked()
+}
+
+func (s *Server) notifyLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// find returns a stream, nil if the node does not hold it, a channel that is closed
+// when the streams change or one becomes playable, and one that is closed when the
+// server stops.
+func (s *Server) find(id stream.ID) (st *served, changed, stopped <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.streams[id], s.changed, s.stopped
+}
+
+// look makes Run look for new streams soon.
+func (s *Server) look() {
+	select {
+	case s.rescan <- struct{}{}:
+	default: // it will
+	}
+}
+
+// WaitPlayable waits until the stream's playlist can be answered, or until ctx
+// ends or the server stops. The node may join the stream later.
+func (s *Server) WaitPlayable(ctx context.Context, id stream.ID) error {
+	s.look()
+	for {
+		st, streams, stopped := s.find(id)
+		if len(st.variants()) > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a playlist of %s: %w", id.Short(), context.Cause(ctx))
+		case <-stopped:
+			return fmt.Errorf("wait for a playlist of %s: %w", id.Short(), errStopped)
+		case <-streams:
+		}
+	}
+}
+
+var errStopped = errors.New("the server has stopped")
+
+// Buffer returns how much of the stream is listed: the least of its renditions that
+// list any, 0 if none does.
+func (s *Server) Buffer(id stream.ID) time.Duration {
+	st, _, _ := s.find(id)
+	if st == nil {
+		return 0
+	}
+	var least time.Duration
+	for _, r := range st.renditions {
+		v, _ := r.current()
+		if d := v.window.duration(); d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
+}
+
+// variants describes the renditions that can be played.
+func (s *served) variants() []variant {
+	if s == nil {
+		return nil
+	}
+	var list []variant
+	for _, r := range s.renditions {
+		v, _ := r.current()
+		if !v.playable() {
+			continue
+		}
+		entries := v.window.entries
+		list = append(list, variant{
+			rendition: r.timeline.Rendition(),
+			media:     entries[len(entries)-1].media,
+			peak:      v.window.peak,
+			average:   v.window.average(),
+		})
+	}
+	return list
+}
+
+// Serve answers requests on l until ctx ends, and returns within two seconds of
+// that with nil, or at once with the error that stopped it. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		WriteTimeout:      writeTimeout,
+		MaxHeaderBytes:    32 << 10,
+		// Requests that are held end with ctx.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(limitListener(l, maxConns)) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve HTTP on %v: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		s.log.Debug("answers cut off", "err", err)
+		_ = server.Close() // a player that is slower than the grace
+	}
+	<-failed
+	return nil
+}
