@@ -1,0 +1,178 @@
+package hls
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// TestMain fails if a goroutine of this package outlives the tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		var stacks string
+		for range 100 {
+			buf := make([]byte, 1<<20)
+			stacks = string(buf[:runtime.Stack(buf, true)])
+			if !strings.Contains(stacks, "grapevine/hls.(*") {
+				os.Exit(0)
+			}
+			runtime.Gosched()
+			time.Sleep(10 * time.Millisecond)
+		}
+		fmt.Fprintf(os.Stderr, "goroutines left:\n%s", stacks)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+const testRendition = "main"
+
+// broadcast makes a stream for tests: a real publisher's headers and chunks, which
+// the test hands to the timeline and the store when it likes.
+type broadcast struct {
+	t         testing.TB
+	key       stream.Key
+	epoch     uint64
+	publisher *stream.Publisher
+	timeline  *stream.Timeline
+	store     *stream.Store
+	random    *rand.ChaCha8
+	next      uint64               // segment number
+	clock     time.Time            // programme time
+	sent      map[string]*testShot // by segment name
+	order     []*testShot
+}
+
+// testShot is the truth about one published segment.
+type testShot struct {
+	key
+	name          string
+	data          []byte
+	duration      time.Duration
+	programTime   time.Time
+	discontinuity bool
+	headers       []*stream.SignedHeader
+	chunks        [][]stream.Chunk // by part
+}
+
+func newBroadcast(t testing.TB, storeSize int64) *broadcast {
+	b := &broadcast{
+		t:      t,
+		key:    stream.NewKey(),
+		store:  stream.NewStore(storeSize),
+		random: rand.NewChaCha8([32]byte{1}),
+		sent:   make(map[string]*testShot),
+		clock:  time.Now(),
+	}
+	b.timeline = stream.NewTimeline(b.key.ID(), testRendition)
+	b.restart()
+	return b
+}
+
+// restart begins the next epoch.
+func (b *broadcast) restart() {
+	b.epoch++
+	b.next = 0
+	var err error
+	b.publisher, err = stream.NewPublisher(b.key, testRendition, b.epoch)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// shoot publishes a segment of four parts and hands out nothing.
+func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
+	const parts = 4
+	s := &testShot{key: key{b.epoch, b.next}, duration: d, programTime: b.clock.Truncate(time.Microsecond), discontinuity: discontinuity}
+	s.name = segmentName(s.key)
+	for i := range parts {
+		data := make([]byte, 7000+i)
+		if i == 0 {
+			data = make([]byte, stream.ChunkSize+1000) // two chunks
+		}
+		_, _ = b.random.Read(data) // never fails
+		h, chunks, err := b.publisher.Publish(stream.Part{
+			StartsSegment: i == 0,
+			EndsSegment:   i == parts-1,
+			Independent:   i == 0,
+			Discontinuity: discontinuity && i == 0,
+			Duration:      d / parts,
+			ProgramTime:   b.clock,
+			Media:         stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1280, Height: 720, FrameRate: 25},
+			Data:          data,
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.clock = b.clock.Add(d / parts)
+		s.data = append(s.data, data...)
+		s.headers = append(s.headers, h)
+		s.chunks = append(s.chunks, chunks)
+	}
+	b.next++
+	b.sent[s.name] = s
+	b.order = append(b.order, s)
+	return s
+}
+
+// announce puts the segment's headers into the timeline.
+func (b *broadcast) announce(s *testShot) {
+	for _, h := range s.headers {
+		if err := b.timeline.Add(h, time.Now()); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// deliver puts the segment's chunks into the store, without the part numbered but.
+func (b *broadcast) deliver(s *testShot, but int) {
+	for i, part := range s.chunks {
+		if i == but {
+			continue
+		}
+		for _, c := range part {
+			b.store.Put(c)
+		}
+	}
+}
+
+// air publishes a whole segment.
+func (b *broadcast) air(d time.Duration) *testShot {
+	s := b.shoot(d, false)
+	b.announce(s)
+	b.deliver(s, -1)
+	return s
+}
+
+// end publishes the end of the epoch.
+func (b *broadcast) end() {
+	h, err := b.publisher.End()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.timeline.Add(h, time.Now()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *broadcast) path(name string) string {
+	return "/" + b.key.ID().String() + "/" + testRendition + "/" + name
+}
+
+func (b *broadcast) multivariantPath() string { return "/" + b.key.ID().String() + "/index.m3u8" }
+
+// Streams and Status make a broadcast a Node.
+func (b *broadcast) Streams() []Stream {
+	return []Stream{{ID: b.key.ID(), Link: "grapevine://" + b.key.ID().String(), Timelines: []*stream.Timeline{b.timeline}, Store: b.store}}
+}
+
+func (b *broadcast) Status() Status {
+	return Status{PeerID: "peer", Role: "watch", Streams: []StreamStatus{{ID: b.key.ID()}}, Store: b.store.Stats()}
+}
