@@ -1,0 +1,87 @@
+package main
+
+import (
+	"time"
+
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/grapevine-live/grapevine/hls"
+	"github.com/grapevine-live/grapevine/p2p"
+)
+
+// hlsNode shows a p2p node to the HLS server in the server's own terms: the two
+// packages do not know each other.
+type hlsNode struct {
+	node *p2p.Node
+	role string
+}
+
+// Streams implements hls.Node.
+func (n *hlsNode) Streams() []hls.Stream {
+	swarms := n.node.Swarms()
+	out := make([]hls.Stream, len(swarms))
+	for i, s := range swarms {
+		out[i] = hls.Stream{ID: s.ID(), Link: s.Link().String(), Timelines: s.Timelines(), Store: n.node.Store()}
+	}
+	return out
+}
+
+// Status implements hls.Node.
+func (n *hlsNode) Status() hls.Status {
+	st := n.node.Stats()
+	out := hls.Status{
+		PeerID:   n.node.ID().String(),
+		Role:     n.role,
+		Version:  version(),
+		Addrs:    n.node.Addrs(),
+		BytesIn:  st.BytesIn,
+		BytesOut: st.BytesOut,
+		RateIn:   st.RateIn,
+		RateOut:  st.RateOut,
+		Store:    n.node.Store().Stats(),
+	}
+	for _, s := range n.node.Swarms() {
+		out.Streams = append(out.Streams, streamStatus(s))
+	}
+	return out
+}
+
+func streamStatus(s *p2p.Swarm) hls.StreamStatus {
+	st := s.Stats()
+	out := hls.StreamStatus{
+		ID:              s.ID(),
+		Link:            s.Link().String(),
+		ChunksReceived:  st.ChunksReceived,
+		ChunksDuplicate: st.ChunksDuplicate,
+		ChunksRefused:   st.ChunksRefused,
+		ChunksSent:      st.ChunksSent,
+		HeadersReceived: st.HeadersReceived,
+		PayloadIn:       st.BytesReceived,
+		PayloadOut:      st.BytesSent,
+	}
+	for _, n := range st.HeadersRefused {
+		out.HeadersRefused += n
+	}
+	for _, p := range st.Peers {
+		out.Peers = append(out.Peers, hls.PeerStatus{
+			ID:        p.ID.String(),
+			Addr:      p.Addr,
+			RTTMillis: float64(p.RTT) / float64(time.Millisecond),
+			BytesIn:   p.BytesIn,
+			BytesOut:  p.BytesOut,
+			Direct:    !viaCircuit(p.Addr),
+			Mesh:      p.Neighbour,
+		})
+	}
+	return out
+}
+
+// viaCircuit reports whether a connection goes by way of a libp2p circuit relay.
+func viaCircuit(addr string) bool {
+	a, err := multiaddr.NewMultiaddr(addr)
+	if err != nil {
+		return false
+	}
+	_, err = a.ValueForProtocol(multiaddr.P_CIRCUIT)
+	return err == nil
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/grapevine-live/grapevine"
+
+// arrows are all the imports that packages of this module may have of each other, tests
+// included. A new one needs its reason here.
+var arrows = []struct{ from, to, why string }{
+	{"cmd/grapevine", "hls", "wiring: a session has an HLS server"},
+	{"cmd/grapevine", "p2p", "wiring: a session has a node"},
+	{"cmd/grapevine", "stream", "links, keys and IDs on the command line"},
+	{"cmd/grapevine", "stream/ingest", "broadcast reads an encoder's bytes"},
+	{"hls", "stream", "playlists are made of timelines and the store"},
+	{"p2p", "p2p/p2ptest", "tests run whole nodes on simulated links"},
+	{"p2p", "p2p/schedule", "the node asks it for decisions"},
+	{"p2p", "stream", "what is carried: headers, chunks, links"},
+	{"p2p/p2ptest", "p2p", "it runs production nodes"},
+	{"p2p/p2ptest", "stream", "it broadcasts test streams"},
+	{"p2p/schedule", "stream", "it decides about parts and chunks"},
+	{"stream/ingest", "stream", "it makes parts"},
+}
+
+// never says for each package what it must not import itself, beyond the arrows.
+var never = []struct{ from, to, why string }{
+	{"stream", "net", "the domain knows no network"},
+	{"stream", "net/http", "the domain knows no network"},
+	{"stream", "log", "the domain returns errors and logs nothing"},
+	{"stream", "log/slog", "the domain returns errors and logs nothing"},
+	{"stream", "os", "the domain touches no file and no environment"},
+	{"stream", "github.com/libp2p/", "the domain knows no network"},
+	{"hls", "github.com/libp2p/", "players know no peers"},
+	{"hls", "github.com/multiformats/", "players know no peers"},
+	{"stream/ingest", "github.com/libp2p/", "encoders know no peers"},
+	{"p2p", "net/http", "HTTP is for players"},
+	{"p2p", "github.com/grafov/m3u8", "playlists are for players"},
+	{"p2p/schedule", "github.com/libp2p/go-libp2p/core/network", "decisions are pure: no connections"},
+	{"p2p/schedule", "github.com/libp2p/go-libp2p-pubsub", "decisions are pure: no messages"},
+}
+
+// direct are the modules that go.mod requires itself, each with its reason and licence.
+var direct = map[string]struct{ why, licence string }{
+	"github.com/bluenviron/mediacommon/v2":   {"MPEG-TS and the codecs' headers", "MIT"},
+	"github.com/boombuler/barcode":           {"QR codes of links", "MIT"},
+	"github.com/gofrs/flock":                 {"one process per identity and per stream, on all platforms", "BSD-3-Clause"},
+	"github.com/grafov/m3u8":                 {"playlists, the user's choice", "BSD-3-Clause"},
+	"github.com/libp2p/go-libp2p":            {"hosts: QUIC, TCP, TLS and Noise, mDNS", "MIT"},
+	"github.com/libp2p/go-libp2p-pubsub":     {"gossipsub and its partial messages", "MIT"},
+	"github.com/libp2p/go-msgio":             {"length-prefixed messages of the fetch protocol", "MIT"},
+	"github.com/marcopolo/simnet":            {"simulated links, in tests", "MIT"},
+	"github.com/multiformats/go-multiaddr":   {"peers' addresses", "MIT"},
+	"github.com/multiformats/go-multihash":   {"peer IDs", "MIT"},
+	"github.com/rogpeppe/go-internal":        {"scripts that test the command line, in tests", "BSD-3-Clause"},
+	"github.com/urfave/cli/v2":               {"commands and flags, the user's choice", "MIT"},
+	"go.uber.org/goleak":                     {"no goroutine outlives its owner, in tests", "MIT"},
+	"golang.org/x/sync":                      {"errgroup, semaphores", "BSD-3-Clause"},
+	"golang.org/x/term":                      {"is this a terminal, and how wide", "BSD-3-Clause"},
+	"golang.org/x/time":                      {"token buckets", "BSD-3-Clause"},
+	"google.golang.org/protobuf":             {"the wire format's primitives, protowire", "BSD-3-Clause"},
+	"honnef.co/go/tools":                     {"staticcheck, a tool of the checks", "MIT"},
+	"github.com/libp2p/go-libp2p-kad-dht":    {"discovery", "MIT"},
+	"github.com/libp2p/go-flow-metrics":      {"rates of libp2p's own counters", "MIT"},
+	"github.com/hashicorp/golang-lru/v2":     {"bounded caches", "MPL-2.0"},
+	"github.com/prometheus/client_golang":    {"metrics", "Apache-2.0"},
+	"github.com/quic-go/quic-go":             {"QUIC", "MIT"},
+	"github.com/multiformats/go-multistream": {"protocol negotiation", "MIT"},
+}
+
+// forbidden must not be linked into the program, by whatever way.
+var forbidden = []struct{ prefix, why string }{
+	{"testing", "tests' flags would become the program's"},
+	{"net/http/pprof", "opens a debugging door on import"},
+	{"expvar", "opens a debugging door on import"},
+	{"plugin", "code comes with the program only"},
+	{"github.com/marcopolo/simnet", "belongs to tests"},
+	{"github.com/libp2p/go-libp2p/x/simlibp2p", "belongs to tests"},
+	{"github.com/rogpeppe/go-internal", "belongs to tests"},
+	{"go.uber.org/goleak", "belongs to tests"},
+	{"honnef.co/go/tools", "is a tool"},
+	{module + "/p2p/p2ptest", "belongs to tests"},
+}
+
+// listedPackage is what the tests read of go list's answer.
+type listedPackage struct {
+	ImportPath                         string
+	Standard                           bool
+	Imports, TestImports, XTestImports []string
+	CgoFiles                           []string
+}
+
+func goList(t *testing.T, args ...string) []listedPackage {
+	t.Helper()
+	var packages []listedPackage
+	decoder := json.NewDecoder(strings.NewReader(goOutput(t, append([]string{"list", "-json=ImportPath,Standard,Imports,TestImports,XTestImports,CgoFiles"}, args...)...)))
+	for {
+		var p listedPackage
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		if err != nil {
+			t.Fatalf("read go list's answer: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func goOutput(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		t.Fatalf("go %v: %v", args, err)
+	}
+	return string(out)
+}
+
+func TestArrows(t *testing.T) {
+	allowed := make(map[[2]string]bool)
+	for _, a := range arrows {
+		if a.why == "" {
+			t.Errorf("the arrow from %s to %s has no reason", a.from, a.to)
+		}
+		allowed[[2]string{a.from, a.to}] = true
+	}
+	for _, p := range goList(t, module+"/...") {
+		from := strings.TrimPrefix(p.ImportPath, module+"/")
+		for _, imp := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			to, internal := strings.CutPrefix(imp, module+"/")
+			if internal && to != from && !allowed[[2]string{from, to}] {
+				t.Errorf("%s imports %s: no arrow allows that", from, to)
+			}
+		}
+		for _, n := range never {
+			if n.from != from {
+				continue
+			}
+			for _, imp := range p.Imports {
+				if matches(imp, n.to) {
+					t.Errorf("%s imports %s: %s", from, imp, n.why)
+				}
+			}
+		}
+	}
+}
+
+func TestForbidden(t *testing.T) {
+	for _, p := range goList(t, "-deps", ".") {
+		for _, f := range forbidden {
+			if matches(p.ImportPath, f.prefix) {
+				t.Errorf("the program contains %s: %s", p.ImportPath, f.why)
+			}
+		}
+		if len(p.CgoFiles) > 0 && !p.Standard {
+			t.Errorf("%s needs a C compiler; the program must build with Go alone", p.ImportPath)
+		}
+	}
+}
+
+// matches reports whether an import is the package or, for a prefix, below it.
+func matches(imp, prefix string) bool {
+	return imp == prefix || strings.HasPrefix(imp, strings.TrimSuffix(prefix, "/")+"/") && strings.Contains(prefix, ".")
+}
+
+func TestDirectDependencies(t *testing.T) {
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	if err := json.Unmarshal([]byte(goOutput(t, "mod", "edit", "-json")), &mod); err != nil {
+		t.Fatal(err)
+	}
+	unused := maps.Clone(direct)
+	var paths []string
+	for _, r := range mod.Require {
+		if r.Indirect {
+			continue
+		}
+		delete(unused, r.Path)
+		if d, ok := direct[r.Path]; !ok || d.why == "" {
+			t.Errorf("go.mod requires %s: give its reason and licence here", r.Path)
+			continue
+		}
+		paths = append(paths, r.Path)
+	}
+	for path := range unused {
+		t.Errorf("%s has a reason here, but go.mod does not require it", path)
+	}
+	list := goOutput(t, append([]string{"list", "-m", "-f", "{{.Path}} {{.Dir}}"}, paths...)...)
+	for line := range strings.Lines(list) {
+		path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if dir == "" {
+			t.Logf("%s is not in the module cache; its licence was not read", path)
+			continue
+		}
+		if got := licence(t, dir); got != direct[path].licence {
+			t.Errorf("%s is under %s, noted is %s", path, got, direct[path].licence)
+		}
+	}
+}
+
+// licence recognises a module's licence by sentences that only it has.
+func licence(t *testing.T, dir string) string {
+	t.Helper()
+	var text string
+	for _, pattern := range []string{"LICENSE*", "LICENCE*", "COPYING*"} {
+		files, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, f := range files {
+			raw, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += strings.Join(strings.Fields(string(raw)), " ") + "\n"
+		}
+	}
+	for _, l := range []struct{ name, sentence string }{
+		{"MIT", "Permission is hereby granted, free of charge, to any person obtaining a copy"},
+		{"MPL-2.0", "Mozilla Public License Version 2.0"},
+		{"MPL-2.0", "Mozilla Public License, version 2.0"},
+		{"BSD-3-Clause", "may be used to endorse or promote products"},
+		{"Apache-2.0", "Apache License Version 2.0"},
+	} {
+		if strings.Contains(text, l.sentence) {
+			return l.name
+		}
+	}
+	return "an unknown licence"
+}

@@ -1,0 +1,47 @@
+// Command grapevine broadcasts, relays and watches live streams peer to peer, and
+// serves every stream that it holds as HLS on its own machine.
+//
+// This package is the wiring and the command line: the only place with flags,
+// environment, signals and exit codes, and the only one that imports both p2p and
+// hls. A command per file; around them:
+//
+//	args.go      flags before and after arguments, quantities such as 256MB
+//	settings.go  the flags that all commands share
+//	errors.go    errors become a sentence and a hint, and an exit code
+//	home.go      the directory that keeps keys, epochs and locks
+//	session.go   a p2p node and an HLS server that start and end together
+//	adapter.go   shows a p2p node to hls in hls's own terms
+//	screen.go    what people see; events.go: what programs read (--json)
+//
+// # The home directory
+//
+//	node.key, node-2.key …  the nodes' identities; a process takes the first whose lock
+//	                        it gets, so that processes side by side have different ones
+//	stream.key              the key of the stream that broadcast publishes
+//	streams/<id>.epoch      the last epoch that was used, written before it is used
+//	streams/<id>.lock       held while the stream is broadcast from here
+//
+// It is --home, else $XDG_DATA_HOME/grapevine (~/.local/share/grapevine) on Linux and
+// other Unixes, ~/Library/Application Support/grapevine on macOS, and
+// %LocalAppData%\grapevine on Windows. Directories are 0700 and files 0600.
+//
+// # JSON
+//
+// With --json, standard output carries one JSON object a line and nothing else:
+//
+//	ready  the node serves: role, stream, link, hls, page, peer_id, addrs. For watch and
+//	       demo, when the playlist is playable
+//	stats  every few seconds: the figures of the node and its streams
+//	end    a stream has ended; another epoch may follow
+//	error  why the command fails, its last line: error and hint
+//
+// # Ends
+//
+// SIGINT and SIGTERM end a command cleanly within 3 s with exit code 0; a broadcaster
+// publishes the end of the stream first. A second signal kills at once. When its input
+// ends, broadcast publishes the end, serves on for 10 s for those that are behind, and
+// exits with 0. watch and relay go on serving until interrupted: a player may still be
+// reading, and the broadcaster may come back with the next epoch.
+//
+// Exit codes: 0 ended well, 1 failed, 2 wrong usage.
+package main

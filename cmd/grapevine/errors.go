@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/ingest"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a mistake in the command line, already in words.
+type usageError struct{ sentence, hint string }
+
+func (e *usageError) Error() string { return e.sentence }
+
+// addressError is about an address that could not be listened on.
+type addressError struct {
+	flag, addr string
+	err        error
+}
+
+func (e *addressError) Error() string { return fmt.Sprintf("listen on %s: %v", e.addr, e.err) }
+func (e *addressError) Unwrap() error { return e.err }
+
+// inputError is about the bytes that broadcast was to publish.
+type inputError struct {
+	input string
+	err   error
+}
+
+func (e *inputError) Error() string { return fmt.Sprintf("read input %s: %v", e.input, e.err) }
+func (e *inputError) Unwrap() error { return e.err }
+
+// keyError is about a file with a private key.
+type keyError struct {
+	path string
+	err  error
+}
+
+func (e *keyError) Error() string { return fmt.Sprintf("key %s: %v", e.path, e.err) }
+func (e *keyError) Unwrap() error { return e.err }
+
+// homeError is about the directory that keeps keys and state.
+type homeError struct {
+	dir string
+	err error
+}
+
+func (e *homeError) Error() string { return fmt.Sprintf("home %s: %v", e.dir, e.err) }
+func (e *homeError) Unwrap() error { return e.err }
+
+// errStreamBusy says that another process broadcasts the stream.
+var errStreamBusy = errors.New("stream is being broadcast by another process")
+
+// report tells the user about err, and returns the exit code.
+func report(err error, stdout, stderr io.Writer, args []string) int {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return 0
+	}
+	sentence, hint, code := explain(err)
+	fmt.Fprintf(stderr, "error: %s\n", sentence)
+	if hint != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", hint)
+	}
+	// The flag itself may not have been read when the error is about another one.
+	if slices.Contains(args, "--json") || slices.Contains(args, "-json") {
+		json.NewEncoder(stdout).Encode(errorEvent{Event: "error", Error: sentence, Hint: hint})
+	}
+	return code
+}
+
+// explain puts an error into a sentence and, where there is something to do about it,
+// a hint.
+func explain(err error) (sentence, hint string, code int) {
+	var (
+		usage   *usageError
+		address *addressError
+		input   *inputError
+		key     *keyError
+		home    *homeError
+	)
+	switch {
+	case errors.As(err, &usage):
+		if usage.hint == "" {
+			usage.hint = "see grapevine --help, or --help after a command"
+		}
+		return usage.sentence, usage.hint, exitUsage
+	case errors.Is(err, stream.ErrNotALink):
+		return "That is no link to a stream: " + reason(err, stream.ErrNotALink) + ".",
+			"copy the whole link that the broadcaster prints, and put it in quotes: 'grapevine://…?peer=…'", exitUsage
+	case errors.As(err, &address):
+		sentence, hint = explainAddress(address)
+	case errors.As(err, &input):
+		sentence, hint = explainInput(input)
+	case errors.Is(err, errStreamBusy):
+		sentence = "This stream is being broadcast from this machine already."
+		hint = "stop the other one, or broadcast another stream with --key FILE"
+	case errors.As(err, &key):
+		sentence, hint = explainKey(key)
+	case errors.As(err, &home):
+		sentence = fmt.Sprintf("The directory %s for keys and state cannot be used: %s.", home.dir, system(home.err))
+		hint = "choose one that you can write to with --home DIR"
+	default:
+		// errors.Join puts each on a line of its own.
+		sentence = capital(strings.ReplaceAll(err.Error(), "\n", "; ")) + "."
+	}
+	return sentence, hint, exitFailed
+}
+
+func explainAddress(e *addressError) (sentence, hint string) {
+	switch {
+	case errors.Is(e.err, syscall.EADDRINUSE):
+		sentence = fmt.Sprintf("The address %s is in use by another program.", e.addr)
+	case errors.Is(e.err, fs.ErrPermission):
+		sentence = fmt.Sprintf("You may not listen on %s.", e.addr)
+	case errors.Is(e.err, syscall.EADDRNOTAVAIL):
+		sentence = fmt.Sprintf("%s is no address of this machine.", e.addr)
+	default:
+		sentence = fmt.Sprintf("Cannot listen on %s: %s.", e.addr, system(e.err))
+	}
+	if e.flag == "http" {
+		return sentence, "choose another with --http ADDR; --http 127.0.0.1:0 picks a free port"
+	}
+	return sentence, "choose another with --" + e.flag
+}
+
+func explainInput(e *inputError) (sentence, hint string) {
+	const remux = "ffmpeg can make it: ffmpeg -re -i INPUT -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -"
+	var codec *ingest.UnsupportedCodecError
+	switch {
+	case errors.Is(e.err, fs.ErrNotExist):
+		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR or udp://ADDR"
+	case errors.Is(e.err, fs.ErrPermission):
+		return fmt.Sprintf("You may not read %s.", e.input), "check who owns the file and its mode"
+	case errors.Is(e.err, syscall.EISDIR):
+		return fmt.Sprintf("%s is a directory.", e.input), "--input takes one file of MPEG-TS"
+	case errors.Is(e.err, ingest.ErrNotMPEGTS):
+		return fmt.Sprintf("The input %s is not MPEG-TS.", e.input), remux
+	case errors.Is(e.err, ingest.ErrNoTracks):
+		return fmt.Sprintf("The input %s has neither audio nor video.", e.input), remux
+	case errors.Is(e.err, ingest.ErrNoKeyframe):
+		return fmt.Sprintf("The input %s has shown no keyframe, so nobody could start to watch.", e.input),
+			"have the encoder make a keyframe every 2 seconds: -g 50 at 25 frames per second in ffmpeg, \"Keyframe Interval\" in OBS"
+	case errors.As(e.err, &codec):
+		return fmt.Sprintf("The input %s cannot be streamed: %v.", e.input, codec),
+			"video may be H.264 or HEVC, audio AAC, MP3, AC-3 or Opus; " + remux
+	case errors.Is(e.err, syscall.EADDRINUSE), errors.Is(e.err, syscall.EADDRNOTAVAIL):
+		return explainAddress(&addressError{flag: "input", addr: e.input, err: e.err})
+	}
+	return fmt.Sprintf("The input %s failed: %s.", e.input, system(e.err)), ""
+}
+
+func explainKey(e *keyError) (sentence, hint string) {
+	const make = "a key looks as \"openssl genpkey -algorithm ed25519\" writes it; without --key, one is made and kept in the home directory"
+	switch {
+	case errors.Is(e.err, fs.ErrNotExist):
+		return fmt.Sprintf("There is no key file %s.", e.path), make
+	case errors.Is(e.err, fs.ErrPermission):
+		return fmt.Sprintf("You may not read the key file %s.", e.path), "check who owns the file and its mode"
+	}
+	return fmt.Sprintf("The file %s holds no key that can be used: %s.", e.path, system(e.err)), make
+}
+
+// reason returns what err says beyond the sentinel that it wraps.
+func reason(err, sentinel error) string {
+	return strings.TrimPrefix(err.Error(), sentinel.Error()+": ")
+}
+
+// system returns what the operating system said, without the operation and the path
+// that the sentence names already.
+func system(err error) string {
+	var path *fs.PathError
+	var link *syscall.Errno
+	switch {
+	case errors.As(err, &path):
+		return path.Err.Error()
+	case errors.As(err, &link):
+		return link.Error()
+	}
+	return err.Error()
+}

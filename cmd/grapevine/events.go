@@ -1,0 +1,125 @@
+package main
+
+import (
+	"github.com/grapevine-live/grapevine/p2p"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// The objects that --json writes, one a line. Fields are added, never changed.
+
+// readyEvent says that the node serves.
+type readyEvent struct {
+	Event  string   `json:"event"` // "ready"
+	Role   string   `json:"role"`
+	Stream string   `json:"stream"` // "" for a relay of none yet
+	Link   string   `json:"link"`
+	HLS    string   `json:"hls"`
+	Page   string   `json:"page"`
+	PeerID string   `json:"peer_id"`
+	Addrs  []string `json:"addrs"`
+	// All streams of a relay, of which Stream is the first.
+	Streams []streamEvent `json:"streams,omitempty"`
+}
+
+type streamEvent struct {
+	Stream string `json:"stream"`
+	Link   string `json:"link"`
+	HLS    string `json:"hls"`
+}
+
+// statsEvent holds the figures of a node. Bytes are since the start, rates in bits per
+// second over the last seconds, times in seconds.
+type statsEvent struct {
+	Event       string        `json:"event"` // "stats"
+	Role        string        `json:"role"`
+	Uptime      float64       `json:"uptime"`
+	Connections int           `json:"connections"`
+	BytesIn     int64         `json:"bytes_in"`
+	BytesOut    int64         `json:"bytes_out"`
+	RateIn      float64       `json:"rate_in"`
+	RateOut     float64       `json:"rate_out"`
+	StoreBytes  int64         `json:"store_bytes"`
+	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
+	Streams     []streamStats `json:"streams"`
+}
+
+// inputStats are a broadcaster's figures of its encoder.
+type inputStats struct {
+	Bytes  int64   `json:"bytes"`
+	Rate   float64 `json:"rate"`             // bits per second
+	Listen string  `json:"listen,omitempty"` // what tcp:// and udp:// are bound to
+}
+
+// streamStats are the figures of one stream at this node.
+type streamStats struct {
+	Stream          string           `json:"stream"`
+	Peers           int              `json:"peers"`
+	Neighbours      int              `json:"neighbours"`
+	Buffer          float64          `json:"buffer"` // of the playlist, not of the player
+	Ended           bool             `json:"ended"`
+	BytesPublished  int64            `json:"bytes_published"`
+	BytesReceived   int64            `json:"bytes_received"`
+	BytesSent       int64            `json:"bytes_sent"`
+	HeadersReceived int64            `json:"headers_received"`
+	HeadersRefused  map[string]int64 `json:"headers_refused,omitempty"`
+	ChunksReceived  int64            `json:"chunks_received"`
+	ChunksDuplicate int64            `json:"chunks_duplicate"`
+	ChunksFetched   int64            `json:"chunks_fetched"`
+	ChunksRefused   int64            `json:"chunks_refused"`
+	ChunksSent      int64            `json:"chunks_sent"`
+	ChunksLost      int64            `json:"chunks_lost"`
+	Wanted          int              `json:"wanted"`
+	Penalised       int64            `json:"penalised"`
+	DialError       string           `json:"dial_error,omitempty"`
+}
+
+// endEvent says that a stream has ended. The broadcaster may begin another epoch.
+type endEvent struct {
+	Event  string `json:"event"` // "end"
+	Stream string `json:"stream"`
+	Epoch  uint64 `json:"epoch"`
+}
+
+// errorEvent says why a command fails.
+type errorEvent struct {
+	Event string `json:"event"` // "error"
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// idEvent is what "grapevine id" found or made.
+type idEvent struct {
+	Event     string `json:"event"` // "id"
+	Home      string `json:"home"`
+	PeerID    string `json:"peer_id"`
+	NodeKey   string `json:"node_key"`
+	Stream    string `json:"stream"`
+	StreamKey string `json:"stream_key"`
+}
+
+func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
+	out := streamStats{
+		Stream:          id.String(),
+		Peers:           len(s.Peers),
+		BytesPublished:  s.BytesPublished,
+		BytesReceived:   s.BytesReceived,
+		BytesSent:       s.BytesSent,
+		HeadersReceived: s.HeadersReceived,
+		HeadersRefused:  s.HeadersRefused,
+		ChunksReceived:  s.ChunksReceived,
+		ChunksDuplicate: s.ChunksDuplicate,
+		ChunksFetched:   s.ChunksFetched,
+		ChunksRefused:   s.ChunksRefused,
+		ChunksSent:      s.ChunksSent,
+		ChunksLost:      s.ChunksLost,
+		Wanted:          s.Wanted,
+		Penalised:       s.PenalisedPeers,
+		DialError:       s.LastDialError,
+	}
+	for _, p := range s.Peers {
+		if p.Neighbour {
+			out.Neighbours++
+		}
+	}
+	return out
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"image/color"
+	"strings"
+
+	"github.com/boombuler/barcode/qr"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// quietZone is the empty border that scanners need (ISO/IEC 18004, section 9.1).
+const quietZone = 4
+
+// qrCode draws text as a QR code for a terminal, two modules a character. Light modules
+// are drawn and dark ones left out, as most terminals are dark; scanners read both.
+func qrCode(text string) (string, error) {
+	// The lowest level of correction: a screen has no dirt, and a link is long.
+	code, err := qr.Encode(text, qr.L, qr.Auto)
+	if err != nil {
+		return "", fmt.Errorf("draw the link as a QR code: %w", err)
+	}
+	size := code.Bounds().Dx()
+	light := func(x, y int) bool {
+		if y >= size+quietZone {
+			return false // the half line below an odd number of rows
+		}
+		return x < 0 || y < 0 || x >= size || y >= size || code.At(x, y) == color.White
+	}
+	var b strings.Builder
+	for y := -quietZone; y < size+quietZone; y += 2 {
+		for x := -quietZone; x < size+quietZone; x++ {
+			switch above, below := light(x, y), light(x, y+1); {
+			case above && below:
+				b.WriteRune('█')
+			case above:
+				b.WriteRune('▀')
+			case below:
+				b.WriteRune('▄')
+			default:
+				b.WriteByte(' ')
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String(), nil
+}
+
+// showQR shows a link as a QR code if that is asked for.
+func (s *session) showQR(asked bool, link stream.Link) error {
+	if !asked || s.screen.json {
+		return nil
+	}
+	code, err := qrCode(link.String())
+	if err != nil {
+		return err
+	}
+	s.screen.say("%s", code)
+	return nil
+}

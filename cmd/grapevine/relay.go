@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+func relayCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "relay",
+		Usage:     "keep streams and pass them on, headless",
+		ArgsUsage: "[LINK …]",
+		Flags:     []cli.Flag{qrFlag()},
+		Action: func(c *cli.Context) error {
+			set, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			links, err := readLinks(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			return relay(c.Context, set, links, c.Bool("qr"), newScreen(env, set.json))
+		},
+	}
+}
+
+func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr *screen) (err error) {
+	h, err := openHome(set.home)
+	if err != nil {
+		return err
+	}
+	s, err := startSession(ctx, roleRelay, set, h, scr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	own := make([]stream.Link, 0, len(links))
+	for _, l := range links {
+		swarm, err := s.node.Join(l)
+		if err != nil {
+			return fmt.Errorf("join stream %s: %w", l.Stream.Short(), err)
+		}
+		own = append(own, swarm.Link())
+	}
+	s.ready(own...)
+	scr.say("%s", scr.bold("Relaying "+count(len(own), "stream")))
+	if len(own) == 0 {
+		scr.say("This node only keeps its place: name the streams to pass on as links.")
+	}
+	for _, l := range own {
+		scr.field("share", l.String())
+		scr.field("hls", s.hlsURL(l.Stream))
+		if err := s.showQR(qr, l); err != nil {
+			return err
+		}
+	}
+	scr.field("page", s.pageURL())
+	s.follow(func() string { return relayLine(s) }, nil)
+	return s.why()
+}
+
+// relayLine is one line of truth for whoever lends a machine.
+func relayLine(s *session) string {
+	st := s.node.Stats()
+	peers := make(map[string]struct{})
+	for _, sw := range s.node.Swarms() {
+		for _, p := range sw.Stats().Peers {
+			peers[p.ID.String()] = struct{}{}
+		}
+	}
+	return joinFacts(
+		clock(time.Since(s.started)),
+		count(len(s.node.Swarms()), "stream"),
+		count(len(peers), "peer"),
+		"down "+formatRate(st.RateIn),
+		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
+		"keeping "+formatBytes(s.node.Store().Stats().Bytes),
+	)
+}

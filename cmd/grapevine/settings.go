@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/multiformats/go-multiaddr"
+	"github.com/urfave/cli/v2"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	defaultHTTP  = "127.0.0.1:8787"
+	defaultCache = "256MB"
+	// minCache holds the window that players read, at 4 Mbit/s, twice over.
+	minCache = 32e6
+)
+
+// commonFlags returns the flags that every command has.
+func commonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "home", Usage: "keep keys and state in `DIR`", EnvVars: []string{"GRAPEVINE_HOME"}, DefaultText: defaultHomeText},
+		&cli.StringFlag{Name: "http", Usage: "serve HLS and the page on `ADDR`; port 0 picks a free one", Value: defaultHTTP},
+		&cli.StringSliceFlag{Name: "listen", Usage: "listen for peers on `MULTIADDR`; may be given more than once", DefaultText: "QUIC and TCP on port 4747, or on a free one"},
+		&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for peers on the local network"},
+		&cli.StringFlag{Name: "cache", Usage: "keep at most `SIZE` of streams in memory", Value: defaultCache},
+		&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
+		&cli.StringFlag{Name: "log-level", Usage: "log to standard error from `LEVEL` on: debug, info, warn or error", DefaultText: "warn on a terminal, else info"},
+	}
+}
+
+// settings are the common flags, checked.
+type settings struct {
+	home   string
+	http   string
+	listen []string
+	mdns   bool
+	cache  int64
+	json   bool
+	level  *slog.Level // nil unless chosen
+}
+
+func readSettings(c *cli.Context) (settings, error) {
+	s := settings{
+		home:   c.String("home"),
+		http:   c.String("http"),
+		listen: c.StringSlice("listen"),
+		mdns:   !c.Bool("no-mdns"),
+		json:   c.Bool("json"),
+	}
+	if host, port, err := net.SplitHostPort(s.http); err != nil {
+		return s, badFlag("http", s.http, "an address looks like "+defaultHTTP+", or 127.0.0.1:0 for a free port")
+	} else if _, err := net.LookupPort("tcp", port); err != nil || strings.ContainsAny(host, "/ ") {
+		return s, badFlag("http", s.http, "an address looks like "+defaultHTTP+", or 127.0.0.1:0 for a free port")
+	}
+	for _, l := range s.listen {
+		if _, err := multiaddr.NewMultiaddr(l); err != nil {
+			return s, badFlag("listen", l, "a multiaddr looks like /ip4/0.0.0.0/udp/4747/quic-v1 or /ip4/0.0.0.0/tcp/4747")
+		}
+	}
+	var err error
+	if s.cache, err = parseBytes(c.String("cache")); err != nil || s.cache < minCache {
+		return s, badFlag("cache", c.String("cache"), "an amount looks like 256MB or 1GiB; at least "+formatBytes(minCache)+" are needed")
+	}
+	if text := c.String("log-level"); text != "" {
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return s, badFlag("log-level", text, "the levels are debug, info, warn and error")
+		}
+		s.level = &level
+	}
+	return s, nil
+}
+
+// badFlag says that a flag's value cannot be used.
+func badFlag(name, value, hint string) error {
+	return &usageError{sentence: fmt.Sprintf("--%s cannot be %q.", name, value), hint: hint}
+}
+
+// readLinks reads links from arguments, peers' addresses included.
+func readLinks(args []string) ([]stream.Link, error) {
+	links := make([]stream.Link, 0, len(args))
+	for _, arg := range args {
+		link, err := stream.ParseLink(arg)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range link.Peers {
+			if err := checkPeer(p); err != nil {
+				return nil, fmt.Errorf("%w: peer %q: %w", stream.ErrNotALink, p, err)
+			}
+		}
+		links = append(links, link)
+	}
+	return links, nil
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/grapevine-live/grapevine/p2p"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// progressEvery is how often a command that waits says what it waits for.
+	progressEvery = 250 * time.Millisecond
+	// lonelyAfter is when a viewer that found nobody is told why that may be.
+	lonelyAfter = 10 * time.Second
+)
+
+func watchCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "watch",
+		Usage:     "watch a stream in any player, and pass it on",
+		ArgsUsage: "LINK",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
+			qrFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			set, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			if c.NArg() != 1 {
+				return &usageError{"watch needs one link.", "grapevine watch 'grapevine://…?peer=…'; the broadcaster prints it"}
+			}
+			links, err := readLinks(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			if len(links[0].Peers) == 0 && !set.mdns && len(set.listen) == 0 {
+				return &usageError{"The link names no peer, and with --no-mdns none can be found.", "use the whole link, with its ?peer=…, or leave --no-mdns out"}
+			}
+			w := watch{link: links[0], open: c.Bool("open"), qr: c.Bool("qr")}
+			return w.run(c.Context, set, newScreen(env, set.json))
+		},
+	}
+}
+
+// watch is the command's own settings.
+type watch struct {
+	link     stream.Link
+	open, qr bool
+}
+
+func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) {
+	h, err := openHome(set.home)
+	if err != nil {
+		return err
+	}
+	s, err := startSession(ctx, roleWatch, set, h, scr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	swarm, err := s.node.Join(w.link)
+	if err != nil {
+		return fmt.Errorf("join stream %s: %w", w.link.Stream.Short(), err)
+	}
+	if err := s.awaitPlayable(swarm); err != nil || s.ctx.Err() != nil {
+		return err
+	}
+	if err := w.announce(s, swarm.Link()); err != nil {
+		return err
+	}
+	s.follow(func() string { return viewerLine(s, swarm) }, nil)
+	return s.why()
+}
+
+func (w *watch) announce(s *session, link stream.Link) error {
+	s.ready(link)
+	s.screen.settle()
+	s.screen.say("%s", s.screen.bold("Watching; open this in VLC or any other player:"))
+	s.screen.field("hls", s.hlsURL(w.link.Stream))
+	s.screen.field("page", s.pageURL())
+	s.screen.field("share", link.String())
+	s.openPage(w.open)
+	return s.showQR(w.qr, link)
+}
+
+// awaitPlayable waits until players can start, and says meanwhile what is missing. It
+// returns nil if the session's context ended because of a signal.
+func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
+	playable := make(chan error, 1)
+	s.running.Go(func() { playable <- s.server.WaitPlayable(s.ctx, swarm.ID()) })
+	ticker := time.NewTicker(progressEvery)
+	defer ticker.Stop()
+	start, lonely := time.Now(), false
+	last := ""
+	for {
+		select {
+		case err := <-playable:
+			if s.ctx.Err() != nil {
+				return s.why()
+			}
+			return err
+		case <-ticker.C:
+		}
+		st := swarm.Stats()
+		text := waitingFor(st)
+		s.screen.show(clock(time.Since(start))+"  "+text, text != last)
+		last = text
+		if !lonely && len(st.Peers) == 0 && time.Since(start) > lonelyAfter {
+			lonely = true
+			s.screen.say("Nobody who has this stream answers so far. The broadcaster may be offline, the link may be old,\nor a firewall may be in between. This goes on trying until you press ctrl-c.")
+		}
+	}
+}
+
+// waitingFor says what a viewer still lacks.
+func waitingFor(st p2p.SwarmStats) string {
+	switch {
+	case len(st.Peers) == 0 && st.LastDialError != "":
+		return "Looking for peers; the last one failed: " + st.LastDialError
+	case len(st.Peers) == 0:
+		return "Looking for peers"
+	case st.HeadersReceived == 0:
+		return "Connected to " + count(len(st.Peers), "peer") + "; waiting for the stream"
+	default:
+		return "Buffering from " + count(len(st.Peers), "peer") + ": " + formatBytes(st.BytesReceived)
+	}
+}
+
+// viewerLine is one line of truth for whoever watches.
+func viewerLine(s *session, swarm *p2p.Swarm) string {
+	st := s.node.Stats()
+	state := fmt.Sprintf("%.0f s ready to play", s.server.Buffer(swarm.ID()).Seconds())
+	if _, ended := endedEpoch(swarm); ended {
+		state = "ended"
+	}
+	return joinFacts(
+		clock(time.Since(s.started)),
+		state,
+		count(len(swarm.Stats().Peers), "peer"),
+		"down "+formatRate(st.RateIn),
+		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
+	)
+}
