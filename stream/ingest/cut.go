@@ -1,0 +1,344 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// maxPart bounds a part: 512 chunks of 32 KiB.
+	maxPart = 512 * stream.ChunkSize
+	// slack is by how much a cut may come early: encoders that count in milliseconds
+	// put a keyframe at 1.999 s, and the next would be twice as far.
+	slack = 5 * second / 1000
+	// maxPending bounds the audio that waits for a frame that began before it.
+	maxPending = 4 << 20
+	// maxAudioPES is below what the 16-bit length of a PES packet allows.
+	maxAudioPES = 60000
+	// defaultFrame is how long the last frame lasts if it was the only one.
+	defaultFrame = second / 25
+)
+
+// cutter makes segments and parts of frames. Its leader, the video or else the first
+// audio track, says where they start. Timestamps of its input are unwrapped but may
+// jump after discontinuity; those inside are output time: input plus offset.
+type cutter struct {
+	segment, part, timeout int64 // ticks
+	publish                func(stream.Part) error
+	log                    *slog.Logger
+	stats                  *Stats
+
+	tracks []*track
+	leader *track
+	mux    muxer
+	params paramSets
+	sps    []byte // that leader.video describes
+
+	offset  int64
+	based   bool // offset is set
+	needKey bool // leave the leader's frames out until a keyframe
+	rebase  bool // the next segment continues at ended, whatever its timestamps
+	marked  bool // the next segment is a discontinuity
+	changed bool // the next keyframe starts one
+
+	open      bool // a segment began
+	segStart  int64
+	partStart int64
+	next      stream.Part // flags of the part that is open
+	buf       []byte
+	frames    int // in buf
+	pictures  int // in buf, of the leader
+	sizeHint  int
+
+	begun        bool // the leader's frame at begunDTS began and is not here yet
+	begunSegment bool // it started a segment
+	begunPTS     int64
+	begunDTS     int64
+	pending      []pendingAudio
+	pendingSize  int
+
+	ended    int64 // the latest end of any frame
+	frameLen int64 // of the leader's last frame
+	measured float64
+
+	keyBase int64 // the last keyframe, or the first frame, in input time
+	hasBase bool
+
+	anchored   bool // the wall clock is known for
+	fresh      bool // anchorIn, not yet for anchorOut
+	anchorWall time.Time
+	anchorIn   int64
+	anchorOut  int64
+
+	loopStart  int64 // of the file's first frame in this iteration
+	loopOffset int64 // offset at loopStart
+	looped     int64 // what iterations before have added
+}
+
+type pendingAudio struct {
+	track  *track
+	frames []audioFrame
+}
+
+// setTracks begins a new set of tracks.
+func (c *cutter) setTracks(tracks []*track) error {
+	if err := c.end(); err != nil {
+		return err
+	}
+	for _, t := range tracks {
+		t.spliced = c.based
+	}
+	c.tracks, c.leader = tracks, nil
+	c.params, c.sps = paramSets{}, nil
+	c.marked, c.changed, c.hasBase = true, false, false
+	if len(tracks) == 0 {
+		return nil
+	}
+	c.leader = tracks[0]
+	c.needKey = c.leader.codec.IsVideo()
+	return c.mux.start(tracks)
+}
+
+// begin tells of a video frame whose first slice is here, and whose rest follows.
+func (c *cutter) begin(t *track, pts, dts int64, h head) error {
+	hevc := isHEVC(t)
+	c.anchor(dts)
+	c.params.note(h.units, hevc)
+	key := h.key && c.params.sps() != nil
+	if err := c.checkKeyframe(dts, key); err != nil {
+		return err
+	}
+	if c.needKey && !key {
+		return nil
+	}
+	if key {
+		c.needKey = false
+		c.setFormat(hevc)
+	}
+	c.begunSegment = false
+	switch out := dts + c.offset; {
+	case key && (!c.open || c.changed || out-c.segStart >= c.segment-slack):
+		if err := c.startSegment(dts); err != nil {
+			return err
+		}
+		c.begunSegment = true
+	case out-c.partStart >= c.part-slack:
+		if err := c.startPart(out, key); err != nil {
+			return err
+		}
+	}
+	c.begun = true
+	c.begunDTS = c.after(t, dts+c.offset)
+	c.begunPTS = max(pts+c.offset, c.begunDTS)
+	return nil
+}
+
+// setFormat notes what the parameter sets at a keyframe say.
+func (c *cutter) setFormat(hevc bool) {
+	sps := c.params.sps()
+	if bytes.Equal(sps, c.sps) {
+		return
+	}
+	old := c.leader.video
+	c.sps, c.leader.video = sps, videoFormatOf(sps, hevc)
+	now := c.leader.video
+	if old.codecs != "" && (old.codecs != now.codecs || old.width != now.width || old.height != now.height) {
+		c.log.Info("input video changes", "from", old.codecs, "to", now.codecs, "width", now.width, "height", now.height)
+		c.changed = true
+	}
+}
+
+// after returns ts, or the first time after t's last frame if that is later: decoders
+// want rising timestamps.
+func (c *cutter) after(t *track, ts int64) int64 {
+	if t.frames > 0 && ts <= t.last {
+		return t.last + 1
+	}
+	return ts
+}
+
+// video takes a frame that began.
+func (c *cutter) video(t *track, h head, payload []byte) error {
+	if !c.begun {
+		c.stats.SkippedFrames++
+		return nil
+	}
+	c.begun = false
+	hevc := isHEVC(t)
+	units := h.units
+	if h.key {
+		units = c.params.complete(units, hevc)
+	}
+	// What follows the first slice's header goes through as it is.
+	units = append(slices.Clone(units), payload[h.slice:])
+	if err := c.room(len(payload), c.begunDTS); err != nil {
+		return err
+	}
+	var err error
+	if c.buf, err = c.mux.video(c.buf, t, c.begunPTS, c.begunDTS, units, hevc); err != nil {
+		return err
+	}
+	if d := c.begunDTS - t.last; t.frames > 0 && d > 0 && d < maxJump {
+		c.frameLen = d
+	}
+	c.pictures++
+	c.wrote(t, 1, c.begunDTS, c.begunDTS+c.frameTime())
+	return c.flushPending()
+}
+
+// lost tells that a frame that began is damaged.
+func (c *cutter) lost(t *track) error {
+	if !c.begun {
+		return nil
+	}
+	c.begun = false
+	if c.begunSegment && c.frames == 0 {
+		// The segment before has ended already, and this one cannot start without.
+		c.open, c.buf = false, nil
+		c.needKey, c.marked = true, true
+	}
+	return c.flushPending()
+}
+
+// audio takes a track's frames, and what they say of it.
+func (c *cutter) audio(t *track, frames []audioFrame, format audioFormat) error {
+	if old := t.audio; old.rate != 0 && old != format {
+		c.log.Info("input audio changes", "from", old, "to", format)
+		c.changed = true
+	}
+	t.audio = format
+	switch {
+	case t == c.leader:
+		return c.leadAudio(t, frames)
+	case !c.open:
+		c.stats.SkippedFrames += uint64(len(frames))
+		return nil
+	case c.begun && c.pendingSize < maxPending:
+		// It came after the beginning of a frame that starts a part, perhaps a segment.
+		for i := range frames {
+			frames[i].data = bytes.Clone(frames[i].data)
+			c.pendingSize += len(frames[i].data)
+		}
+		c.pending = append(c.pending, pendingAudio{t, frames})
+		return nil
+	}
+	return c.writeAudio(t, frames)
+}
+
+// leadAudio takes frames where there is no video: each may start a segment.
+func (c *cutter) leadAudio(t *track, frames []audioFrame) error {
+	from := 0
+	for i, f := range frames {
+		c.anchor(f.pts)
+		out := f.pts + c.offset
+		segment := !c.open || c.changed || out-c.segStart >= c.segment-slack
+		if !segment && out-c.partStart < c.part-slack {
+			continue
+		}
+		if err := c.writeAudio(t, frames[from:i]); err != nil {
+			return err
+		}
+		from = i
+		var err error
+		if segment {
+			err = c.startSegment(f.pts)
+		} else {
+			err = c.startPart(out, true)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.writeAudio(t, frames[from:])
+}
+
+func (c *cutter) flushPending() error {
+	pending := c.pending
+	c.pending, c.pendingSize = nil, 0
+	for _, p := range pending {
+		if !c.open {
+			c.stats.SkippedFrames += uint64(len(p.frames))
+			continue
+		}
+		if err := c.writeAudio(p.track, p.frames); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeAudio writes frames as PES packets.
+func (c *cutter) writeAudio(t *track, frames []audioFrame) error {
+	if t.spliced && t != c.leader {
+		// What overlaps the end of what was before would be heard twice.
+		for len(frames) > 0 && t.end > 0 && frames[0].pts+c.offset < t.end-(frames[0].end-frames[0].pts)/2 {
+			frames = frames[1:]
+			c.stats.SkippedFrames++
+		}
+	}
+	for len(frames) > 0 {
+		t.spliced = false
+		n, size := 1, len(frames[0].data)
+		for n < len(frames) && size+len(frames[n].data) <= maxAudioPES {
+			size += len(frames[n].data)
+			n++
+		}
+		data := make([]byte, 0, size)
+		for _, f := range frames[:n] {
+			data = append(data, f.data...)
+		}
+		pts := c.after(t, frames[0].pts+c.offset)
+		if err := c.room(size, pts); err != nil {
+			return err
+		}
+		var err error
+		if c.buf, err = c.mux.audio(c.buf, t, pts, data); err != nil {
+			return err
+		}
+		last := frames[n-1]
+		c.wrote(t, n, last.pts+c.offset, last.end+c.offset)
+		frames = frames[n:]
+	}
+	return nil
+}
+
+// wrote notes n frames of t, the last from last to end.
+func (c *cutter) wrote(t *track, n int, last, end int64) {
+	t.frames += uint64(n)
+	t.last, t.end = max(last, t.last), max(end, t.end)
+	c.ended = max(c.ended, t.end)
+	c.frames += n
+}
+
+// room cuts the part before a frame of size bytes if it would grow too long.
+func (c *cutter) room(size int, at int64) error {
+	const overhead = 16 // one byte in that many: packet headers, stuffing, tables
+	if c.frames == 0 || len(c.buf)+size+size/overhead+8*packetSize <= maxPart {
+		return nil
+	}
+	return c.startPart(max(at, c.partStart+1), false)
+}
+
+// frameTime is how long a frame of the leader lasts.
+func (c *cutter) frameTime() int64 {
+	if c.frameLen > 0 {
+		return c.frameLen
+	}
+	return defaultFrame
+}
+
+// checkKeyframe fails when there was no keyframe for too long.
+func (c *cutter) checkKeyframe(dts int64, key bool) error {
+	if key || !c.hasBase {
+		c.keyBase, c.hasBase = dts, true
+	}
+	if dts-c.keyBase > c.timeout {
+		return fmt.Errorf("%w in %v", ErrNoKeyframe, micros(c.timeout))
+	}
+	return nil
+}

@@ -1,0 +1,314 @@
+package ingest
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+)
+
+const (
+	// maxJump is how far timestamps may be from the latest of any track before they
+	// count as another time line: above what muxers interleave and encoders stall.
+	maxJump = 3 * second
+	// maxStepBack is how far one track may fall back before it does; less is jitter.
+	maxStepBack = second / 2
+	// indicatedJump is how far it may go on after a discontinuity_indicator: timestamps
+	// come at least that often (ISO 13818-1, 2.7.4).
+	indicatedJump = 7 * second / 10
+	// strayTime is for how long after a jump other tracks' packets of the old time
+	// line are left out rather than taken for a jump back.
+	strayTime = second
+)
+
+// demuxer turns packets into frames for the cutter.
+type demuxer struct {
+	cut   *cutter
+	log   *slog.Logger
+	stats *Stats
+
+	tables tables
+	known  bool // a PMT was read
+	byPID  map[uint16]*pes
+	order  []*pes
+
+	ref    int64 // the latest decoding time of any track, unwrapped
+	hasRef bool
+	breaks uint64 // jumps of ref
+
+	oldRef int64 // ref before the last jump
+	newRef int64 // ref at the last jump
+	stray  map[*pes]bool
+}
+
+// packet takes one transport packet.
+func (d *demuxer) packet(raw []byte) error {
+	p := parsePacket(raw)
+	if pmt := d.tables.add(raw, p); pmt != nil {
+		tracks, ignored, err := identify(pmt)
+		d.stats.Ignored = ignored
+		if err != nil {
+			return err
+		}
+		if !d.known || !sameTracks(tracks, d.cut.tracks) {
+			return d.setTracks(tracks, ignored)
+		}
+		return nil
+	}
+	s := d.byPID[p.pid]
+	if s == nil {
+		return nil
+	}
+	if p.broken || p.scrambled {
+		s.damaged = s.open
+		d.stats.LostPackets++
+		s.counted = false
+		return nil
+	}
+	if p.discontinuity {
+		for _, o := range d.order {
+			o.indicated = true
+		}
+	}
+	if len(p.payload) == 0 {
+		return nil
+	}
+	missing, repeated := s.continuity(p)
+	if repeated {
+		return nil
+	}
+	d.stats.LostPackets += uint64(missing)
+	if p.start {
+		return d.startPES(s, p.payload, missing > 0)
+	}
+	if !s.open {
+		return nil
+	}
+	s.damaged = s.damaged || missing > 0
+	return d.extend(s, p.payload)
+}
+
+func (d *demuxer) setTracks(tracks []*track, ignored []string) error {
+	if err := d.flush(nil); err != nil {
+		return err
+	}
+	if d.tables.programs > 1 {
+		d.log.Warn("input has several programs, the first is used", "programs", d.tables.programs)
+	}
+	d.log.Info("input tracks", "published", len(tracks), "left_out", ignored)
+	d.known = true
+	d.byPID = make(map[uint16]*pes)
+	d.order = nil
+	for _, t := range tracks {
+		s := &pes{track: t}
+		d.byPID[t.pid] = s
+		d.order = append(d.order, s)
+	}
+	return d.cut.setTracks(tracks)
+}
+
+// startPES takes the first packet of a PES packet. tailLost says that packets before it
+// are missing.
+func (d *demuxer) startPES(s *pes, payload []byte, tailLost bool) error {
+	h, ok, bad := parsePESHeader(payload)
+	if s.open {
+		video := s.track.codec.IsVideo()
+		if video && ok && !h.timed && s.known && s.hdr.total == 0 && !tailLost {
+			// No timestamp: more of the same frame, or its second field.
+			return d.extend(s, payload[h.size:])
+		}
+		// A frame's end may be among what is missing, unless this is another stream put
+		// after the first.
+		if tailLost && !(ok && h.timed && d.isJump(s, unwrap(d.ref, h.dts))) {
+			s.damaged = true
+		}
+		if err := d.finish(s); err != nil {
+			return err
+		}
+	}
+	s.reset()
+	if bad {
+		return nil
+	}
+	s.open = true
+	return d.extend(s, payload)
+}
+
+// extend adds payload to the PES packet that is open.
+func (d *demuxer) extend(s *pes, payload []byte) error {
+	if len(s.buf)+len(payload) > maxPES {
+		s.damaged = true
+		d.log.Warn("frame too long", "pid", s.track.pid, "limit", maxPES)
+		return d.finish(s)
+	}
+	s.buf = append(s.buf, payload...)
+	if !s.known {
+		h, ok, bad := parsePESHeader(s.buf)
+		if bad {
+			s.reset()
+			return nil
+		}
+		if !ok {
+			return nil
+		}
+		s.hdr, s.known = h, true
+		if h.timed {
+			keep, err := d.place(s)
+			if err != nil {
+				return err
+			}
+			if !keep {
+				d.stats.SkippedFrames++
+				s.reset()
+				return nil
+			}
+		}
+	}
+	if err := d.peek(s, false); err != nil {
+		return err
+	}
+	if s.hdr.total > 0 && len(s.buf) >= s.hdr.total {
+		s.buf = s.buf[:s.hdr.total]
+		return d.finish(s)
+	}
+	return nil
+}
+
+// peek tells the cutter of a video frame as soon as its first slice is in sight.
+func (d *demuxer) peek(s *pes, all bool) error {
+	if s.begun || s.damaged || !s.placed || !s.track.codec.IsVideo() {
+		return nil
+	}
+	hevc := isHEVC(s.track)
+	if !s.head.scan(s.payload(), hevc, all) {
+		return nil
+	}
+	s.begun = true
+	return d.cut.begin(s.track, s.pts, s.dts, s.head.head(s.payload(), hevc))
+}
+
+// finish hands on the PES packet that is open.
+func (d *demuxer) finish(s *pes) error {
+	defer s.reset()
+	if !s.known {
+		return nil
+	}
+	if !s.track.codec.IsVideo() {
+		return d.finishAudio(s)
+	}
+	if err := d.peek(s, true); err != nil {
+		return err
+	}
+	switch {
+	case s.damaged:
+		d.stats.DamagedFrames++
+		if s.begun {
+			return d.cut.lost(s.track)
+		}
+		return nil
+	case !s.begun:
+		return nil // no slice, or no timestamp: nothing to show
+	}
+	hevc := isHEVC(s.track)
+	return d.cut.video(s.track, s.head.head(s.payload(), hevc), s.payload())
+}
+
+func (d *demuxer) finishAudio(s *pes) error {
+	if s.damaged {
+		d.stats.DamagedFrames++
+		s.framer.reset()
+		return nil
+	}
+	lost := s.framer.lost
+	frames, format := s.framer.frames(s.track.codec, s.payload(), s.pts, s.placed)
+	d.stats.Garbage += s.framer.lost - lost
+	if len(frames) == 0 {
+		return nil
+	}
+	return d.cut.audio(s.track, frames, format)
+}
+
+// flush hands on all PES packets that are open, but for except's: the input ends or
+// breaks here. Those that say how long they are, and are shorter, are damaged.
+func (d *demuxer) flush(except *pes) error {
+	var errs []error
+	for _, s := range d.order {
+		if s == except || !s.open {
+			continue
+		}
+		s.damaged = s.damaged || s.known && s.hdr.total > 0
+		errs = append(errs, d.finish(s))
+	}
+	return errors.Join(errs...)
+}
+
+// place puts the timestamps of a PES packet that begins on the time line. It returns
+// false if the packet belongs to a time line that was left.
+func (d *demuxer) place(s *pes) (keep bool, err error) {
+	if !d.hasRef {
+		d.ref, d.hasRef = s.hdr.dts, true
+	}
+	dts := unwrap(d.ref, s.hdr.dts)
+	if d.isJump(s, dts) {
+		old := unwrap(d.oldRef, s.hdr.dts)
+		if d.stray[s] && d.ref-d.newRef < strayTime && abs(old-d.oldRef) <= maxJump {
+			return false, nil
+		}
+		if err := d.jump(s); err != nil {
+			return false, err
+		}
+		dts = s.hdr.dts
+		d.oldRef, d.ref, d.newRef = d.ref, dts, dts
+	}
+	delete(d.stray, s)
+	s.indicated = false
+	s.dts, s.pts, s.placed = dts, unwrap(dts, s.hdr.pts), true
+	s.prev, s.hasPrev = dts, true
+	d.ref = max(d.ref, dts)
+	return true, nil
+}
+
+// isJump reports whether a decoding time is on another time line than what came before.
+func (d *demuxer) isJump(s *pes, dts int64) bool {
+	if !d.hasRef {
+		return false
+	}
+	return abs(dts-d.ref) > maxJump ||
+		s.hasPrev && dts < s.prev-maxStepBack ||
+		s.hasPrev && s.indicated && (dts < s.prev || dts-s.prev > indicatedJump)
+}
+
+// jump ends the time line before s.
+func (d *demuxer) jump(s *pes) error {
+	d.log.Warn("input timestamps jump", "pid", s.track.pid, "from", d.ref, "to", s.hdr.dts)
+	if err := d.flush(s); err != nil {
+		return err
+	}
+	d.breaks++
+	d.stray = make(map[*pes]bool)
+	for _, o := range d.order {
+		o.hasPrev, o.indicated = false, false
+		o.framer.reset()
+		if o != s {
+			d.stray[o] = true
+		}
+	}
+	return d.cut.discontinuity()
+}
+
+// rewind prepares for the same file from its start, after flush.
+func (d *demuxer) rewind() {
+	d.hasRef = false
+	for _, s := range d.order {
+		s.reset()
+		s.counted, s.hasPrev, s.indicated = false, false, false
+		s.framer.reset()
+	}
+}
+
+func isHEVC(t *track) bool {
+	_, ok := t.codec.(*codecs.H265)
+	return ok
+}
+
+func abs(x int64) int64 { return max(x, -x) }

@@ -1,0 +1,134 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+)
+
+const (
+	packetSize = 188
+	syncByte   = 0x47
+
+	// A sync byte occurs once in 256 bytes of anything: five at the right distance
+	// are no accident. Within a stream that is known to be one, three are enough.
+	firstLock = 5
+	relock    = 3
+
+	// notTSAfter is how much may precede the first packet.
+	notTSAfter = 256 << 10
+)
+
+// syncer finds packets in bytes. While it is locked it waits for nothing but the end
+// of each packet.
+type syncer struct {
+	buf     []byte // what is left of earlier writes, less than firstLock packets
+	locked  bool
+	seen    bool // was locked before
+	garbage uint64
+}
+
+// write hands each packet in what was written so far to yield. The slice is valid
+// during the call. At the end of the input, final accepts fewer packets as proof.
+func (s *syncer) write(b []byte, final bool, yield func([]byte) error) error {
+	s.buf = append(s.buf, b...)
+	rest := s.buf
+	for {
+		if !s.locked {
+			var skipped int
+			skipped, s.locked = s.lock(rest, final)
+			s.garbage += uint64(skipped)
+			rest = rest[skipped:]
+			if !s.seen && s.garbage > notTSAfter {
+				return fmt.Errorf("%w: none of its first %d bytes are", ErrNotMPEGTS, s.garbage)
+			}
+			if !s.locked {
+				break
+			}
+			s.seen = true
+		}
+		if len(rest) == 0 {
+			break
+		}
+		if rest[0] != syncByte {
+			s.locked = false
+			continue
+		}
+		if len(rest) < packetSize {
+			break
+		}
+		pkt := rest[:packetSize]
+		rest = rest[packetSize:]
+		if err := yield(pkt); err != nil {
+			return err
+		}
+	}
+	s.buf = append(s.buf[:0], rest...)
+	if final {
+		s.garbage += uint64(len(s.buf))
+		s.buf, s.locked = s.buf[:0], false
+	}
+	return nil
+}
+
+// lock returns how many bytes lie before the first packet, and whether that packet is
+// certain; if not, the bytes after those are still needed.
+func (s *syncer) lock(b []byte, final bool) (skipped int, ok bool) {
+	need := firstLock
+	if s.seen {
+		need = relock
+	}
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(b[at:], syncByte)
+		if i < 0 {
+			return len(b), false
+		}
+		at += i
+		n := 0
+		for n < need && at+n*packetSize < len(b) && b[at+n*packetSize] == syncByte {
+			n++
+		}
+		switch short := at+n*packetSize >= len(b); {
+		case n == need:
+			return at, true
+		case short && !final:
+			return at, false
+		case short && len(b)-at >= packetSize:
+			return at, true
+		}
+	}
+}
+
+// packet is the header of a transport packet (ISO 13818-1, 2.4.3.2).
+type packet struct {
+	pid           uint16
+	cc            uint8
+	start         bool // payload_unit_start_indicator
+	broken        bool // transport_error_indicator, or not a valid packet
+	scrambled     bool
+	discontinuity bool // discontinuity_indicator
+	payload       []byte
+}
+
+func parsePacket(b []byte) packet {
+	p := packet{
+		pid:       uint16(b[1]&0x1f)<<8 | uint16(b[2]),
+		cc:        b[3] & 0x0f,
+		start:     b[1]&0x40 != 0,
+		broken:    b[1]&0x80 != 0,
+		scrambled: b[3]&0xc0 != 0,
+	}
+	at := 4
+	if b[3]&0x20 != 0 {
+		n := int(b[4])
+		at += 1 + n
+		if at > packetSize {
+			p.broken = true
+			return p
+		}
+		p.discontinuity = n > 0 && b[5]&0x80 != 0
+	}
+	if b[3]&0x10 != 0 {
+		p.payload = b[at:packetSize]
+	}
+	return p
+}

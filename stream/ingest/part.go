@@ -1,0 +1,185 @@
+package ingest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// startSegment ends the segment that is open, and begins one with the leader's frame
+// at ts, in input time.
+func (c *cutter) startSegment(ts int64) error {
+	if c.changed {
+		c.changed, c.marked = false, true
+	}
+	switch {
+	case !c.based:
+		c.offset, c.based = firstTimestamp-ts, true
+		c.loopStart, c.loopOffset = firstTimestamp, c.offset
+		c.marked = false // nothing came before
+	case c.rebase, !c.open && ts+c.offset < c.partStart:
+		c.offset = max(c.ended, c.partStart) - ts
+	}
+	c.rebase = false
+	if err := c.endPart(ts+c.offset, true); err != nil {
+		return err
+	}
+	if c.fresh {
+		c.fresh, c.anchorOut = false, c.anchorIn+c.offset
+	}
+	if back := ts + c.offset - firstTimestamp; ts+c.offset > lastTimestamp {
+		c.log.Info("output timestamps start again")
+		c.shift(-back)
+	}
+	c.open = true
+	c.segStart = ts + c.offset
+	c.partStart = c.segStart
+	c.next = stream.Part{StartsSegment: true, Independent: true, Discontinuity: c.marked}
+	c.marked = false
+	return c.beginPart()
+}
+
+// shift moves output time, before a segment that is a discontinuity.
+func (c *cutter) shift(by int64) {
+	c.anchorWall = c.programTime(firstTimestamp - by)
+	c.anchorOut = firstTimestamp
+	c.offset += by
+	c.loopStart += by
+	c.loopOffset += by
+	c.ended += by
+	for _, t := range c.tracks {
+		t.last += by
+		t.end += by
+	}
+	c.mux.lastPCR = -wrap
+	c.marked = true
+}
+
+// startPart ends the part that is open, and begins the next at ts, in output time.
+func (c *cutter) startPart(ts int64, independent bool) error {
+	if !c.open || c.frames == 0 {
+		return nil // all of its frames were lost: go on with it
+	}
+	if err := c.endPart(ts, false); err != nil {
+		return err
+	}
+	c.next = stream.Part{Independent: independent}
+	return c.beginPart()
+}
+
+// beginPart makes room for a part, and puts the tables first where playing can start.
+func (c *cutter) beginPart() (err error) {
+	c.buf = make([]byte, 0, c.sizeHint+c.sizeHint/4+4*packetSize)
+	if c.next.Independent {
+		c.buf, err = c.mux.tables(c.buf)
+	}
+	return err
+}
+
+// endPart publishes the part that is open, if any; it lasts until end, in output time.
+func (c *cutter) endPart(end int64, endsSegment bool) error {
+	if !c.open {
+		return nil
+	}
+	if len(c.buf) == 0 { // a segment whose last frame was lost
+		var err error
+		if c.buf, err = c.mux.tables(c.buf); err != nil {
+			return err
+		}
+	}
+	end = max(end, c.partStart+1)
+	p := c.next
+	p.EndsSegment = endsSegment
+	p.Duration = micros(end) - micros(c.partStart)
+	p.ProgramTime = c.programTime(c.partStart)
+	p.Data = c.buf
+	if c.pictures > 1 {
+		c.measured = float64(c.pictures) / p.Duration.Seconds()
+	}
+	if p.StartsSegment {
+		p.Media = mediaOf(c.tracks, c.measured)
+		c.stats.Media = p.Media
+		c.stats.Segments++
+		if p.Discontinuity {
+			c.stats.Discontinuities++
+		}
+	}
+	c.stats.Parts++
+	c.stats.PartBytes += uint64(len(p.Data))
+	c.stats.MediaTime += p.Duration
+	c.stats.LongestPart = max(c.stats.LongestPart, p.Duration)
+	c.stats.LongestSegment = max(c.stats.LongestSegment, micros(end)-micros(c.segStart))
+
+	c.sizeHint = len(c.buf)
+	c.buf, c.frames, c.pictures = nil, 0, 0
+	c.partStart = end
+	c.open = !endsSegment
+	if err := c.publish(p); err != nil {
+		return fmt.Errorf("publish part: %w", err)
+	}
+	return nil
+}
+
+// end ends the segment that is open after the leader's last frame.
+func (c *cutter) end() error {
+	if c.leader == nil || !c.open {
+		return nil
+	}
+	return c.endPart(c.mediaEnd(), true)
+}
+
+// mediaEnd returns where what was written ends: with the leader, unless other tracks
+// go on for more than their frames' length.
+func (c *cutter) mediaEnd() int64 {
+	if c.ended-c.leader.end > second/5 {
+		return c.ended
+	}
+	return c.leader.end
+}
+
+// discontinuity tells that timestamps of what follows have nothing to do with those of
+// what was before.
+func (c *cutter) discontinuity() error {
+	if err := c.end(); err != nil {
+		return err
+	}
+	c.rebase, c.marked = true, true
+	c.needKey = c.leader != nil && c.leader.codec.IsVideo()
+	c.begun, c.hasBase, c.anchored = false, false, false
+	for _, t := range c.tracks {
+		t.spliced = true
+	}
+	return nil
+}
+
+// loop tells that the file starts again. It fails if that takes no time.
+func (c *cutter) loop() error {
+	if c.leader == nil || !c.based || c.leader.end <= c.loopStart {
+		return ErrNoTracks
+	}
+	by := c.mediaEnd() - c.loopStart
+	c.looped += by
+	c.loopStart += by
+	c.loopOffset += by
+	c.offset = c.loopOffset
+	c.needKey = c.leader.codec.IsVideo()
+	c.hasBase = false
+	for _, t := range c.tracks {
+		t.spliced = true
+	}
+	return nil
+}
+
+// anchor notes the wall clock at the first frame, in input time, after a break.
+func (c *cutter) anchor(ts int64) {
+	if !c.anchored {
+		c.anchored, c.fresh = true, true
+		c.anchorWall, c.anchorIn = time.Now(), ts
+	}
+}
+
+// programTime returns the wall clock of ts, in output time.
+func (c *cutter) programTime(ts int64) time.Time {
+	return c.anchorWall.Add(micros(ts) - micros(c.anchorOut)).Round(0)
+}

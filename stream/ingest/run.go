@@ -1,0 +1,218 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// A pause in the input counts at most this much towards the keyframe timeout.
+const maxPause = time.Second
+
+// runner takes one source through the stages.
+type runner struct {
+	i    *Ingest
+	src  *source
+	loop bool
+
+	stats Stats
+	sync  syncer
+	demux demuxer
+	cut   cutter
+	pace  pacer
+
+	active   time.Duration // with bytes arriving, since the last segment began
+	lastRead time.Time
+	segments uint64 // at that time
+}
+
+func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner {
+	r := &runner{i: i, src: src, loop: src.rewind != nil}
+	r.cut = cutter{
+		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
+		log: i.log, stats: &r.stats,
+		publish: func(p stream.Part) error {
+			i.setStats(r.snapshot())
+			return publish(p)
+		},
+	}
+	r.demux = demuxer{cut: &r.cut, log: i.log, stats: &r.stats}
+	return r
+}
+
+// snapshot returns the figures as they are now.
+func (r *runner) snapshot() Stats {
+	s := r.stats
+	s.Garbage += r.sync.garbage
+	s.Ignored = slices.Clone(s.Ignored)
+	for _, t := range r.cut.tracks {
+		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Codec: t.describe(), Language: t.language, Frames: t.frames})
+	}
+	return s
+}
+
+type chunk struct {
+	data []byte
+	err  error
+}
+
+// run reads until the input ends, ctx is done or something fails.
+func (r *runner) run(ctx context.Context) error {
+	chunks, back := make(chan chunk), make(chan []byte, 2)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.read(chunks, back, stop)
+	}()
+	defer func() {
+		close(stop)
+		r.src.close()
+		if r.src.waits {
+			<-stopped
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case c := <-chunks:
+			if err := r.take(ctx, c); err != nil {
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				return err
+			}
+			r.i.setStats(r.snapshot())
+			if c.data != nil {
+				back <- c.data[:cap(c.data)]
+			}
+		}
+	}
+}
+
+// read hands what the source delivers to chunks, until it fails, ends or stop closes.
+func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{}) {
+	for range cap(back) {
+		back <- make([]byte, maxDatagram)
+	}
+	for {
+		var buf []byte
+		select {
+		case buf = <-back:
+		case <-stop:
+			return
+		}
+		n, err := r.src.Read(buf)
+		c := chunk{data: buf[:n], err: err}
+		select {
+		case chunks <- c:
+		case <-stop:
+			return
+		}
+		if err == io.EOF && r.loop {
+			err = r.src.rewind()
+		}
+		if err != nil {
+			return // a rewind that fails ends a run by its next read, which never comes
+		}
+	}
+}
+
+// take feeds a chunk to the stages. It returns io.EOF at the end.
+func (r *runner) take(ctx context.Context, c chunk) error {
+	if err := r.checkTime(len(c.data)); err != nil {
+		return err
+	}
+	r.stats.Bytes += uint64(len(c.data))
+	if errors.Is(c.err, syscall.ECONNRESET) {
+		c.err = io.EOF // an encoder that ends without ceremony
+	}
+	final := c.err != nil
+	err := r.sync.write(c.data, final, func(pkt []byte) error {
+		if err := r.demux.packet(pkt); err != nil {
+			return err
+		}
+		if r.src.paced && r.demux.hasRef {
+			return r.pace.wait(ctx, r.demux.ref+r.cut.looped, r.demux.breaks)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case c.err == nil:
+		return nil
+	}
+	if err := r.demux.flush(nil); err != nil {
+		return err
+	}
+	if c.err == io.EOF && r.loop {
+		return r.again()
+	}
+	if err := r.cut.end(); err != nil {
+		return err
+	}
+	if c.err != io.EOF {
+		return fmt.Errorf("read input: %w", c.err)
+	}
+	if err := r.empty(); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// again prepares for the file from its beginning, which read goes back to.
+func (r *runner) again() error {
+	if err := r.empty(); err != nil {
+		return err
+	}
+	if err := r.cut.loop(); err != nil {
+		return fmt.Errorf("loop input: %w", err)
+	}
+	r.demux.rewind()
+	return nil
+}
+
+// empty says why nothing was published, if nothing was.
+func (r *runner) empty() error {
+	switch {
+	case r.stats.Parts > 0 || r.cut.open:
+		return nil
+	case !r.sync.seen:
+		return fmt.Errorf("%w: none of its %d bytes are", ErrNotMPEGTS, r.stats.Bytes)
+	case r.cut.leader == nil:
+		return fmt.Errorf("%w: no table names any", ErrNoTracks)
+	case r.cut.hasBase:
+		return fmt.Errorf("%w before it ended", ErrNoKeyframe)
+	}
+	return fmt.Errorf("%w: no frame of %s", ErrNoTracks, r.cut.leader.describe())
+}
+
+// checkTime fails when bytes arrive, but no segment has begun for too long.
+func (r *runner) checkTime(n int) error {
+	now := time.Now()
+	if r.segments != r.stats.Segments || r.lastRead.IsZero() {
+		r.active, r.segments = 0, r.stats.Segments
+	} else if n > 0 {
+		r.active += min(now.Sub(r.lastRead), maxPause)
+	}
+	if n > 0 {
+		r.lastRead = now
+	}
+	if r.active <= r.i.cfg.KeyframeTimeout {
+		return nil
+	}
+	if r.cut.leader == nil {
+		if !r.sync.seen {
+			return fmt.Errorf("%w: no packet in %v", ErrNotMPEGTS, r.i.cfg.KeyframeTimeout)
+		}
+		return fmt.Errorf("%w: no table names any in %v", ErrNoTracks, r.i.cfg.KeyframeTimeout)
+	}
+	return fmt.Errorf("%w in %v", ErrNoKeyframe, r.i.cfg.KeyframeTimeout)
+}

@@ -1,0 +1,72 @@
+package ingest
+
+import (
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// Stats is what an [Ingest] has seen and done so far.
+type Stats struct {
+	// Listen is the address listened on, with the port that was bound; empty for
+	// inputs that do not listen, and before Run binds.
+	Listen string
+	// From is the address of the encoder that is, or was last, connected.
+	From string
+	// Strangers counts connections and datagrams of others than From, left unread.
+	Strangers uint64
+
+	Bytes       uint64 // read from the input
+	Garbage     uint64 // bytes left out between packets
+	LostPackets uint64 // packets missing by continuity counters, at least
+
+	// SkippedFrames were sent before the first keyframe, or after a break before the
+	// next; DamagedFrames lost some of their packets. Neither is published.
+	SkippedFrames uint64
+	DamagedFrames uint64
+	// Discontinuities counts segments marked so.
+	Discontinuities uint64
+
+	Segments       uint64        // begun
+	Parts          uint64        // published
+	PartBytes      uint64        // published
+	MediaTime      time.Duration // published
+	LongestSegment time.Duration // published
+	LongestPart    time.Duration // published
+
+	// Media describes the rendition, as on the last segment.
+	Media stream.Media
+	// Tracks are those that are published, Ignored describes the others.
+	Tracks  []TrackStats
+	Ignored []string
+}
+
+// TrackStats is one track of the input.
+type TrackStats struct {
+	PID      uint16 // in the input
+	Codec    string // RFC 6381, once known
+	Language string // ISO 639-2, if the input says
+	Frames   uint64 // published
+}
+
+// Stats returns a copy of the figures. It may be called at any time.
+func (i *Ingest) Stats() Stats {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.stats
+}
+
+// setStats replaces the figures but for those of the connection, which the reading
+// goroutine keeps.
+func (i *Ingest) setStats(s Stats) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s.Listen, s.From, s.Strangers = i.stats.Listen, i.stats.From, i.stats.Strangers
+	i.stats = s
+}
+
+func (i *Ingest) connection(f func(*Stats)) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	f(&i.stats)
+}
