@@ -2,12 +2,23 @@ package p2p
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -31,76 +42,328 @@ type Config struct {
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
+	// Bandwidth is the reporter of Host, for Stats. nil reports nothing.
+	Bandwidth metrics.Reporter
 	// Logger gets what an operator needs to know. nil discards it.
 	Logger *slog.Logger
 }
 
 // Node is one peer of any number of streams.
-type Node struct{}
+type Node struct {
+	cfg    Config
+	log    *slog.Logger
+	store  *stream.Store
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 
-// New checks the configuration. It starts nothing.
-func New(cfg Config) (*Node, error) { return nil, errors.New("x") }
+	// Set by Start, constant afterwards.
+	host      host.Host
+	ownHost   bool
+	fellBack  bool
+	bandwidth metrics.Reporter
+	ps        *pubsub.PubSub
+	fetches   *fetchServer
+	mdns      *localDiscovery
 
-// Start listens and starts all services. ctx bounds the start only.
-func (n *Node) Start(ctx context.Context) error { return nil }
+	joining sync.Mutex // held while topics are joined or left
 
-// Close leaves all streams, ends all services and waits for them.
-func (n *Node) Close() error { return nil }
-
-// ID returns the node's peer ID.
-func (n *Node) ID() peer.ID { return "" }
-
-// Addrs returns the multiaddrs, with /p2p/, at which this machine says it can be
-// reached, those that other machines can use first.
-func (n *Node) Addrs() []string { return nil }
-
-// FellBack reports whether the default port was taken and a free one is used.
-func (n *Node) FellBack() bool { return false }
-
-// Stats returns the node's figures.
-func (n *Node) Stats() Stats { return Stats{} }
-
-// Store returns the store of all streams.
-func (n *Node) Store() *stream.Store { return nil }
-
-// Swarms returns the streams of the node in the order in which they were joined.
-func (n *Node) Swarms() []*Swarm { return nil }
-
-// Join joins a stream to keep it and pass it on, and dials the link's peers in the
-// background, again and again while it has no neighbour. Joining twice returns the
-// same swarm and adds the link's peers.
-func (n *Node) Join(link stream.Link) (*Swarm, error) { return nil, nil }
-
-// Broadcast joins the stream of the key as its broadcaster, with one rendition.
-func (n *Node) Broadcast(key stream.Key, rendition string, epoch uint64) (*Broadcast, error) {
-	return nil, nil
+	mu      sync.Mutex // guards all following
+	swarms  map[stream.ID]*Swarm
+	order   []*Swarm
+	closed  bool
+	dropped int64
 }
 
-// Swarm is a node's part in one stream.
-type Swarm struct{}
+// New checks the configuration. It starts nothing.
+func New(cfg Config) (*Node, error) {
+	if cfg.Identity == nil && cfg.Host == nil {
+		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("make identity: %w", err)
+		}
+		cfg.Identity = key
+	}
+	for _, s := range cfg.Listen {
+		if _, err := multiaddr.NewMultiaddr(s); err != nil {
+			return nil, fmt.Errorf("%w on %q: %w", ErrListen, s, err)
+		}
+	}
+	if cfg.Store == nil {
+		cfg.Store = stream.NewStore(0)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[stream.ID]*Swarm)}
+	n.fetches = newFetchServer(n)
+	return n, nil
+}
 
-// ID returns the stream.
-func (s *Swarm) ID() stream.ID { return stream.ID{} }
+// Start listens and starts all services. Close must be called after it succeeded.
+func (n *Node) Start() (err error) {
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	n.host, n.bandwidth = n.cfg.Host, n.cfg.Bandwidth
+	if n.host == nil {
+		n.bandwidth = metrics.NewBandwidthCounter()
+		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth); err != nil {
+			return err
+		}
+		n.ownHost = true
+	}
+	if n.ps, err = newPubSub(n.ctx, n.host, n); err != nil {
+		return err
+	}
+	identified, err := n.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
+	if err != nil {
+		return fmt.Errorf("watch peers: %w", err)
+	}
+	n.wg.Go(func() { n.followIdentified(identified) })
+	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
+	if n.cfg.MDNS {
+		n.mdns = newLocalDiscovery(n)
+		if err := n.mdns.start(); err != nil {
+			// A machine without multicast is still a node.
+			n.log.Warn("cannot search the local network", "err", err)
+			n.mdns = nil
+		}
+	}
+	return nil
+}
 
-// Link returns the link that leads to this node.
-func (s *Swarm) Link() stream.Link { return stream.Link{} }
+// Close leaves all streams, ends all services and waits for them. It is safe to call
+// more than once.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closed || n.cancel == nil {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closed = true
+	swarms := slices.Clone(n.order)
+	n.mu.Unlock()
+	// Discovery first, so that nobody new comes; then the streams, while gossipsub can
+	// still tell neighbours; then gossipsub; the host's connections last.
+	if n.mdns != nil {
+		n.mdns.close()
+	}
+	if n.host != nil {
+		n.host.RemoveStreamHandler(fetchProtocol)
+	}
+	for _, s := range swarms {
+		s.close()
+	}
+	n.cancel()
+	n.wg.Wait()
+	if n.ownHost {
+		if err := n.host.Close(); err != nil {
+			return fmt.Errorf("close host: %w", err)
+		}
+	}
+	return nil
+}
 
-// Timelines returns the timelines of the renditions known so far, sorted by name.
-func (s *Swarm) Timelines() []*stream.Timeline { return nil }
+// followIdentified tells swarms of connected peers that speak the fetch protocol.
+func (n *Node) followIdentified(sub event.Subscription) {
+	defer sub.Close()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case e, ok := <-sub.Out():
+			if !ok {
+				return
+			}
+			done := e.(event.EvtPeerIdentificationCompleted)
+			if !slices.Contains(done.Protocols, fetchProtocol) {
+				continue
+			}
+			for _, s := range n.Swarms() {
+				s.onIdentified(done.Peer)
+			}
+		}
+	}
+}
 
-// Stats returns the figures of the stream at this node.
-func (s *Swarm) Stats() SwarmStats { return SwarmStats{} }
+// ID returns the node's peer ID.
+func (n *Node) ID() peer.ID { return n.host.ID() }
 
-// Broadcast publishes one rendition of a stream.
-type Broadcast struct{}
+// Addrs returns the multiaddrs, with /p2p/, at which this machine says it can be
+// reached, those that other machines can use first, and loopback ones only if there
+// are no others.
+func (n *Node) Addrs() []string {
+	addrs, err := n.host.Network().InterfaceListenAddresses()
+	if err != nil || len(addrs) == 0 {
+		addrs = n.host.Addrs()
+	}
+	var out []string
+	for _, a := range shareable(addrs) {
+		out = append(out, a.String()+"/p2p/"+n.host.ID().String())
+	}
+	return out
+}
 
-// Publish signs the part and hands it to the swarm. It blocks only for the signature
-// and the node's own queue. It keeps part.Data.
-func (b *Broadcast) Publish(ctx context.Context, part stream.Part) error { return nil }
+// FellBack reports whether the default port was taken and a free one is used.
+func (n *Node) FellBack() bool { return n.fellBack }
 
-// End publishes the end of the stream and waits until neighbours could take it and
-// what they still want, bounded by ctx.
-func (b *Broadcast) End(ctx context.Context) error { return nil }
+// Store returns the store of all streams.
+func (n *Node) Store() *stream.Store { return n.store }
 
-// Swarm returns the broadcaster's own swarm.
-func (b *Broadcast) Swarm() *Swarm { return nil }
+// Stats returns the node's figures.
+func (n *Node) Stats() Stats {
+	out := Stats{Connections: len(n.host.Network().Peers())}
+	if n.bandwidth != nil {
+		b := n.bandwidth.GetBandwidthTotals()
+		out.BytesIn, out.BytesOut = b.TotalIn, b.TotalOut
+		out.RateIn, out.RateOut = 8*b.RateIn, 8*b.RateOut
+	}
+	if n.mdns != nil {
+		out.MDNSPeers = n.mdns.found.Load()
+	}
+	n.mu.Lock()
+	out.DroppedRPCs = n.dropped
+	n.mu.Unlock()
+	return out
+}
+
+// Swarms returns the streams of the node in the order in which they were joined.
+func (n *Node) Swarms() []*Swarm {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.order)
+}
+
+// swarm returns the swarm of a stream, or nil.
+func (n *Node) swarm(id stream.ID) *Swarm {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.swarms[id]
+}
+
+// ErrBadPeer is wrapped by errors about a link's peer that is no multiaddr with a
+// peer ID.
+var ErrBadPeer = errors.New("not a peer's address")
+
+// Join joins a stream to keep it and pass it on, and dials the link's peers in the
+// background, again and again while it has too few. Joining twice returns the same
+// swarm and adds the link's peers.
+func (n *Node) Join(link stream.Link) (*Swarm, error) {
+	var peers []peer.AddrInfo
+	for _, s := range link.Peers {
+		info, err := peer.AddrInfoFromString(s)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q: %w", ErrBadPeer, s, err)
+		}
+		peers = append(peers, *info)
+	}
+	s, err := n.join(link.Stream, false)
+	if err != nil {
+		return nil, err
+	}
+	s.dialer.addLink(peers)
+	return s, nil
+}
+
+// join makes the swarm of a stream, or returns the one that is there.
+func (n *Node) join(id stream.ID, publishing bool) (*Swarm, error) {
+	n.joining.Lock()
+	defer n.joining.Unlock()
+	if s := n.swarm(id); s != nil {
+		return s, nil
+	}
+	s := newSwarm(n, id)
+	s.source = publishing
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil, ErrClosed
+	}
+	n.swarms[id] = s
+	n.order = append(n.order, s)
+	n.mu.Unlock()
+	if err := s.start(); err != nil {
+		s.cancel()
+		n.mu.Lock()
+		delete(n.swarms, id)
+		n.order = slices.DeleteFunc(n.order, func(o *Swarm) bool { return o == s })
+		n.mu.Unlock()
+		return nil, fmt.Errorf("join stream %s: %w", id.Short(), err)
+	}
+	// Peers that are there already may hold the stream.
+	for _, id := range n.host.Network().Peers() {
+		if known, err := n.host.Peerstore().SupportsProtocols(id, fetchProtocol); err == nil && len(known) > 0 {
+			s.onIdentified(id)
+		}
+	}
+	return s, nil
+}
+
+// onPartial takes a partial message. It runs on pubsub's event loop.
+func (n *Node) onPartial(from peer.ID, rpc *pb.PartialMessagesExtension) {
+	id, rendition, ok := parseTopic(rpc.GetTopicID())
+	if !ok {
+		return
+	}
+	if s := n.swarm(id); s != nil {
+		s.onPartial(from, rendition, rpc)
+	}
+}
+
+// onEmitGossip tells a swarm to tell peers outside its mesh of a part. It runs on
+// pubsub's event loop.
+func (n *Node) onEmitGossip(topic string, group []byte, peers []peer.ID) {
+	id, rendition, ok := parseTopic(topic)
+	s := n.swarm(id)
+	position, err := parsePosition(group)
+	if ok && s != nil && err == nil {
+		s.onEmitGossip(stream.PartID{Stream: id, Rendition: rendition, Position: position}, slices.Clone(peers))
+	}
+}
+
+// onMesh runs on pubsub's event loop.
+func (n *Node) onMesh(topic string, id peer.ID, grafted bool) {
+	if streamID, _, ok := parseTopic(topic); ok {
+		if s := n.swarm(streamID); s != nil {
+			s.onMesh(topic, id, grafted)
+		}
+	}
+}
+
+// onPeerGone runs on pubsub's event loop.
+func (n *Node) onPeerGone(id peer.ID) {
+	for _, s := range n.Swarms() {
+		s.onPeerGone(id)
+	}
+}
+
+// onDropRPC runs on pubsub's event loop.
+func (n *Node) onDropRPC(rpc *pubsub.RPC, to peer.ID) {
+	n.mu.Lock()
+	n.dropped++
+	n.mu.Unlock()
+	if rpc.Partial == nil {
+		return
+	}
+	id, rendition, ok := parseTopic(rpc.Partial.GetTopicID())
+	s := n.swarm(id)
+	position, err := parsePosition(rpc.Partial.GetGroupID())
+	if ok && s != nil && err == nil {
+		s.onDropped(to, stream.PartID{Stream: id, Rendition: rendition, Position: position})
+	}
+}
+
+// onLocalPeer takes a peer that was found on the local network.
+func (n *Node) onLocalPeer(info peer.AddrInfo) {
+	info.Addrs = slices.DeleteFunc(info.Addrs, manet.IsIPLoopback)
+	if info.ID == n.host.ID() || len(info.Addrs) == 0 || n.host.Network().Connectedness(info.ID) == network.Connected {
+		return
+	}
+	for _, s := range n.Swarms() {
+		s.dialer.addLocal(info)
+	}
+}

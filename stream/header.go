@@ -7,7 +7,7 @@ import (
 	"math"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/grapevine-live/grapevine/stream/wire"
 )
 
 // Bounds of a header. They keep what a peer can make a node allocate small, and a
@@ -193,39 +193,24 @@ func (h *Header) marshal() []byte {
 		hashes = append(hashes, c[:]...)
 	}
 	b := make([]byte, 0, len(hashes)+160)
-	b = appendUint(b, fieldEpoch, h.Epoch)
-	b = appendBytes(b, fieldRendition, []byte(h.Rendition))
-	b = appendUint(b, fieldSegment, h.Segment)
-	b = appendUint(b, fieldPart, uint64(h.Part))
-	b = appendUint(b, fieldFlags, flags)
-	b = appendUint(b, fieldDuration, uint64(h.Duration.Microseconds()))
-	b = appendUint(b, fieldProgramTime, uint64(h.ProgramTime.UnixMicro()))
-	b = appendUint(b, fieldSize, uint64(h.Size))
-	b = appendBytes(b, fieldChunks, hashes)
+	b = wire.AppendUint(b, fieldEpoch, h.Epoch)
+	b = wire.AppendBytes(b, fieldRendition, []byte(h.Rendition))
+	b = wire.AppendUint(b, fieldSegment, h.Segment)
+	b = wire.AppendUint(b, fieldPart, uint64(h.Part))
+	b = wire.AppendUint(b, fieldFlags, flags)
+	b = wire.AppendUint(b, fieldDuration, uint64(h.Duration.Microseconds()))
+	b = wire.AppendUint(b, fieldProgramTime, uint64(h.ProgramTime.UnixMicro()))
+	b = wire.AppendUint(b, fieldSize, uint64(h.Size))
+	b = wire.AppendBytes(b, fieldChunks, hashes)
 	if m := h.Media; m != nil {
 		var mb []byte
-		mb = appendBytes(mb, fieldCodecs, []byte(m.Codecs))
-		mb = appendUint(mb, fieldWidth, uint64(m.Width))
-		mb = appendUint(mb, fieldHeight, uint64(m.Height))
-		mb = appendUint(mb, fieldFrameRate, uint64(math.Round(m.FrameRate*1000)))
-		b = protowire.AppendTag(b, fieldMedia, protowire.BytesType)
-		b = protowire.AppendBytes(b, mb)
+		mb = wire.AppendBytes(mb, fieldCodecs, []byte(m.Codecs))
+		mb = wire.AppendUint(mb, fieldWidth, uint64(m.Width))
+		mb = wire.AppendUint(mb, fieldHeight, uint64(m.Height))
+		mb = wire.AppendUint(mb, fieldFrameRate, uint64(math.Round(m.FrameRate*1000)))
+		b = wire.AppendMessage(b, fieldMedia, mb)
 	}
 	return b
-}
-
-func appendUint(b []byte, field protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
-}
-
-func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
-	if len(v) == 0 {
-		return b
-	}
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
 }
 
 // parseHeader reads what marshal writes.
@@ -234,7 +219,7 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 	var duration, programTime, size, flags, part uint64
 	var media, hashes []byte
 	hasMedia := false
-	err := parseFields(b, func(field protowire.Number, v uint64, raw []byte) {
+	err := wire.Fields(b, func(field int, v uint64, raw []byte) {
 		switch field {
 		case fieldEpoch:
 			h.Epoch = v
@@ -259,7 +244,7 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	// Checked before any conversion could wrap.
 	if part >= MaxPartsPerSegment || size > MaxPartSize || duration > uint64(MaxPartDuration.Microseconds()) ||
@@ -291,7 +276,7 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 
 func parseMedia(b []byte) (*Media, error) {
 	m := &Media{}
-	err := parseFields(b, func(field protowire.Number, v uint64, raw []byte) {
+	err := wire.Fields(b, func(field int, v uint64, raw []byte) {
 		switch field {
 		case fieldCodecs:
 			m.Codecs = string(raw)
@@ -303,39 +288,8 @@ func parseMedia(b []byte) (*Media, error) {
 			m.FrameRate = float64(min(v, maxFrameRate+1)) / 1000
 		}
 	})
-	return m, err
-}
-
-// parseFields calls set for each field of a message: v holds varints, raw bytes.
-func parseFields(b []byte, set func(field protowire.Number, v uint64, raw []byte)) error {
-	for len(b) > 0 {
-		field, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-		}
-		b = b[n:]
-		switch typ {
-		case protowire.VarintType:
-			v, n := protowire.ConsumeVarint(b)
-			if n < 0 {
-				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-			}
-			b = b[n:]
-			set(field, v, nil)
-		case protowire.BytesType:
-			v, n := protowire.ConsumeBytes(b)
-			if n < 0 {
-				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-			}
-			b = b[n:]
-			set(field, 0, v)
-		default:
-			n := protowire.ConsumeFieldValue(field, typ, b)
-			if n < 0 {
-				return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
-			}
-			b = b[n:]
-		}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return nil
+	return m, nil
 }

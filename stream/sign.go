@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/grapevine-live/grapevine/stream/wire"
 )
 
 // signContext separates header signatures from whatever else the key may sign.
@@ -37,7 +37,7 @@ func OpenHeader(id ID, raw []byte) (*SignedHeader, error) {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, len(raw), MaxHeaderSize)
 	}
 	var body, signature []byte
-	err := parseFields(raw, func(field protowire.Number, _ uint64, v []byte) {
+	err := wire.Fields(raw, func(field int, _ uint64, v []byte) {
 		switch field {
 		case fieldSignedHeader:
 			body = v
@@ -46,7 +46,7 @@ func OpenHeader(id ID, raw []byte) (*SignedHeader, error) {
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	// Reading costs a hundredth of what verifying does, so nonsense is refused first.
 	h, err := parseHeader(id, body)
@@ -67,8 +67,8 @@ func (k Key) sign(h Header) (*SignedHeader, error) {
 	}
 	body := h.marshal()
 	signature := ed25519.Sign(k.private, signedMessage(h.Stream, body))
-	raw := appendBytes(nil, fieldSignedHeader, body)
-	raw = appendBytes(raw, fieldSignedSignature, signature)
+	raw := wire.AppendBytes(nil, fieldSignedHeader, body)
+	raw = wire.AppendBytes(raw, fieldSignedSignature, signature)
 	return &SignedHeader{h, raw}, nil
 }
 

@@ -1,0 +1,116 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// Broadcast publishes one rendition of a stream. Its methods must not be called
+// concurrently.
+type Broadcast struct {
+	swarm     *Swarm
+	rendition *rendition
+	publisher *stream.Publisher
+}
+
+// Broadcast joins the stream of the key as its broadcaster, with one rendition. The
+// epoch must be larger than that of every earlier run with this key.
+func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast, error) {
+	publisher, err := stream.NewPublisher(key, name, epoch)
+	if err != nil {
+		return nil, err
+	}
+	s, err := n.join(key.ID(), true)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.rendition(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Broadcast{s, r, publisher}, nil
+}
+
+// Swarm returns the broadcaster's own swarm.
+func (b *Broadcast) Swarm() *Swarm { return b.swarm }
+
+// Publish signs the part and hands it to the swarm. It keeps part.Data, and waits
+// only for room in the swarm's inbox.
+func (b *Broadcast) Publish(ctx context.Context, part stream.Part) error {
+	h, chunks, err := b.publisher.Publish(part)
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		b.swarm.node.store.Put(c)
+	}
+	b.swarm.count(func(c *counters) { c.stats.BytesPublished += int64(h.Size) })
+	return b.announce(ctx, h)
+}
+
+// announce publishes a header, and tells the exchange.
+func (b *Broadcast) announce(ctx context.Context, h *stream.SignedHeader) error {
+	s := b.swarm
+	if err := b.rendition.timeline.Add(h, time.Now()); err != nil {
+		return fmt.Errorf("add part %v: %w", h.Position, err)
+	}
+	if err := s.send(ctx, func(now time.Time) {
+		s.repair.onHeader(now)
+		s.exchange.onHeader(h, false, false, true, now)
+	}); err != nil {
+		return err
+	}
+	if err := s.topic.Publish(ctx, h.Bytes()); err != nil {
+		return fmt.Errorf("publish header: %w", err)
+	}
+	return nil
+}
+
+const (
+	// endQuiet is how long nobody may want anything before End takes it that all
+	// neighbours have what they want.
+	endQuiet = 300 * time.Millisecond
+	// endPoll is how often End looks.
+	endPoll = 50 * time.Millisecond
+)
+
+// End publishes the end of the stream and waits until neighbours have taken what they
+// want of the last parts, bounded by ctx.
+func (b *Broadcast) End(ctx context.Context) error {
+	h, err := b.publisher.End()
+	if err != nil {
+		return err
+	}
+	if err := b.announce(ctx, h); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(endPoll)
+	defer ticker.Stop()
+	for quiet := time.Duration(0); quiet < endQuiet; quiet += endPoll {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("neighbours did not take all of the last parts: %w", context.Cause(ctx))
+		case <-ticker.C:
+		}
+		idle := make(chan bool, 1)
+		if err := b.swarm.send(ctx, func(time.Time) { idle <- b.swarm.exchange.idle() }); err != nil {
+			return err
+		}
+		select {
+		case ok := <-idle:
+			if !ok {
+				quiet = -endPoll
+			}
+		case <-b.swarm.ctx.Done():
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
+// ErrClosed is returned when the node was closed meanwhile.
+var ErrClosed = errors.New("node closed")

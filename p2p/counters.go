@@ -1,0 +1,57 @@
+package p2p
+
+import (
+	"maps"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Reasons for which a message is refused; see SwarmStats.HeadersRefused.
+const (
+	refusedForged       = "forged"       // not signed by the stream, or not the chunk that the header describes
+	refusedMalformed    = "malformed"    // no message of ours
+	refusedStale        = "stale"        // replayed
+	refusedAhead        = "ahead"        // from the future
+	refusedLate         = "late"         // of the epoch before, still under way
+	refusedEquivocation = "equivocation" // another header for a known part
+	refusedUnsolicited  = "unsolicited"  // a chunk that was not wanted from the peer
+)
+
+// maxCountedPeers bounds the peers whose figures a swarm keeps.
+const maxCountedPeers = 1024
+
+// counters are a swarm's figures, guarded by the swarm's mutex.
+type counters struct {
+	stats   SwarmStats
+	unknown int64 // messages about parts for which there was no room
+	peers   map[peer.ID]*PeerStats
+}
+
+func newCounters() counters {
+	return counters{stats: SwarmStats{HeadersRefused: map[string]int64{}}, peers: map[peer.ID]*PeerStats{}}
+}
+
+// peer returns the figures of a peer. When there are too many peers, those that
+// gave and took least recently are not told apart: an arbitrary one makes room.
+func (c *counters) peer(id peer.ID) *PeerStats {
+	p := c.peers[id]
+	if p == nil {
+		if len(c.peers) >= maxCountedPeers {
+			for old := range c.peers {
+				delete(c.peers, old)
+				break
+			}
+		}
+		p = &PeerStats{ID: id}
+		c.peers[id] = p
+	}
+	return p
+}
+
+// snapshot returns a copy of the counts, without the peers.
+func (c *counters) snapshot() SwarmStats {
+	out := c.stats
+	out.HeadersRefused = maps.Clone(c.stats.HeadersRefused)
+	out.EventsDropped += c.unknown
+	return out
+}

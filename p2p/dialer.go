@@ -1,0 +1,226 @@
+package p2p
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
+)
+
+const (
+	// targetHolders is how many connected peers of the stream a node seeks: gossipsub's
+	// mesh takes six, the rest stand by for when one of them leaves.
+	targetHolders = 10
+	// maxCandidates bounds the peers that a node remembers to dial.
+	maxCandidates = 64
+	// dialTimeout bounds one attempt.
+	dialTimeout = 10 * time.Second
+	// dialFirst and dialRarest are how long a peer that could not be reached is left
+	// alone, at first and at last.
+	dialFirst  = 500 * time.Millisecond
+	dialRarest = 30 * time.Second
+	// dialRound is how often the dialer looks for what to do, at the latest.
+	dialRound = time.Second
+	// maxDials bounds the attempts under way.
+	maxDials = 4
+	// recordTTL is how long an address that another peer told is kept.
+	recordTTL = time.Hour
+)
+
+// dialer keeps a swarm connected to enough peers that hold its stream: those of the
+// link, and those that other peers tell of.
+type dialer struct {
+	s      *Swarm
+	wakeCh chan struct{}
+
+	mu         sync.Mutex // guards all following
+	candidates map[peer.ID]*candidate
+	last       string // why the last attempt failed
+}
+
+type candidate struct {
+	addrs  []multiaddr.Multiaddr
+	linked bool // named by a link: never forgotten
+	busy   bool
+	wait   time.Duration
+	next   time.Time
+}
+
+func newDialer(s *Swarm) *dialer {
+	return &dialer{s: s, wakeCh: make(chan struct{}, 1), candidates: make(map[peer.ID]*candidate)}
+}
+
+func (d *dialer) wake() {
+	select {
+	case d.wakeCh <- struct{}{}:
+	default:
+	}
+}
+
+func (d *dialer) lastError() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
+// addLink adds the peers of a link.
+func (d *dialer) addLink(peers []peer.AddrInfo) {
+	d.mu.Lock()
+	for _, p := range peers {
+		if p.ID == d.s.node.host.ID() {
+			continue
+		}
+		c := d.candidates[p.ID]
+		if c == nil {
+			c = &candidate{}
+			d.candidates[p.ID] = c
+		}
+		c.linked = true
+		for _, a := range p.Addrs {
+			if !slices.ContainsFunc(c.addrs, a.Equal) {
+				c.addrs = append(c.addrs, a)
+			}
+		}
+	}
+	d.mu.Unlock()
+	d.wake()
+}
+
+// addLocal adds a peer that was found on the local network.
+func (d *dialer) addLocal(info peer.AddrInfo) {
+	d.mu.Lock()
+	c := d.candidates[info.ID]
+	if c == nil {
+		if d.forgetLocked(); len(d.candidates) < maxCandidates {
+			d.candidates[info.ID] = &candidate{addrs: info.Addrs}
+		}
+	} else {
+		c.next = time.Time{} // it is there again
+	}
+	d.mu.Unlock()
+	d.wake()
+}
+
+// add adds peers from signed records. Those that do not verify are left out.
+func (d *dialer) add(records [][]byte) {
+	book, ok := peerstore.GetCertifiedAddrBook(d.s.node.host.Peerstore())
+	if !ok || len(records) == 0 {
+		return
+	}
+	for _, raw := range records {
+		id, addrs, err := openPeerRecord(book, raw)
+		if err != nil {
+			d.s.log.Debug("peer record refused", "err", err)
+			continue
+		}
+		d.mu.Lock()
+		if id != d.s.node.host.ID() && d.candidates[id] == nil {
+			d.forgetLocked()
+			if len(d.candidates) < maxCandidates {
+				d.candidates[id] = &candidate{addrs: addrs}
+			}
+		}
+		d.mu.Unlock()
+	}
+	d.wake()
+}
+
+// forgetLocked makes room for a candidate by dropping one that could not be reached.
+func (d *dialer) forgetLocked() {
+	if len(d.candidates) < maxCandidates {
+		return
+	}
+	for id, c := range d.candidates {
+		if !c.linked && !c.busy && c.wait > 0 {
+			delete(d.candidates, id)
+			return
+		}
+	}
+}
+
+// run dials until the swarm is closed.
+func (d *dialer) run() {
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-d.s.ctx.Done():
+			return
+		case <-d.wakeCh:
+		case <-timer.C:
+		}
+		for _, info := range d.due(time.Now()) {
+			dials.Go(func() { d.dial(info) })
+		}
+		timer.Reset(dialRound)
+	}
+}
+
+// due picks the candidates to dial now, and marks them busy.
+func (d *dialer) due(now time.Time) []peer.AddrInfo {
+	have := len(d.s.holders())
+	if have >= targetHolders {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	busy := 0
+	var ready []peer.ID
+	for id, c := range d.candidates {
+		if c.busy {
+			busy++
+		} else if !now.Before(c.next) && d.s.node.host.Network().Connectedness(id) != network.Connected {
+			ready = append(ready, id)
+		}
+	}
+	rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
+	var out []peer.AddrInfo
+	for _, id := range ready[:max(0, min(len(ready), maxDials-busy, targetHolders-have))] {
+		c := d.candidates[id]
+		c.busy = true
+		out = append(out, peer.AddrInfo{ID: id, Addrs: c.addrs})
+	}
+	return out
+}
+
+func (d *dialer) dial(info peer.AddrInfo) {
+	ctx, cancel := context.WithTimeout(d.s.ctx, dialTimeout)
+	defer cancel()
+	err := d.s.node.host.Connect(ctx, info)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.candidates[info.ID]
+	c.busy = false
+	if err == nil {
+		// Should it leave, it is dialled again soon, but not at once.
+		c.wait, c.next, d.last = 0, time.Now().Add(dialFirst), ""
+		return
+	}
+	if d.s.ctx.Err() == nil {
+		d.last = fmt.Sprintf("%s: %v", info.ID, err)
+		d.s.log.Debug("cannot dial", "peer", info.ID, "err", err)
+	}
+	c.wait = max(dialFirst, min(2*c.wait, dialRarest))
+	c.next = time.Now().Add(c.wait/2 + rand.N(c.wait))
+}
+
+// openPeerRecord verifies a signed peer record and keeps its addresses.
+func openPeerRecord(book peerstore.CertifiedAddrBook, raw []byte) (peer.ID, []multiaddr.Multiaddr, error) {
+	envelope, rec, err := consumePeerRecord(raw)
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := book.ConsumePeerRecord(envelope, recordTTL); err != nil {
+		return "", nil, fmt.Errorf("keep peer record: %w", err)
+	}
+	return rec.PeerID, rec.Addrs, nil
+}

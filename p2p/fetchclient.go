@@ -1,0 +1,130 @@
+package p2p
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// fetchTimeout bounds a whole request.
+	fetchTimeout = 15 * time.Second
+	// fetchSilence is how long a peer may send nothing before it is given up.
+	fetchSilence = 2 * time.Second
+)
+
+// fetched is what came of a request.
+type fetched struct {
+	headers int // verified
+	added   int // of those, new
+	chunks  int // handed to the exchange, which verifies them
+	peers   [][]byte
+	err     error
+}
+
+// fetch sends a request to a peer and takes the answers as they come: headers into
+// their timelines, chunks of the asked headers into the exchange.
+func (s *Swarm) fetch(id peer.ID, req fetchRequest, asked []*stream.SignedHeader) (f fetched) {
+	ctx, cancel := context.WithTimeout(s.ctx, fetchTimeout)
+	defer cancel()
+	f.err = s.doFetch(ctx, id, req, asked, &f)
+	return f
+}
+
+func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, asked []*stream.SignedHeader, f *fetched) error {
+	// Only peers that are connected are asked; dialling is the dialer's business.
+	str, err := s.node.host.NewStream(network.WithNoDial(ctx, "fetch"), id, fetchProtocol)
+	if err != nil {
+		return fmt.Errorf("open stream: %w", err)
+	}
+	defer str.Close()
+	stop := context.AfterFunc(ctx, func() { str.Reset() })
+	defer stop()
+
+	w := bufio.NewWriter(str)
+	if err := str.SetWriteDeadline(time.Now().Add(fetchSilence)); err != nil {
+		return err
+	}
+	if err := writeFrame(w, req.marshal()); err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	if err := str.CloseWrite(); err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	r := bufio.NewReaderSize(str, maxResponseSize)
+	for n := 0; ; n++ {
+		if n > maxTimelineReply+maxPeersReply+maxFetchParts*stream.MaxChunks {
+			str.Reset()
+			return fmt.Errorf("%w: an answer without end", errWire)
+		}
+		if err := str.SetReadDeadline(time.Now().Add(fetchSilence)); err != nil {
+			return err
+		}
+		raw, err := readFrame(r, maxResponseSize)
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			str.Reset()
+			return fmt.Errorf("read answer: %w", err)
+		}
+		answer, err := parseFetchResponse(raw)
+		if err == nil {
+			err = s.takeAnswer(ctx, id, req, answer, asked, f)
+		}
+		if err != nil {
+			str.Reset()
+			return err
+		}
+	}
+}
+
+// takeAnswer handles one response. An error means that the peer does not keep to the
+// protocol.
+func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, answer fetchResponse, asked []*stream.SignedHeader, f *fetched) error {
+	switch {
+	case answer.header != nil:
+		if req.timeline == nil {
+			return fmt.Errorf("%w: a header that was not asked for", errWire)
+		}
+		h, err := stream.OpenHeader(s.id, answer.header)
+		if err != nil {
+			reason, _ := refusal(err)
+			s.countRefusedHeader(id, reason, true)
+			s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
+			return err
+		}
+		f.headers++
+		if err := s.admit(h, false); err == nil {
+			f.added++
+		} else if !errors.Is(err, stream.ErrKnown) && !errors.Is(err, stream.ErrStale) {
+			reason, _ := refusal(err)
+			s.countRefusedHeader(id, reason, false)
+		}
+	case answer.chunk != nil:
+		c := answer.chunk
+		if c.part >= len(asked) || !req.parts[c.part].want.Get(c.index) {
+			s.refuse(id, refusedUnsolicited, "")
+			return fmt.Errorf("%w: a chunk that was not asked for", errWire)
+		}
+		f.chunks++
+		return s.send(ctx, func(now time.Time) {
+			s.exchange.onChunk(chunkSource{id, true}, asked[c.part].ID(), c.index, c.data, now)
+		})
+	case answer.peerRecord != nil:
+		if len(f.peers) < maxPeersReply {
+			f.peers = append(f.peers, answer.peerRecord)
+		}
+	}
+	return nil
+}

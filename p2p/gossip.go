@@ -1,0 +1,163 @@
+package p2p
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p-pubsub/partialmessages"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	topicPrefix = "/grapevine/1/"
+
+	// outboundQueue is how many messages may wait for one peer. pubsub's default of
+	// 32 drops silently under load; ours is bounded by sendWindow instead.
+	outboundQueue = 1024
+	// maxRPC bounds what a peer can make pubsub read at once: a chunk with its
+	// envelope, several times.
+	maxRPC = 4 * stream.ChunkSize
+	// groupTTL is how many heartbeats (of a second) pubsub keeps a part's state.
+	groupTTL = int(exchangeTTL / time.Second)
+	// maxPeerGroups is how many parts a peer may tell us of before their headers reach
+	// us, maxGroups for all peers of a topic.
+	maxPeerGroups = 32
+	maxGroups     = 512
+	// maxTopics bounds the subscriptions that one message of a peer may carry.
+	maxTopics = 256
+)
+
+func headersTopic(id stream.ID) string { return topicPrefix + id.String() }
+
+func chunksTopic(id stream.ID, rendition string) string {
+	return topicPrefix + id.String() + "/" + rendition
+}
+
+var topicPattern = regexp.MustCompile(`^/grapevine/1/[a-z2-7]{52}(/[a-z0-9-]{1,32})?$`)
+
+// parseTopic returns the stream and rendition of a topic; headers have none.
+func parseTopic(topic string) (id stream.ID, rendition string, ok bool) {
+	rest, ok := strings.CutPrefix(topic, topicPrefix)
+	if !ok {
+		return id, "", false
+	}
+	name, rendition, _ := strings.Cut(rest, "/")
+	id, err := stream.ParseID(name)
+	return id, rendition, err == nil
+}
+
+// peerState is pubsub's state of a peer in a part's group. Ours lives in [exchange].
+type peerState = struct{}
+
+// newPubSub starts gossipsub on h, wired to n.
+func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error) {
+	ext := &partialmessages.PartialMessagesExtension[peerState]{
+		Logger: slog.New(slog.DiscardHandler),
+		OnIncomingRPC: func(from peer.ID, peers map[peer.ID]peerState, rpc *pb.PartialMessagesExtension) error {
+			peers[from] = peerState{}
+			n.onPartial(from, rpc)
+			return nil
+		},
+		OnEmitGossip: func(topic string, group []byte, peers []peer.ID, _ map[peer.ID]peerState) {
+			n.onEmitGossip(topic, group, peers)
+		},
+		PeerInitiatedGroupLimitPerTopic:        maxGroups,
+		PeerInitiatedGroupLimitPerTopicPerPeer: maxPeerGroups,
+		GroupTTLByHeatbeat:                     groupTTL,
+	}
+	ps, err := pubsub.NewGossipSub(ctx, h,
+		// Headers carry the broadcaster's own signature; who passed them on is nobody's business.
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
+		pubsub.WithMessageIdFn(func(m *pb.Message) string {
+			sum := sha256.Sum256(m.GetData())
+			return string(sum[:16])
+		}),
+		pubsub.WithMaxMessageSize(maxRPC),
+		pubsub.WithPeerOutboundQueueSize(outboundQueue),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewRegexpSubscriptionFilter(topicPattern), maxTopics)),
+		pubsub.WithPeerScore(scoreParams(), scoreThresholds()),
+		pubsub.WithPartialMessagesExtension(ext),
+		pubsub.WithRawTracer(tracer{n}),
+		pubsub.WithLogger(slog.New(slog.DiscardHandler)),
+		pubsub.WithRPCLogger(slog.New(slog.DiscardHandler)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("start gossipsub: %w", err)
+	}
+	return ps, nil
+}
+
+// invalidWeight makes three refused messages within a few minutes cost a peer its
+// place in the mesh and its gossip (-90), four its messages (-160).
+const (
+	invalidWeight      = -10
+	gossipThreshold    = -40
+	publishThreshold   = -80
+	graylistThreshold  = -100
+	invalidDecayWindow = 10 * time.Minute
+)
+
+func scoreThresholds() *pubsub.PeerScoreThresholds {
+	return &pubsub.PeerScoreThresholds{
+		GossipThreshold:   gossipThreshold,
+		PublishThreshold:  publishThreshold,
+		GraylistThreshold: graylistThreshold,
+	}
+}
+
+func scoreParams() *pubsub.PeerScoreParams {
+	return &pubsub.PeerScoreParams{
+		Topics:                      map[string]*pubsub.TopicScoreParams{},
+		AppSpecificScore:            func(peer.ID) float64 { return 0 },
+		BehaviourPenaltyWeight:      -1,
+		BehaviourPenaltyThreshold:   6,
+		BehaviourPenaltyDecay:       pubsub.ScoreParameterDecay(10 * time.Minute),
+		DecayInterval:               time.Second,
+		DecayToZero:                 0.01,
+		RetainScore:                 30 * time.Minute,
+		IPColocationFactorWeight:    0, // households and offices share addresses
+		IPColocationFactorThreshold: 1,
+	}
+}
+
+// topicScore scores forgery only: who is slow is the scheduler's business.
+func topicScore() *pubsub.TopicScoreParams {
+	return &pubsub.TopicScoreParams{
+		SkipAtomicValidation:           true,
+		TopicWeight:                    1,
+		TimeInMeshQuantum:              time.Second,
+		InvalidMessageDeliveriesWeight: invalidWeight,
+		InvalidMessageDeliveriesDecay:  pubsub.ScoreParameterDecay(invalidDecayWindow),
+	}
+}
+
+// tracer tells swarms about their mesh. All calls come from pubsub's event loop and
+// must not block.
+type tracer struct{ n *Node }
+
+func (t tracer) Graft(p peer.ID, topic string)          { t.n.onMesh(topic, p, true) }
+func (t tracer) Prune(p peer.ID, topic string)          { t.n.onMesh(topic, p, false) }
+func (t tracer) OnClosedOutboundStream(p peer.ID)       { t.n.onPeerGone(p) }
+func (t tracer) DropRPC(rpc *pubsub.RPC, p peer.ID)     { t.n.onDropRPC(rpc, p) }
+func (tracer) OnNewOutboundStream(peer.ID, protocol.ID) {}
+func (tracer) Join(string)                              {}
+func (tracer) Leave(string)                             {}
+func (tracer) ValidateMessage(*pubsub.Message)          {}
+func (tracer) DeliverMessage(*pubsub.Message)           {}
+func (tracer) RejectMessage(*pubsub.Message, string)    {}
+func (tracer) DuplicateMessage(*pubsub.Message)         {}
+func (tracer) ThrottlePeer(peer.ID)                     {}
+func (tracer) RecvRPC(*pubsub.RPC)                      {}
+func (tracer) SendRPC(*pubsub.RPC, peer.ID)             {}
+func (tracer) UndeliverableMessage(*pubsub.Message)     {}

@@ -1,0 +1,104 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// validateHeader is gossipsub's validator for headers: nothing is passed on that the
+// stream's key did not sign or that is not new and timely. It rejects, which costs
+// the sender score, what no honest peer sends, and ignores the rest: an honest peer
+// may have been first to see the other half of an equivocation, or have another clock.
+func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
+	if from == s.node.host.ID() {
+		return pubsub.ValidationAccept // signed and added a moment ago, see Broadcast
+	}
+	h, err := stream.OpenHeader(s.id, msg.Data)
+	if err == nil {
+		err = s.admit(h, true)
+	}
+	switch {
+	case err == nil:
+		return pubsub.ValidationAccept
+	case errors.Is(err, stream.ErrKnown):
+		return pubsub.ValidationIgnore // came by fetch before
+	}
+	reason, penalty := refusal(err)
+	s.countRefusedHeader(from, reason, penalty)
+	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
+	if penalty {
+		return pubsub.ValidationReject
+	}
+	return pubsub.ValidationIgnore
+}
+
+// refuseWholeMessages is gossipsub's validator for chunks, which travel as partial
+// messages only.
+func refuseWholeMessages(context.Context, peer.ID, *pubsub.Message) pubsub.ValidationResult {
+	return pubsub.ValidationReject
+}
+
+// refusal names the reason for which a header is refused, and says whether its sender
+// must have known better.
+func refusal(err error) (reason string, penalty bool) {
+	switch {
+	case errors.Is(err, stream.ErrForged):
+		return refusedForged, true
+	case errors.Is(err, stream.ErrStale):
+		return refusedStale, true
+	case errors.Is(err, stream.ErrAhead):
+		return refusedAhead, false
+	case errors.Is(err, stream.ErrLate):
+		return refusedLate, false
+	case errors.Is(err, stream.ErrEquivocation):
+		return refusedEquivocation, false
+	case errors.Is(err, errTooManyRenditions):
+		return refusedMalformed, false
+	default:
+		return refusedMalformed, true
+	}
+}
+
+func (s *Swarm) countRefusedHeader(from peer.ID, reason string, penalty bool) {
+	s.count(func(c *counters) {
+		c.stats.HeadersRefused[reason]++
+		c.peer(from).Refused++
+		if penalty {
+			c.stats.PenalisedPeers++
+		}
+	})
+}
+
+// admit adds a verified header to its timeline and tells the loop. Gossiped headers
+// must be fresh, fetched ones may be of the past.
+func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
+	r, err := s.rendition(h.Rendition)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if gossiped {
+		if err := r.timeline.Fresh(h, now); err != nil {
+			return err
+		}
+	}
+	if err := r.timeline.Add(h, now); err != nil {
+		return err
+	}
+	s.count(func(c *counters) { c.stats.HeadersReceived++ })
+	// A lost event is a hole, which repair finds in the timeline.
+	s.post(func(now time.Time) { s.onHeader(h, !gossiped, now) })
+	return nil
+}
+
+// onHeader runs on the loop.
+func (s *Swarm) onHeader(h *stream.SignedHeader, fetched bool, now time.Time) {
+	s.repair.onHeader(now)
+	s.exchange.onHeader(h, s.repair.wants(h, now), fetched, false, now)
+}

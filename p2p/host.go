@@ -1,0 +1,133 @@
+package p2p
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// Connections are trimmed to the low mark when they exceed the high mark; mesh
+// neighbours are protected by gossipsub. A node needs about a dozen neighbours a
+// stream, the rest are candidates to swap in and joiners that fetch.
+const (
+	connsLow  = 96
+	connsHigh = 160
+)
+
+// ErrListen is wrapped when an address that was asked for cannot be listened on.
+var ErrListen = errors.New("cannot listen")
+
+// newHost makes a host that listens on cfg.Listen, or on the default port, or, when
+// that is taken, on a free one.
+func newHost(cfg Config, bandwidth metrics.Reporter) (h host.Host, fellBack bool, err error) {
+	listen := cfg.Listen
+	if len(listen) == 0 {
+		port := DefaultPort
+		if fellBack = !portFree(DefaultPort); fellBack {
+			port = 0
+		}
+		for _, ip := range []string{"/ip4/0.0.0.0", "/ip6/::"} {
+			listen = append(listen, fmt.Sprintf("%s/udp/%d/quic-v1", ip, port), fmt.Sprintf("%s/tcp/%d", ip, port))
+		}
+	}
+	addrs := make([]multiaddr.Multiaddr, len(listen))
+	for i, s := range listen {
+		if addrs[i], err = multiaddr.NewMultiaddr(s); err != nil {
+			return nil, false, fmt.Errorf("%w on %q: %w", ErrListen, s, err)
+		}
+	}
+	manager, err := connmgr.NewConnManager(connsLow, connsHigh)
+	if err != nil {
+		return nil, false, fmt.Errorf("make connection manager: %w", err)
+	}
+	opts := []libp2p.Option{
+		libp2p.NoListenAddrs,
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.ConnectionManager(manager),
+		libp2p.BandwidthReporter(bandwidth),
+		libp2p.UserAgent("grapevine"),
+	}
+	if cfg.Identity != nil {
+		opts = append(opts, libp2p.Identity(cfg.Identity))
+	}
+	h, err = libp2p.New(opts...)
+	if err != nil {
+		return nil, false, fmt.Errorf("make host: %w", err)
+	}
+	listening := 0
+	for _, a := range addrs {
+		if err = h.Network().Listen(a); err == nil {
+			listening++
+			continue
+		}
+		// Of the defaults one is enough: a machine without IPv6 is no failure.
+		if len(cfg.Listen) > 0 {
+			h.Close()
+			return nil, false, fmt.Errorf("%w on %s: %w", ErrListen, a, err)
+		}
+	}
+	if listening == 0 {
+		h.Close()
+		return nil, false, fmt.Errorf("%w: %w", ErrListen, err)
+	}
+	return h, fellBack, nil
+}
+
+// portFree reports whether both UDP and TCP can be listened on at port.
+func portFree(port int) bool {
+	udp, err := net.ListenUDP("udp4", &net.UDPAddr{Port: port})
+	if err != nil {
+		return false
+	}
+	defer udp.Close()
+	tcp, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: port})
+	if err != nil {
+		return false
+	}
+	defer tcp.Close()
+	return true
+}
+
+// maxLinkAddrs bounds the addresses in a link: it is to be read and scanned.
+const maxLinkAddrs = 6
+
+// shareable orders a host's addresses by how well they serve other machines: QUIC
+// before TCP, IPv4 before IPv6. Loopback addresses are left out unless there are
+// no others, link-local ones always: they need a zone.
+func shareable(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	var out []multiaddr.Multiaddr
+	for _, loopback := range []bool{false, true} {
+		for _, a := range addrs {
+			if manet.IsIPLoopback(a) == loopback && !manet.IsIP6LinkLocal(a) && !manet.IsIPUnspecified(a) {
+				out = append(out, a)
+			}
+		}
+		if len(out) > 0 {
+			break
+		}
+	}
+	rank := func(a multiaddr.Multiaddr) int {
+		r := 0
+		if _, err := a.ValueForProtocol(multiaddr.P_QUIC_V1); err != nil {
+			r += 1
+		}
+		if _, err := a.ValueForProtocol(multiaddr.P_IP4); err != nil {
+			r += 2
+		}
+		return r
+	}
+	slices.SortStableFunc(out, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(rank(a), rank(b)) })
+	return out
+}

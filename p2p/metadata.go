@@ -1,0 +1,97 @@
+package p2p
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/wire"
+)
+
+// errWire is wrapped by errors about bytes from peers that are no message of ours.
+var errWire = errors.New("malformed message")
+
+// maxBitmap is the bytes of the largest bitmap.
+const maxBitmap = stream.MaxChunks / 8
+
+// metadata is what a node tells a neighbour of one part: the chunks that it has and
+// those that it wants from this neighbour. Each message replaces the one before it.
+//
+//	message PartsMetadata {
+//	  bytes have = 1;
+//	  bytes want = 2;
+//	}
+type metadata struct{ have, want stream.Bitmap }
+
+func (m metadata) marshal() []byte {
+	// Never empty, so that pubsub sends it even when both bitmaps are.
+	b := wire.AppendMessage(nil, 1, m.have)
+	if m.want.Count() > 0 {
+		b = wire.AppendBytes(b, 2, m.want)
+	}
+	return b
+}
+
+func parseMetadata(b []byte) (metadata, error) {
+	var m metadata
+	err := wire.Fields(b, func(field int, _ uint64, raw []byte) {
+		switch field {
+		case 1:
+			m.have = raw
+		case 2:
+			m.want = raw
+		}
+	})
+	if err != nil {
+		return m, fmt.Errorf("%w: metadata: %w", errWire, err)
+	}
+	if len(m.have) > maxBitmap || len(m.want) > maxBitmap {
+		return m, fmt.Errorf("%w: a bitmap of more than %d bytes", errWire, maxBitmap)
+	}
+	return m, nil
+}
+
+// A partial message is one chunk: its index as a varint, then its bytes.
+
+func marshalChunk(i int, data []byte) []byte {
+	b := make([]byte, 0, binary.MaxVarintLen16+len(data))
+	return append(binary.AppendUvarint(b, uint64(i)), data...)
+}
+
+func parseChunk(b []byte) (i int, data []byte, err error) {
+	v, n := binary.Uvarint(b)
+	if n <= 0 || v >= stream.MaxChunks || len(b)-n > stream.ChunkSize {
+		return 0, nil, fmt.Errorf("%w: chunk", errWire)
+	}
+	return int(v), b[n:], nil
+}
+
+// A group ID is a part's position: epoch, segment and part as varints.
+
+func marshalPosition(p stream.Position) []byte {
+	b := binary.AppendUvarint(nil, p.Epoch)
+	b = binary.AppendUvarint(b, p.Segment)
+	return binary.AppendUvarint(b, uint64(p.Part))
+}
+
+func parsePosition(b []byte) (stream.Position, error) {
+	var v [3]uint64
+	whole := b
+	for i := range v {
+		x, n := binary.Uvarint(b)
+		if n <= 0 {
+			return stream.Position{}, fmt.Errorf("%w: position", errWire)
+		}
+		v[i], b = x, b[n:]
+	}
+	if len(b) > 0 || v[2] >= stream.MaxPartsPerSegment {
+		return stream.Position{}, fmt.Errorf("%w: position", errWire)
+	}
+	p := stream.Position{Epoch: v[0], Segment: v[1], Part: uint32(v[2])}
+	if !bytes.Equal(marshalPosition(p), whole) {
+		return p, fmt.Errorf("%w: position written at length", errWire) // else one part had many group IDs
+	}
+	return p, nil
+}

@@ -1,0 +1,373 @@
+package p2p
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// joinSegments is how many of the last whole segments a joiner fetches: enough for
+	// a playlist that any player starts from at once, and one to spare.
+	joinSegments = 4
+	// joinGrace is how long after the first header a joiner still takes up what came
+	// before it.
+	joinGrace = 5 * time.Second
+	// repairAfter is when chunks of a part whose header came by gossip, but that no
+	// neighbour delivers, are fetched.
+	repairAfter = 1500 * time.Millisecond
+	// gapAfter is how long a missing header may be under way before it is fetched.
+	gapAfter = time.Second
+	// stallAfter is how long after the newest part should have been followed by the
+	// next the timeline is fetched, in case this node is cut off.
+	stallAfter = 1500 * time.Millisecond
+	// timelineEvery and timelineRarest are how often timelines are asked for, first
+	// and, while nothing new is learned, at last.
+	timelineEvery  = 500 * time.Millisecond
+	timelineRarest = 10 * time.Second
+	// maxTimelineAsks bounds the timeline requests under way, which is how many
+	// neighbours a joiner asks at once.
+	maxTimelineAsks = 3
+	// maxJobs and maxJobsPeer bound the chunk requests under way, in all and to a peer.
+	maxJobs     = 8
+	maxJobsPeer = 2
+	// maxJobBytes bounds what one request asks for, so that several peers share a gap.
+	maxJobBytes = 1 << 20
+	// maxFetches is how often a chunk is fetched in vain before it is left to gossip.
+	maxFetches = 8
+	// peerRest is how long a peer that failed a request is not asked again.
+	peerRest = 3 * time.Second
+)
+
+// repair decides what to fetch: timelines when joining or cut off, chunks of holes.
+// It belongs to its swarm's loop.
+type repair struct {
+	s     *Swarm
+	floor map[string]stream.Position // by rendition: nothing before it is wanted
+	peers map[peer.ID]*source
+	jobs  int // chunk requests under way
+	asks  int // timeline requests under way
+
+	nextTimeline time.Time     // when timelines may be asked for again
+	interval     time.Duration // from that time on
+	firstHeader  time.Time     // when the first header was added
+	lastHeader   time.Time     // when the last header was added
+	gapSince     time.Time     // since when a header is missing; zero if none is
+	joined       bool          // a peer answered with its timeline
+}
+
+// source is a peer that may be asked.
+type source struct {
+	holds bool // subscribed to the stream, or answered with some of it
+	asked bool // for its timeline, to join
+	jobs  int
+	rest  time.Time // not to be asked before
+	got   int       // chunks fetched from it
+}
+
+func newRepair(s *Swarm) *repair {
+	return &repair{
+		s:        s,
+		floor:    make(map[string]stream.Position),
+		peers:    make(map[peer.ID]*source),
+		interval: timelineEvery,
+	}
+}
+
+func (r *repair) source(id peer.ID) *source {
+	p := r.peers[id]
+	if p == nil {
+		p = &source{}
+		r.peers[id] = p
+	}
+	return p
+}
+
+// onSubscriber notes whether a peer holds the stream.
+func (r *repair) onSubscriber(id peer.ID, joined bool, now time.Time) {
+	if !joined {
+		if p := r.peers[id]; p != nil {
+			p.holds = false
+		}
+		return
+	}
+	p := r.source(id)
+	p.holds = true
+	r.greet(id, p, now)
+}
+
+// onIdentified notes that a peer that speaks the fetch protocol was connected.
+func (r *repair) onIdentified(id peer.ID, now time.Time) { r.greet(id, r.source(id), now) }
+
+// young reports whether this node still has to learn what came before it joined.
+func (r *repair) young(now time.Time) bool {
+	return !r.s.publishing() && !r.joined && (r.firstHeader.IsZero() || now.Sub(r.firstHeader) < joinGrace)
+}
+
+// greet asks a new peer for its timeline as long as this node is young.
+func (r *repair) greet(id peer.ID, p *source, now time.Time) {
+	if !p.asked && r.young(now) && r.asks < maxTimelineAsks {
+		p.asked = true
+		r.askTimeline(id, p, now)
+	}
+}
+
+func (r *repair) onGone(id peer.ID) { delete(r.peers, id) }
+
+// onHeader notes progress.
+func (r *repair) onHeader(now time.Time) {
+	r.lastHeader = now
+	if r.firstHeader.IsZero() {
+		r.firstHeader = now
+	}
+}
+
+// wants reports whether the chunks of a part are wanted: those from where this node
+// joined on, unless they are too old to be played by anybody at the live edge.
+func (r *repair) wants(h *stream.SignedHeader, now time.Time) bool {
+	t := r.s.timeline(h.Rendition)
+	newest := t.Newest()
+	if newest == nil || newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL {
+		return false
+	}
+	floor, ok := r.floor[h.Rendition]
+	if !ok || h.Position.Compare(floor) < 0 && now.Sub(r.firstHeader) < joinGrace {
+		// Join at the start of the oldest of the last segments, whichever of gossip and
+		// fetch is first to tell of some of them.
+		floor = h.Position
+		if recent := t.Recent(joinSegments + 1); len(recent) > 0 {
+			floor = recent[0].Position
+		}
+		floor.Part = 0
+		r.floor[h.Rendition] = floor
+	}
+	return h.Position.Compare(floor) >= 0
+}
+
+// step asks for whatever is due, and returns when to look again at the latest.
+func (r *repair) step(now time.Time) time.Duration {
+	r.stepTimeline(now)
+	r.stepChunks(now)
+	if r.s.publishing() {
+		return time.Second
+	}
+	return 100 * time.Millisecond
+}
+
+// stepTimeline asks a peer for headers when some are missing or none come.
+func (r *repair) stepTimeline(now time.Time) {
+	if r.s.publishing() || now.Before(r.nextTimeline) || r.asks >= maxTimelineAsks || !r.behind(now) {
+		return
+	}
+	id, p := r.pick(now, nil)
+	if p == nil {
+		return
+	}
+	r.askTimeline(id, p, now)
+	// Less and less often while it does not help, with jitter so that a swarm whose
+	// broadcaster fell silent does not ask in step.
+	r.interval = min(2*r.interval, timelineRarest)
+	r.nextTimeline = now.Add(r.interval/2 + rand.N(r.interval))
+}
+
+// behind reports whether headers are missing.
+func (r *repair) behind(now time.Time) bool {
+	timelines := r.s.Timelines()
+	anyGap := false
+	for _, t := range timelines {
+		newest := t.Newest()
+		if newest == nil || newest.End {
+			continue
+		}
+		if now.Sub(r.lastHeader) > stallAfter+newest.Duration {
+			return true
+		}
+		_, gap := r.firstGap(t)
+		anyGap = anyGap || gap
+	}
+	if !anyGap {
+		r.gapSince = time.Time{}
+	} else if r.gapSince.IsZero() {
+		r.gapSince = now
+	}
+	return len(timelines) == 0 || anyGap && now.Sub(r.gapSince) >= gapAfter
+}
+
+// firstGap returns the position after which the first header is missing that this
+// node wants, or else the newest.
+func (r *repair) firstGap(t *stream.Timeline) (after stream.Position, gap bool) {
+	headers := t.From(r.floor[t.Rendition()])
+	newest := t.Newest()
+	for i, h := range headers {
+		after = h.Position
+		if newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL {
+			continue
+		}
+		if i+1 < len(headers) && headers[i+1].Epoch == h.Epoch && !headers[i+1].End && !headers[i+1].Follows(&h.Header) {
+			return after, true
+		}
+	}
+	return after, false
+}
+
+// pick chooses a peer to ask: one that holds the stream and rests neither from failure
+// nor, if for chunks, has requests enough; those with least to do first.
+func (r *repair) pick(now time.Time, avoid []peer.ID) (peer.ID, *source) {
+	var best peer.ID
+	var found *source
+	ids := make([]peer.ID, 0, len(r.peers))
+	for id := range r.peers {
+		ids = append(ids, id)
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	for _, id := range ids {
+		p := r.peers[id]
+		if !p.holds || now.Before(p.rest) || p.jobs >= maxJobsPeer || slices.Contains(avoid, id) {
+			continue
+		}
+		if found == nil || p.jobs < found.jobs {
+			best, found = id, p
+		}
+	}
+	return best, found
+}
+
+// askTimeline asks a peer for the headers that this node lacks.
+func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
+	req := fetchRequest{stream: r.s.id, timeline: &timelineRequest{segments: joinSegments + 1}}
+	if timelines := r.s.Timelines(); len(timelines) == 1 && !r.young(now) {
+		after, _ := r.firstGap(timelines[0])
+		req.timeline = &timelineRequest{rendition: timelines[0].Rendition(), from: after}
+	}
+	r.asks++
+	r.s.wg.Go(func() {
+		result := r.s.fetch(id, req, nil)
+		// Blocks until the loop takes it: the count of requests must not go wrong.
+		_ = r.s.send(r.s.ctx, func(now time.Time) {
+			r.asks--
+			if result.headers > 0 {
+				p.holds, r.joined = true, true
+			}
+			if result.added > 0 {
+				r.interval = timelineEvery
+				r.nextTimeline = now.Add(timelineEvery)
+			}
+			if result.err != nil {
+				p.rest = now.Add(peerRest)
+				r.s.log.Debug("timeline not fetched", "peer", id, "err", result.err)
+			}
+			r.s.dialer.add(result.peers)
+		})
+	})
+}
+
+// missingChunks is what a job asks for of one part.
+type missingChunks struct {
+	p    *part
+	want stream.Bitmap
+}
+
+// stepChunks asks peers for chunks that gossip does not bring.
+func (r *repair) stepChunks(now time.Time) {
+	for r.jobs < maxJobs {
+		holes, avoid := r.holes(now)
+		if len(holes) == 0 {
+			return
+		}
+		id, p := r.pick(now, avoid)
+		if p == nil {
+			if id, p = r.pick(now, nil); p == nil {
+				return
+			}
+		}
+		r.askChunks(id, p, holes, now)
+	}
+}
+
+// holes returns the most urgent missing chunks that nobody was asked for, as many as
+// one request takes, and the peers that failed the first of them.
+func (r *repair) holes(now time.Time) (holes []missingChunks, avoid []peer.ID) {
+	size := 0
+	for _, p := range r.s.exchange.order {
+		if !p.missing() || !p.late && now.Sub(p.ready) < repairAfter {
+			continue
+		}
+		var want stream.Bitmap
+		for i := range p.asks {
+			if p.have.Get(i) || p.asks[i].from != "" || p.asks[i].fetches >= maxFetches {
+				continue
+			}
+			if want == nil {
+				want = stream.NewBitmap(len(p.asks))
+			}
+			if len(holes) == 0 && avoid == nil {
+				avoid = p.asks[i].failed
+			}
+			want.Set(i)
+			if size += p.header.ChunkLen(i); size >= maxJobBytes {
+				break
+			}
+		}
+		if want != nil {
+			holes = append(holes, missingChunks{p, want})
+		}
+		if size >= maxJobBytes || len(holes) == maxFetchParts {
+			break
+		}
+	}
+	return holes, avoid
+}
+
+// askChunks asks a peer for the holes.
+func (r *repair) askChunks(id peer.ID, p *source, holes []missingChunks, now time.Time) {
+	req := fetchRequest{stream: r.s.id}
+	asked := make([]*stream.SignedHeader, len(holes))
+	for k, h := range holes {
+		asked[k] = h.p.header
+		req.parts = append(req.parts, partRequest{h.p.id.Rendition, h.p.id.Position, h.want})
+		for i := range h.p.asks {
+			if h.want.Get(i) {
+				h.p.asks[i].from, h.p.asks[i].at, h.p.asks[i].fetch = id, now, true
+			}
+		}
+	}
+	r.jobs++
+	p.jobs++
+	r.s.wg.Go(func() {
+		result := r.s.fetch(id, req, asked)
+		_ = r.s.send(r.s.ctx, func(now time.Time) {
+			r.jobs--
+			p.jobs--
+			p.got += result.chunks
+			if result.err != nil || result.chunks == 0 {
+				p.rest = now.Add(peerRest)
+				r.s.log.Debug("chunks not fetched", "peer", id, "got", result.chunks, "err", result.err)
+			}
+			for _, h := range holes {
+				for i := range h.p.asks {
+					if a := &h.p.asks[i]; a.fetch && a.from == id && h.want.Get(i) {
+						r.s.exchange.unask(h.p, i, true)
+					}
+				}
+				h.p.dirty = true
+			}
+		})
+	})
+}
+
+// holders returns the connected peers that hold the stream, sorted.
+func (s *Swarm) holders() []peer.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]peer.ID, 0, len(s.subscribed))
+	for id := range s.subscribed {
+		out = append(out, id)
+	}
+	slices.SortFunc(out, cmp.Compare)
+	return out
+}
