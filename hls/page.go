@@ -8,14 +8,17 @@ import (
 
 // The page and hls.js. Nothing of it is fetched from anywhere else.
 //
-//go:embed page/index.html page/page.css page/page.js page/hls.min.js page/hls.LICENSE.txt
+//go:embed page/*
 var pageFiles embed.FS
 
 // pagePaths maps what is asked for to the page's files.
 var pagePaths = map[string]struct{ file, contentType string }{
 	"/{$}":             {"page/index.html", "text/html; charset=utf-8"},
 	"/page.css":        {"page/page.css", "text/css; charset=utf-8"},
+	"/icon.svg":        {"page/icon.svg", "image/svg+xml"},
 	"/page.js":         {"page/page.js", "text/javascript; charset=utf-8"},
+	"/player.js":       {"page/player.js", "text/javascript; charset=utf-8"},
+	"/format.js":       {"page/format.js", "text/javascript; charset=utf-8"},
 	"/hls.min.js":      {"page/hls.min.js", "text/javascript; charset=utf-8"},
 	"/hls.LICENSE.txt": {"page/hls.LICENSE.txt", "text/plain; charset=utf-8"},
 }
