@@ -27,6 +27,10 @@ const (
 // cutter makes segments and parts of frames. Its leader, the video or else the first
 // audio track, says where they start. Timestamps of its input are unwrapped but may
 // jump after discontinuity; those inside are output time: input plus offset.
+//
+// Segments last from one keyframe's presentation to the next's. In between, pictures
+// come in decoding order: a part starts at its first frame's decoding time plus what
+// the keyframe's presentation was later than its decoding.
 type cutter struct {
 	segment, part, timeout int64 // ticks
 	publish                func(stream.Part) error
@@ -40,11 +44,12 @@ type cutter struct {
 	sps    []byte // that leader.video describes
 
 	offset  int64
-	based   bool // offset is set
-	needKey bool // leave the leader's frames out until a keyframe
-	rebase  bool // the next segment continues at ended, whatever its timestamps
-	marked  bool // the next segment is a discontinuity
-	changed bool // the next keyframe starts one
+	based   bool  // offset is set
+	lead    int64 // of presentation before decoding, at the segment's keyframe
+	needKey bool  // leave the leader's frames out until a keyframe
+	rebase  bool  // the next segment continues at ended, whatever its timestamps
+	marked  bool  // the next segment is a discontinuity
+	changed bool  // the next keyframe starts one
 
 	open      bool // a segment began
 	segStart  int64
@@ -62,7 +67,7 @@ type cutter struct {
 	pending      []pendingAudio
 	pendingSize  int
 
-	ended    int64 // the latest end of any frame
+	ended    int64 // the latest end of any frame, the video's plus lead
 	frameLen int64 // of the leader's last frame
 	measured float64
 
@@ -100,14 +105,14 @@ func (c *cutter) setTracks(tracks []*track) error {
 		return nil
 	}
 	c.leader = tracks[0]
-	c.needKey = c.leader.codec.IsVideo()
+	c.needKey = c.leader.isVideo()
 	return c.mux.start(tracks)
 }
 
 // begin tells of a video frame whose first slice is here, and whose rest follows.
 func (c *cutter) begin(t *track, pts, dts int64, h head) error {
 	hevc := isHEVC(t)
-	c.anchor(dts)
+	c.anchor(pts)
 	c.params.note(h.units, hevc)
 	key := h.key && c.params.sps() != nil
 	if err := c.checkKeyframe(dts, key); err != nil {
@@ -121,14 +126,14 @@ func (c *cutter) begin(t *track, pts, dts int64, h head) error {
 		c.setFormat(hevc)
 	}
 	c.begunSegment = false
-	switch out := dts + c.offset; {
-	case key && (!c.open || c.changed || out-c.segStart >= c.segment-slack):
-		if err := c.startSegment(dts); err != nil {
+	switch at := dts + c.offset + c.lead; {
+	case key && (!c.open || c.changed || pts+c.offset-c.segStart >= c.segment-slack):
+		if err := c.startSegment(pts, dts); err != nil {
 			return err
 		}
 		c.begunSegment = true
-	case out-c.partStart >= c.part-slack:
-		if err := c.startPart(out, key); err != nil {
+	case at-c.partStart >= c.part-slack:
+		if err := c.startPart(at, key); err != nil {
 			return err
 		}
 	}
@@ -176,7 +181,7 @@ func (c *cutter) video(t *track, h head, payload []byte) error {
 	}
 	// What follows the first slice's header goes through as it is.
 	units = append(slices.Clone(units), payload[h.slice:])
-	if err := c.room(len(payload), c.begunDTS); err != nil {
+	if err := c.room(len(payload), c.begunDTS+c.lead); err != nil {
 		return err
 	}
 	var err error
@@ -187,7 +192,7 @@ func (c *cutter) video(t *track, h head, payload []byte) error {
 		c.frameLen = d
 	}
 	c.pictures++
-	c.wrote(t, 1, c.begunDTS, c.begunDTS+c.frameTime())
+	c.wrote(t, 1, c.begunDTS, c.begunDTS+c.lead+c.frameTime())
 	return c.flushPending()
 }
 
@@ -246,7 +251,7 @@ func (c *cutter) leadAudio(t *track, frames []audioFrame) error {
 		from = i
 		var err error
 		if segment {
-			err = c.startSegment(f.pts)
+			err = c.startSegment(f.pts, f.pts)
 		} else {
 			err = c.startPart(out, true)
 		}

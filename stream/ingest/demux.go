@@ -112,7 +112,7 @@ func (d *demuxer) setTracks(tracks []*track, ignored []string) error {
 func (d *demuxer) startPES(s *pes, payload []byte, tailLost bool) error {
 	h, ok, bad := parsePESHeader(payload)
 	if s.open {
-		video := s.track.codec.IsVideo()
+		video := s.track.isVideo()
 		if video && ok && !h.timed && s.known && s.hdr.total == 0 && !tailLost {
 			// No timestamp: more of the same frame, or its second field.
 			return d.extend(s, payload[h.size:])
@@ -176,7 +176,7 @@ func (d *demuxer) extend(s *pes, payload []byte) error {
 
 // peek tells the cutter of a video frame as soon as its first slice is in sight.
 func (d *demuxer) peek(s *pes, all bool) error {
-	if s.begun || s.damaged || !s.placed || !s.track.codec.IsVideo() {
+	if s.begun || s.damaged || !s.placed || !s.track.isVideo() {
 		return nil
 	}
 	hevc := isHEVC(s.track)
@@ -193,7 +193,7 @@ func (d *demuxer) finish(s *pes) error {
 	if !s.known {
 		return nil
 	}
-	if !s.track.codec.IsVideo() {
+	if !s.track.isVideo() {
 		return d.finishAudio(s)
 	}
 	if err := d.peek(s, true); err != nil {

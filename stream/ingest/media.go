@@ -106,7 +106,7 @@ func mediaOf(tracks []*track, measured float64) stream.Media {
 		if name := t.describe(); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
-		if !t.codec.IsVideo() {
+		if !t.isVideo() {
 			continue
 		}
 		m.Width, m.Height, m.FrameRate = t.video.width, t.video.height, t.video.rate

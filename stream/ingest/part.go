@@ -8,32 +8,33 @@ import (
 )
 
 // startSegment ends the segment that is open, and begins one with the leader's frame
-// at ts, in input time.
-func (c *cutter) startSegment(ts int64) error {
+// at pts and dts, in input time.
+func (c *cutter) startSegment(pts, dts int64) error {
 	if c.changed {
 		c.changed, c.marked = false, true
 	}
 	switch {
 	case !c.based:
-		c.offset, c.based = firstTimestamp-ts, true
+		c.offset, c.based = firstTimestamp-pts, true
 		c.loopStart, c.loopOffset = firstTimestamp, c.offset
 		c.marked = false // nothing came before
-	case c.rebase, !c.open && ts+c.offset < c.partStart:
-		c.offset = max(c.ended, c.partStart) - ts
+	case c.rebase, !c.open && pts+c.offset < c.partStart:
+		c.offset = max(max(c.ended, c.partStart)-pts, c.leader.last+1-dts)
 	}
 	c.rebase = false
-	if err := c.endPart(ts+c.offset, true); err != nil {
+	if err := c.endPart(pts+c.offset, true); err != nil {
 		return err
 	}
 	if c.fresh {
 		c.fresh, c.anchorOut = false, c.anchorIn+c.offset
 	}
-	if back := ts + c.offset - firstTimestamp; ts+c.offset > lastTimestamp {
+	if at := pts + c.offset; at > lastTimestamp {
 		c.log.Info("output timestamps start again")
-		c.shift(-back)
+		c.shift(firstTimestamp - at)
 	}
+	c.lead = pts - dts
 	c.open = true
-	c.segStart = ts + c.offset
+	c.segStart = pts + c.offset
 	c.partStart = c.segStart
 	c.next = stream.Part{StartsSegment: true, Independent: true, Discontinuity: c.marked}
 	c.marked = false
@@ -145,7 +146,7 @@ func (c *cutter) discontinuity() error {
 		return err
 	}
 	c.rebase, c.marked = true, true
-	c.needKey = c.leader != nil && c.leader.codec.IsVideo()
+	c.needKey = c.leader != nil && c.leader.isVideo()
 	c.begun, c.hasBase, c.anchored = false, false, false
 	for _, t := range c.tracks {
 		t.spliced = true
@@ -163,7 +164,7 @@ func (c *cutter) loop() error {
 	c.loopStart += by
 	c.loopOffset += by
 	c.offset = c.loopOffset
-	c.needKey = c.leader.codec.IsVideo()
+	c.needKey = c.leader.isVideo()
 	c.hasBase = false
 	for _, t := range c.tracks {
 		t.spliced = true

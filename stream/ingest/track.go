@@ -42,7 +42,7 @@ type track struct {
 
 // describe returns what the track is for the log and the figures.
 func (t *track) describe() string {
-	if t.codec.IsVideo() {
+	if t.isVideo() {
 		return t.video.codecs
 	}
 	return t.audio.codecs
@@ -192,4 +192,13 @@ func languageOf(es *astits.PMTElementaryStream) string {
 		}
 	}
 	return ""
+}
+
+// isVideo is not codec.IsVideo, which says yes for MPEG audio.
+func (t *track) isVideo() bool {
+	switch t.codec.(type) {
+	case *codecs.H264, *codecs.H265:
+		return true
+	}
+	return false
 }
