@@ -130,11 +130,12 @@ func (s *Swarm) close() {
 	defer s.node.joining.Unlock()
 	s.mu.Lock()
 	topics := []*pubsub.Topic{s.topic}
-	for _, r := range s.renditions {
+	renditions := slices.Collect(maps.Values(s.renditions))
+	s.mu.Unlock()
+	for _, r := range renditions {
 		r.sub.Cancel()
 		topics = append(topics, r.topic)
 	}
-	s.mu.Unlock()
 	for _, t := range topics {
 		// These fail only when pubsub has ended already.
 		_ = t.Close()

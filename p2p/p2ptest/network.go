@@ -13,7 +13,6 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
@@ -35,7 +34,7 @@ type Network struct {
 	sim       *simnet.Simnet
 	latency   time.Duration
 	hosts     []host.Host
-	bandwidth []*metrics.BandwidthCounter
+	bandwidth []*meter
 	nodes     []*p2p.Node
 	started   bool
 }
@@ -59,7 +58,7 @@ func (n *Network) AddHost(l Link) host.Host {
 	if l.Down == 0 {
 		l.Down = defaultRate
 	}
-	bw := metrics.NewBandwidthCounter()
+	bw := &meter{}
 	h, err := libp2p.New(
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(len(n.hosts)))),
 		simlibp2p.QUICSimnet(n.sim, simnet.NodeBiDiLinkSettings{
@@ -156,8 +155,7 @@ func (n *Network) Node(i int) *p2p.Node { return n.nodes[i] }
 
 // Bytes returns what host i received and sent so far, as libp2p counts it.
 func (n *Network) Bytes(i int) (in, out int64) {
-	b := n.bandwidth[i].GetBandwidthTotals()
-	return b.TotalIn, b.TotalOut
+	return n.bandwidth[i].in.Load(), n.bandwidth[i].out.Load()
 }
 
 // Stop closes the node and the host i, as if its machine were switched off.
