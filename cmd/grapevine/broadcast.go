@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -91,7 +92,11 @@ func (b *broadcast) check(stdin *os.File) error {
 	case in == "-" && term.IsTerminal(int(stdin.Fd())):
 		return &usageError{"Standard input is a terminal.", "pipe MPEG-TS in: ffmpeg … -f mpegts - | grapevine broadcast --input -"}
 	case in != "-" && !strings.Contains(in, ":"):
-		if _, err := os.Stat(in); err != nil {
+		info, err := os.Stat(in)
+		if err == nil && info.IsDir() {
+			err = syscall.EISDIR
+		}
+		if err != nil {
 			return &inputError{in, err}
 		}
 	}

@@ -56,7 +56,7 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 
 	var nodes [3]*p2p.Node
 	for i := range nodes {
-		node, err := demoNode(ctx, set.cache, log)
+		node, err := demoNode(set.cache, log)
 		if err != nil {
 			return err
 		}
@@ -108,12 +108,12 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 }
 
 // demoNode starts a host of its own, reachable from this machine only.
-func demoNode(ctx context.Context, cache int64, log *slog.Logger) (*p2p.Node, error) {
+func demoNode(cache int64, log *slog.Logger) (*p2p.Node, error) {
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make node key: %w", err)
 	}
-	return startNode(ctx, nodeConfig{
+	return startNode(nodeConfig{
 		identity: &identity{key: key},
 		listen:   []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"},
 	}, cache, log)

@@ -30,6 +30,8 @@ var arrows = []struct{ from, to, why string }{
 	{"p2p/p2ptest", "p2p", "it runs production nodes"},
 	{"p2p/p2ptest", "stream", "it broadcasts test streams"},
 	{"p2p/schedule", "stream", "it decides about parts and chunks"},
+	{"p2p", "stream/wire", "the protocols' messages are Protocol Buffers too"},
+	{"stream", "stream/wire", "headers are Protocol Buffers"},
 	{"stream/ingest", "stream", "it makes parts"},
 }
 
@@ -82,7 +84,6 @@ var direct = map[string]struct{ why, licence string }{
 var forbidden = []struct{ prefix, why string }{
 	{"testing", "tests' flags would become the program's"},
 	{"net/http/pprof", "opens a debugging door on import"},
-	{"expvar", "opens a debugging door on import"},
 	{"plugin", "code comes with the program only"},
 	{"github.com/marcopolo/simnet", "belongs to tests"},
 	{"github.com/libp2p/go-libp2p/x/simlibp2p", "belongs to tests"},

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,7 +32,11 @@ func TestMain(m *testing.M) {
 		"grapevine": main,
 		// gv is grapevine on loopback and free ports.
 		"gv": func() {
-			os.Args = append(os.Args, localFlags...)
+			flags := localFlags
+			if slices.Contains(os.Args, "demo") {
+				flags = flags[:3] // it listens on loopback only, and refuses --listen
+			}
+			os.Args = append(os.Args, flags...)
 			main()
 		},
 	})

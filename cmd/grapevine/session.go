@@ -25,9 +25,6 @@ const (
 	roleDemo      = "demo"
 )
 
-// startLimit bounds the start of a node: listening needs no network round trip.
-const startLimit = 10 * time.Second
-
 // statsEvery is how often a running command tells its figures.
 const statsEvery = 2 * time.Second
 
@@ -69,7 +66,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close())
 	}
 	log := newLogger(scr, set.level)
-	node, err := startNode(ctx, nodeConfig{id, set.listen, set.mdns}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
@@ -87,7 +84,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	return s, nil
 }
 
-func startNode(ctx context.Context, cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error) {
+func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error) {
 	node, err := p2p.New(p2p.Config{
 		Identity: cfg.identity.key,
 		Listen:   cfg.listen,
@@ -98,9 +95,7 @@ func startNode(ctx context.Context, cfg nodeConfig, cache int64, log *slog.Logge
 	if err != nil {
 		return nil, fmt.Errorf("configure node: %w", err)
 	}
-	start, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	if err := node.Start(start); err != nil {
+	if err := node.Start(); err != nil {
 		if len(cfg.listen) > 0 {
 			err = &addressError{flag: "listen", addr: cfg.listen[0], err: err}
 		}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs real processes: an encoder, nodes, players. See scripts/e2e/main.go.
+#
+#   scripts/e2e.sh              all cases
+#   scripts/e2e.sh stdin vlc    some
+#   scripts/e2e.sh -list        their names
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/tools.sh
+
+install_tools
+install_node_packages
+out=$(mktemp -d "${TMPDIR:-/tmp}/grapevine-e2e.XXXXXX")
+chmod 755 "$out"
+echo "logs and screenshots: $out"
+go build -o "$out/grapevine" ./cmd/grapevine
+go build -o "$out/e2e" ./scripts/e2e
+# It ends what it started when it gets a signal itself.
+exec "$out/e2e" -grapevine "$out/grapevine" -node-modules "$NODE_MODULES" -out "$out" "$@"

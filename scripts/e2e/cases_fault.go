@@ -1,0 +1,241 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// restartCase kills the broadcaster and starts it again with the same home, and so the
+// same key, identity and address.
+func restartCase(ctx context.Context, b *bench) (string, error) {
+	listen, err := fixedListen()
+	if err != nil {
+		return "", err
+	}
+	broadcaster, err := b.broadcaster(ctx, nil, listen...)
+	if err != nil {
+		return "", err
+	}
+	c, err := b.chainBehind(ctx, broadcaster)
+	if err != nil {
+		return "", err
+	}
+	media, err := mediaURL(ctx, c.viewer.HLS)
+	if err != nil {
+		return "", err
+	}
+	stop, watched := make(chan struct{}), make(chan error, 1)
+	breaks := 0
+	go func() {
+		var err error
+		breaks, err = watchPlaylist(ctx, media, stop)
+		watched <- err
+	}()
+	vlc, err := b.vlc(c.viewer.HLS)
+	if err != nil {
+		return "", err
+	}
+	ffmpeg, err := b.ffmpeg(nil, c.viewer.HLS, 600)
+	if err != nil {
+		return "", err
+	}
+	if _, err := ffmpeg.awaitFrames(ctx, 5*frameRate); err != nil {
+		return "", err
+	}
+	if _, _, err := vlc.awaitShown(ctx, 2*frameRate); err != nil {
+		return "", err
+	}
+
+	broadcaster.kill()
+	again, err := b.broadcaster(ctx, nil, listen...)
+	if err != nil {
+		return "", err
+	}
+	if again.Stream != broadcaster.Stream {
+		return "", fmt.Errorf("stream %s came back as %s", broadcaster.Stream, again.Stream)
+	}
+	back := time.Now()
+	if err := awaitBreak(ctx, media); err != nil {
+		return "", err
+	}
+	listed := time.Since(back)
+	// What both had buffered is less than the window, which is less than this.
+	const more = 15 * frameRate
+	decoded, err := ffmpeg.frames()
+	if err != nil {
+		return "", err
+	}
+	if _, err := ffmpeg.awaitFrames(ctx, len(decoded)+more); err != nil {
+		return "", err
+	}
+	shown, _, err := vlc.shown(ctx)
+	if err != nil {
+		return "", err
+	}
+	if _, _, err := vlc.awaitShown(ctx, shown+more); err != nil {
+		return "", err
+	}
+	close(stop)
+	if err := <-watched; err != nil {
+		return "", err
+	}
+	if breaks != 1 {
+		return "", fmt.Errorf("%d discontinuities for one restart", breaks)
+	}
+	return fmt.Sprintf("both play on, new epoch listed %.1f s after the new start, one discontinuity", listed.Seconds()), nil
+}
+
+// awaitBreak waits until a playlist shows a discontinuity.
+func awaitBreak(ctx context.Context, media string) error {
+	for {
+		p, err := getPlaylist(ctx, media)
+		if err != nil || p.discontinuities > 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no discontinuity was listed: %w", context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// relayCase has two relays, and kills the one that gives the viewer more.
+func relayCase(ctx context.Context, b *bench) (string, error) {
+	broadcaster, err := b.broadcaster(ctx, nil, anyLoopback...)
+	if err != nil {
+		return "", err
+	}
+	var relays [2]*node
+	link := ""
+	for i := range relays {
+		relays[i], err = b.grapevine(ctx, nil, fmt.Sprintf("relay-%d", i+1), nil, append([]string{"relay", broadcaster.Link}, anyLoopback...)...)
+		if err != nil {
+			return "", err
+		}
+		stream, peers, _ := strings.Cut(relays[i].Link, "?")
+		if i == 0 {
+			link = stream + "?" + peers
+		} else {
+			link += "&" + peers
+		}
+	}
+	viewer, err := b.grapevine(ctx, nil, "viewer", nil, append([]string{"watch", link}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	const seconds = 30
+	player, err := b.ffmpeg(nil, viewer.HLS, seconds)
+	if err != nil {
+		return "", err
+	}
+	if _, err := player.awaitFrames(ctx, 8*frameRate); err != nil {
+		return "", err
+	}
+	given, err := bytesFrom(ctx, viewer)
+	if err != nil {
+		return "", err
+	}
+	victim, other := relays[0], relays[1]
+	if given[other.PeerID] > given[victim.PeerID] {
+		victim, other = other, victim
+	}
+	victim.kill()
+	frames, err := player.perfect(ctx, seconds*frameRate)
+	if err != nil {
+		return "", err
+	}
+	after, err := bytesFrom(ctx, viewer)
+	if err != nil {
+		return "", err
+	}
+	if after[victim.PeerID] > given[victim.PeerID]+1<<20 {
+		return "", errors.New("the killed relay still gives")
+	}
+	return fmt.Sprintf("%d of %d frames, none missing; the killed one had given %.1f MB, the other gave %.1f MB in all", frames, seconds*frameRate,
+		float64(given[victim.PeerID])/1e6, float64(after[other.PeerID])/1e6), nil
+}
+
+// bytesFrom asks a node what each peer has given it.
+func bytesFrom(ctx context.Context, n *node) (map[string]int64, error) {
+	body, err := get(ctx, n.Page+"api/v1/status")
+	if err != nil {
+		return nil, err
+	}
+	var status struct {
+		Streams []struct {
+			Peers []struct {
+				ID      string
+				BytesIn int64 `json:"bytes_in"`
+			}
+		}
+	}
+	if err := json.Unmarshal(body, &status); err != nil {
+		return nil, fmt.Errorf("read the status of %s: %w", n.name, err)
+	}
+	given := make(map[string]int64)
+	for _, s := range status.Streams {
+		for _, p := range s.Peers {
+			given[p.ID] += p.BytesIn
+		}
+	}
+	return given, nil
+}
+
+func endCase(ctx context.Context, b *bench) (string, error) {
+	c, err := b.chain(ctx)
+	if err != nil {
+		return "", err
+	}
+	media, err := mediaURL(ctx, c.viewer.HLS)
+	if err != nil {
+		return "", err
+	}
+	took, err := c.broadcaster.terminate(ctx)
+	if err != nil {
+		return "", fmt.Errorf("the broadcaster ended with %w", err)
+	}
+	if took > 3*time.Second {
+		return "", fmt.Errorf("the broadcaster took %v to end", took)
+	}
+	began := time.Now()
+	for {
+		p, err := getPlaylist(ctx, media)
+		if err != nil {
+			return "", err
+		}
+		if p.ended {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("no ENDLIST: %w", context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	listed := time.Since(began)
+	for _, n := range []*node{c.relay, c.viewer} {
+		took, err := n.terminate(ctx)
+		if err != nil || took > 3*time.Second {
+			return "", fmt.Errorf("%s took %v to end: %w", n.name, took, err)
+		}
+	}
+	return fmt.Sprintf("ended in %.2f s, ENDLIST %.2f s later", took.Seconds(), listed.Seconds()), nil
+}
+
+// fixedListen returns flags for an address that a node can come back to.
+func fixedListen() ([]string, error) {
+	udp, err := freeAddr("udp")
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(udp)
+	return []string{"--listen", "/ip4/127.0.0.1/udp/" + port + "/quic-v1"}, err
+}

@@ -1,0 +1,197 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func stdinCase(ctx context.Context, b *bench) (string, error) {
+	c, err := b.chain(ctx)
+	if err != nil {
+		return "", err
+	}
+	const seconds = 60
+	player, err := b.ffmpeg(nil, c.viewer.HLS, seconds)
+	if err != nil {
+		return "", err
+	}
+	viewer, err := mediaURL(ctx, c.viewer.HLS)
+	if err != nil {
+		return "", err
+	}
+	broadcaster, err := mediaURL(ctx, c.broadcaster.HLS)
+	if err != nil {
+		return "", err
+	}
+	var same int
+	var bytes int64
+	compared, watched := make(chan error, 1), make(chan error, 1)
+	go func() {
+		var err error
+		same, bytes, err = compareSegments(ctx, viewer, broadcaster, player.done)
+		compared <- err
+	}()
+	go func() {
+		breaks, err := watchPlaylist(ctx, viewer, player.done)
+		if err == nil && breaks > 0 {
+			err = fmt.Errorf("%d discontinuities in an unbroken stream", breaks)
+		}
+		watched <- err
+	}()
+	frames, err := player.perfect(ctx, seconds*frameRate)
+	if err := errors.Join(err, <-compared, <-watched); err != nil {
+		return "", err
+	}
+	if _, err := b.node(ctx, "playlist.mjs", c.viewer.HLS, viewer); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d of %d frames, none missing, %d segments (%.1f MB) identical", frames, seconds*frameRate, same, float64(bytes)/1e6), nil
+}
+
+// joinCase measures from the start of the viewer's process to its ready event.
+func joinCase(ctx context.Context, b *bench) (string, error) {
+	c, err := b.chain(ctx)
+	if err != nil {
+		return "", err
+	}
+	const limit = time.Second
+	var took []string
+	worst := time.Duration(0)
+	for i := range 3 {
+		viewer, err := b.grapevine(ctx, nil, fmt.Sprintf("late-%d", i+1), nil, append([]string{"watch", c.relay.Link}, anyLoopback...)...)
+		if err != nil {
+			return "", err
+		}
+		if body, err := get(ctx, viewer.HLS); err != nil || !strings.Contains(string(body), "#EXT-X-STREAM-INF") {
+			return "", fmt.Errorf("ready, but the playlist answers %q, %v", body, err)
+		}
+		took = append(took, viewer.took.Round(time.Millisecond).String())
+		worst = max(worst, viewer.took)
+	}
+	if worst > limit {
+		return "", fmt.Errorf("ready after %s, want %v at most", strings.Join(took, ", "), limit)
+	}
+	return strings.Join(took, ", "), nil
+}
+
+func tcpCase(ctx context.Context, b *bench) (string, error) { return socketCase(ctx, b, "tcp", "") }
+
+// udpCase gives ffmpeg the size of packets that hold whole MPEG-TS packets.
+func udpCase(ctx context.Context, b *bench) (string, error) {
+	return socketCase(ctx, b, "udp", "?pkt_size=1316")
+}
+
+func socketCase(ctx context.Context, b *bench, network, options string) (string, error) {
+	broadcaster, err := b.grapevine(ctx, nil, "broadcaster", nil,
+		append([]string{"broadcast", "--input", network + "://127.0.0.1:0"}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	now, err := broadcaster.await(ctx, "the address of its input", func(s stats) bool { return s.Input.Listen != "" })
+	if err != nil {
+		return "", err
+	}
+	if _, err := b.encoder(nil, network+"://"+now.Input.Listen+options, nil); err != nil {
+		return "", err
+	}
+	c, err := b.chainBehind(ctx, broadcaster)
+	if err != nil {
+		return "", err
+	}
+	const seconds = 15
+	player, err := b.ffmpeg(nil, c.viewer.HLS, seconds)
+	if err != nil {
+		return "", err
+	}
+	frames, err := player.perfect(ctx, seconds*frameRate)
+	return fmt.Sprintf("%d of %d frames, none missing", frames, seconds*frameRate), err
+}
+
+func vlcCase(ctx context.Context, b *bench) (string, error) {
+	c, err := b.chain(ctx)
+	if err != nil {
+		return "", err
+	}
+	player, err := b.vlc(c.viewer.HLS)
+	if err != nil {
+		return "", err
+	}
+	first, lostBefore, err := player.awaitShown(ctx, 0)
+	if err != nil {
+		return "", err
+	}
+	began := time.Now()
+	last, lost, err := player.awaitShown(ctx, first+10*frameRate)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d frames displayed in %.1f s, %d lost", last-first, time.Since(began).Seconds(), lost-lostBefore), nil
+}
+
+func pageCase(ctx context.Context, b *bench) (string, error) {
+	c, err := b.chain(ctx)
+	if err != nil {
+		return "", err
+	}
+	return b.playPage(ctx, c.viewer.Page)
+}
+
+// playPage opens a node's page in Chromium, and checks that it plays picture and sound
+// and loads nothing from elsewhere.
+func (b *bench) playPage(ctx context.Context, url string) (string, error) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		return "", err
+	}
+	const seconds = 8
+	screenshot := filepath.Join(b.dir, "page.png")
+	out, err := b.node(ctx, "page.mjs", url, screenshot, chromium, fmt.Sprint(seconds))
+	if err != nil {
+		return "", err
+	}
+	var seen struct {
+		Advanced          float64
+		Frames, Width     int
+		Audio             int
+		Foreign, Failures []string
+	}
+	if err := json.Unmarshal([]byte(out), &seen); err != nil {
+		return "", fmt.Errorf("read %q: %w", out, err)
+	}
+	switch {
+	case seen.Advanced < seconds*0.8:
+		err = fmt.Errorf("time advanced by %.1f s in %d s", seen.Advanced, seconds)
+	case seen.Frames == 0 || seen.Width == 0:
+		err = errors.New("there is no picture")
+	case seen.Audio == 0:
+		err = errors.New("there is no sound")
+	case len(seen.Foreign) > 0:
+		err = fmt.Errorf("it asks other hosts: %v", seen.Foreign)
+	case len(seen.Failures) > 0:
+		err = fmt.Errorf("failures on the page: %v", seen.Failures)
+	}
+	return fmt.Sprintf("%.1f s and %d frames in %d s, with sound; %s", seen.Advanced, seen.Frames, seconds, screenshot), err
+}
+
+// node runs one of the scripts beside this file. They are JavaScript because the
+// browser and the strictest validator are driven from there only.
+func (b *bench) node(ctx context.Context, script string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join("scripts", "e2e", script)}, args...)...)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+b.modules)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %.500s", script, err, stderr.String())
+	}
+	return string(out), nil
+}

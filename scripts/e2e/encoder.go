@@ -1,0 +1,74 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+const (
+	frameRate = 25
+	// ticksPerFrame is a frame's time in MPEG-TS's 90 kHz.
+	ticksPerFrame = 90000 / frameRate
+)
+
+// encoder starts ffmpeg's live test pattern, with B-frames as real encoders make them.
+// It writes MPEG-TS to target: "pipe:1" for stdout, or an address.
+func (b *bench) encoder(ns inNamespace, target string, stdout io.Writer) (*process, error) {
+	cmd := ns.command("ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
+		"-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25",
+		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+		"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-b:v", "800k", "-g", "50", "-bf", "2",
+		"-c:a", "aac", "-b:a", "96k", "-f", "mpegts", target)
+	cmd.Stdout = stdout
+	p, err := b.start("encoder", cmd)
+	if err != nil {
+		return nil, err
+	}
+	go p.reap()
+	return p, nil
+}
+
+// broadcaster starts an encoder and a node that reads it from standard input.
+func (b *bench) broadcaster(ctx context.Context, ns inNamespace, args ...string) (*node, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	// The processes have their own copies: when one dies, the other notices.
+	defer r.Close()
+	_, err = b.encoder(ns, "pipe:1", w)
+	w.Close()
+	if err != nil {
+		return nil, err
+	}
+	return b.grapevine(ctx, ns, "broadcaster", r, append([]string{"broadcast", "--input", "-"}, args...)...)
+}
+
+// chain is the way that most cases look at: the viewer knows the relay only.
+type chain struct{ broadcaster, relay, viewer *node }
+
+// anyLoopback lets a node listen on free ports of this machine.
+var anyLoopback = []string{"--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--listen", "/ip4/127.0.0.1/tcp/0"}
+
+func (b *bench) chain(ctx context.Context) (*chain, error) {
+	broadcaster, err := b.broadcaster(ctx, nil, anyLoopback...)
+	if err != nil {
+		return nil, err
+	}
+	return b.chainBehind(ctx, broadcaster)
+}
+
+func (b *bench) chainBehind(ctx context.Context, broadcaster *node) (*chain, error) {
+	relay, err := b.grapevine(ctx, nil, "relay", nil, append([]string{"relay", broadcaster.Link}, anyLoopback...)...)
+	if err != nil {
+		return nil, err
+	}
+	viewer, err := b.grapevine(ctx, nil, "viewer", nil, append([]string{"watch", relay.Link}, anyLoopback...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &chain{broadcaster, relay, viewer}, nil
+}

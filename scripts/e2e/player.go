@@ -1,0 +1,215 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ffmpegPlayer decodes a stream as ffmpeg plays it, and notes each frame's time.
+type ffmpegPlayer struct {
+	*process
+	video string // file with a line per frame
+}
+
+// ffmpeg plays url for that long and writes what it decoded beside its log.
+func (b *bench) ffmpeg(ns inNamespace, url string, seconds int) (*ffmpegPlayer, error) {
+	video := filepath.Join(b.dir, fmt.Sprintf("%02d-video.framecrc", len(b.processes)+1))
+	audio := filepath.Join(b.dir, fmt.Sprintf("%02d-audio.framecrc", len(b.processes)+1))
+	limit := strconv.Itoa(seconds)
+	cmd := ns.command("ffmpeg", "-hide_banner", "-nostdin", "-y", "-v", "error", "-copyts", "-start_at_zero", "-i", url,
+		"-t", limit, "-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-flush_packets", "1", "-f", "framecrc", video,
+		"-t", limit, "-map", "0:a", "-f", "framecrc", audio)
+	p, err := b.start("ffmpeg", cmd)
+	if err != nil {
+		return nil, err
+	}
+	go p.reap()
+	return &ffmpegPlayer{p, video}, nil
+}
+
+// frames returns the times of the frames decoded so far, in ticks of 1/90000 s.
+func (p *ffmpegPlayer) frames() ([]int64, error) {
+	f, err := os.Open(p.video)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // it waits for the first segment
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var times []int64
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		// stream, dts, pts, duration, size, checksum
+		fields := strings.Split(lines.Text(), ",")
+		if strings.HasPrefix(fields[0], "#") || len(fields) < 6 {
+			continue
+		}
+		t, err := strconv.ParseInt(strings.TrimSpace(fields[2]), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, t)
+	}
+	return times, lines.Err()
+}
+
+// complained returns what ffmpeg wrote to standard error.
+func (p *ffmpegPlayer) complained() string {
+	raw, _ := os.ReadFile(p.log)
+	return strings.TrimSpace(string(raw))
+}
+
+// perfect waits for the player to end, and checks that it decoded at least so many
+// frames, each exactly one frame's time after the one before, without an error.
+func (p *ffmpegPlayer) perfect(ctx context.Context, atLeast int) (int, error) {
+	if err := p.wait(ctx); err != nil {
+		return 0, err
+	}
+	if text := p.complained(); text != "" || p.err != nil {
+		return 0, fmt.Errorf("ffmpeg: %v %s", p.err, text)
+	}
+	times, err := p.frames()
+	if err != nil {
+		return 0, err
+	}
+	for i := 1; i < len(times); i++ {
+		if step := times[i] - times[i-1]; step != ticksPerFrame {
+			return i, fmt.Errorf("frame %d of %d comes %d ticks after the one before, want %d", i, len(times), step, ticksPerFrame)
+		}
+	}
+	if len(times) < atLeast {
+		return len(times), fmt.Errorf("%d frames were decoded, want %d", len(times), atLeast)
+	}
+	return len(times), nil
+}
+
+// awaitFrames waits until the player has decoded more than so many frames.
+func (p *ffmpegPlayer) awaitFrames(ctx context.Context, more int) (int, error) {
+	for {
+		times, err := p.frames()
+		if err != nil || len(times) > more {
+			return len(times), err
+		}
+		select {
+		case <-p.done:
+			return len(times), fmt.Errorf("ffmpeg ended after %d frames: %v %s", len(times), p.err, p.complained())
+		case <-ctx.Done():
+			return len(times), fmt.Errorf("ffmpeg stays at %d frames: %w", len(times), context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// vlcPlayer is VLC without a screen. It refuses to run as root.
+type vlcPlayer struct {
+	*process
+	control string // address of its rc interface
+}
+
+func (b *bench) vlc(url string) (*vlcPlayer, error) {
+	home, err := os.MkdirTemp("", "grapevine-vlc-")
+	if err != nil {
+		return nil, err
+	}
+	b.cleanups = append(b.cleanups, func() { os.RemoveAll(home) })
+	control, err := freeAddr("tcp")
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"cvlc", "-q", "--no-color", "--vout", "dummy", "--aout", "dummy",
+		"--extraintf", "rc", "--rc-host", control, "--play-and-exit", url}
+	if os.Geteuid() == 0 {
+		if err := os.Chmod(home, 0o777); err != nil {
+			return nil, err
+		}
+		args = append([]string{"runuser", "-u", "nobody", "--"}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+home)
+	cmd.Dir = home
+	p, err := b.start("vlc", cmd)
+	if err != nil {
+		return nil, err
+	}
+	go p.reap()
+	return &vlcPlayer{p, control}, nil
+}
+
+// vlcFigure finds "| frames displayed :     1234" in what stats answers.
+var vlcFigure = regexp.MustCompile(`(?m)frames (displayed|lost)\s*:\s*(\d+)`)
+
+// shown asks VLC how many frames it has displayed and lost.
+func (p *vlcPlayer) shown(ctx context.Context) (displayed, lost int, err error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.control)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return 0, 0, err
+	}
+	// "logout" makes VLC close, which ends the answer.
+	if _, err := io.WriteString(conn, "stats\nlogout\n"); err != nil {
+		return 0, 0, err
+	}
+	answer, err := io.ReadAll(conn)
+	for _, m := range vlcFigure.FindAllStringSubmatch(string(answer), -1) {
+		n, _ := strconv.Atoi(m[2])
+		if m[1] == "displayed" {
+			displayed = n
+		} else {
+			lost = n
+		}
+	}
+	return displayed, lost, err
+}
+
+// awaitShown waits until VLC has displayed more than so many frames.
+func (p *vlcPlayer) awaitShown(ctx context.Context, more int) (displayed, lost int, err error) {
+	for {
+		// VLC takes a while to open its interface.
+		if displayed, lost, err = p.shown(ctx); err == nil && displayed > more {
+			return displayed, lost, nil
+		}
+		select {
+		case <-p.done:
+			return displayed, lost, fmt.Errorf("VLC ended after %d frames: %v", displayed, p.err)
+		case <-ctx.Done():
+			return displayed, lost, fmt.Errorf("VLC stays at %d frames (%v): %w", displayed, err, context.Cause(ctx))
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// freeAddr returns an address of this machine that was free a moment ago, for programs
+// that cannot pick one themselves or must come back to it.
+func freeAddr(network string) (string, error) {
+	if network == "udp" {
+		c, err := net.ListenPacket(network, "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		return c.LocalAddr().String(), nil
+	}
+	l, err := net.Listen(network, "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

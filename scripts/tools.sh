@@ -1,0 +1,57 @@
+# Sourced by check.sh and e2e.sh: installs what the checks need and is not there, on a
+# Debian machine as root, and says so.
+
+# commands are what the checks call, and the Debian packages that bring them.
+commands="
+ffmpeg:ffmpeg
+ffprobe:ffmpeg
+cvlc:vlc-bin
+mpv:mpv
+chromium:chromium
+ip:iproute2
+nft:nftables
+sysctl:procps
+runuser:util-linux
+node:nodejs
+npm:npm
+"
+
+# Exact versions: what the checks say must not change by itself. Both run on Node 18,
+# which Debian 12 has.
+node_packages="puppeteer-core@24.43.0 hls-parser@0.16.1"
+
+install_tools() {
+  local missing=() entry
+  for entry in $commands; do
+    command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+  done
+  # Plug-ins and fonts bring no command.
+  if command -v dpkg-query >/dev/null; then
+    for entry in vlc-plugin-base vlc-plugin-video-output fonts-dejavu-core; do
+      dpkg-query -W -f '${Status}' "$entry" 2>/dev/null | grep -q 'ok installed' || missing+=("$entry")
+    done
+  fi
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "installing ${missing[*]}"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+      echo "error: only root on Debian can install them; install them yourself and try again" >&2
+      return 1
+    fi
+    apt-get -qq update >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+  fi
+}
+
+# install_node_packages sets NODE_MODULES to a directory outside the tree.
+install_node_packages() {
+  local dir="${XDG_CACHE_HOME:-$HOME/.cache}/grapevine-checks/${node_packages// /_}"
+  NODE_MODULES="$dir/node_modules"
+  if [ ! -e "$dir/complete" ]; then
+    echo "installing $node_packages"
+    mkdir -p "$dir"
+    # The browser is Debian's: no script may download another.
+    # shellcheck disable=SC2086 # two words
+    npm install --prefix "$dir" --no-save --no-audit --no-fund --ignore-scripts --loglevel error $node_packages
+    touch "$dir/complete"
+  fi
+}
