@@ -113,7 +113,7 @@ func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
 		ChunksSent:      s.ChunksSent,
 		ChunksLost:      s.ChunksLost,
 		Wanted:          s.Wanted,
-		Penalised:       s.PenalisedPeers,
+		Penalised:       s.Penalties,
 		DialError:       s.LastDialError,
 	}
 	for _, p := range s.Peers {

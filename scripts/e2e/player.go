@@ -162,12 +162,15 @@ func (p *vlcPlayer) shown(ctx context.Context) (displayed, lost int, err error) 
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return 0, 0, err
 	}
-	// "logout" makes VLC close, which ends the answer.
-	if _, err := io.WriteString(conn, "stats\nlogout\n"); err != nil {
+	if _, err := io.WriteString(conn, "stats\n"); err != nil {
 		return 0, 0, err
 	}
-	answer, err := io.ReadAll(conn)
-	for _, m := range vlcFigure.FindAllStringSubmatch(string(answer), -1) {
+	var answer strings.Builder
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() && !strings.Contains(lines.Text(), "end of statistical info") {
+		answer.WriteString(lines.Text() + "\n")
+	}
+	for _, m := range vlcFigure.FindAllStringSubmatch(answer.String(), -1) {
 		n, _ := strconv.Atoi(m[2])
 		if m[1] == "displayed" {
 			displayed = n
@@ -175,7 +178,7 @@ func (p *vlcPlayer) shown(ctx context.Context) (displayed, lost int, err error) 
 			lost = n
 		}
 	}
-	return displayed, lost, err
+	return displayed, lost, lines.Err()
 }
 
 // awaitShown waits until VLC has displayed more than so many frames.
