@@ -51,14 +51,15 @@ type cutter struct {
 	marked  bool  // the next segment is a discontinuity
 	changed bool  // the next keyframe starts one
 
-	open      bool // a segment began
-	segStart  int64
-	partStart int64
-	next      stream.Part // flags of the part that is open
-	buf       []byte
-	frames    int // in buf
-	pictures  int // in buf, of the leader
-	sizeHint  int
+	open       bool // a segment began
+	segStart   int64
+	partStart  int64
+	next       stream.Part // flags of the part that is open
+	buf        []byte
+	needTables bool // before the next frame
+	frames     int  // in buf
+	pictures   int  // in buf, of the leader
+	sizeHint   int
 
 	begun        bool // the leader's frame at begunDTS began and is not here yet
 	begunSegment bool // it started a segment
@@ -320,13 +321,15 @@ func (c *cutter) wrote(t *track, n int, last, end int64) {
 	c.frames += n
 }
 
-// room cuts the part before a frame of size bytes if it would grow too long.
+// room prepares for a frame of size bytes: it cuts the part if that would grow too long.
 func (c *cutter) room(size int, at int64) error {
 	const overhead = 16 // one byte in that many: packet headers, stuffing, tables
-	if c.frames == 0 || len(c.buf)+size+size/overhead+8*packetSize <= maxPart {
-		return nil
+	if c.frames > 0 && len(c.buf)+size+size/overhead+8*packetSize > maxPart {
+		if err := c.startPart(max(at, c.partStart+1), false); err != nil {
+			return err
+		}
 	}
-	return c.startPart(max(at, c.partStart+1), false)
+	return c.writeTables()
 }
 
 // frameTime is how long a frame of the leader lasts.

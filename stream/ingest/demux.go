@@ -28,6 +28,7 @@ type demuxer struct {
 	stats *Stats
 
 	tables tables
+	patCC  uint8
 	known  bool // a PMT was read
 	byPID  map[uint16]*pes
 	order  []*pes
@@ -44,6 +45,16 @@ type demuxer struct {
 // packet takes one transport packet.
 func (d *demuxer) packet(raw []byte) error {
 	p := parsePacket(raw)
+	if p.pid == 0 && !p.broken {
+		if p.cc == 0 && d.patCC != 0x0f {
+			// Another muxer's output follows, as in files put together of segments: its
+			// counters have nothing to do with those before.
+			for _, s := range d.order {
+				s.counted = false
+			}
+		}
+		d.patCC = p.cc
+	}
 	if pmt := d.tables.add(raw, p); pmt != nil {
 		tracks, ignored, err := identify(pmt)
 		d.stats.Ignored = ignored

@@ -51,7 +51,7 @@ func parseInput(s string) (input, error) {
 	case s == "sample:":
 		return input{kind: inputSample}, nil
 	case hasScheme && (scheme == "tcp" || scheme == "udp"):
-		u, err := url.Parse(s)
+		u, err := url.Parse(strings.Replace(s, "//@", "//", 1)) // as VLC writes it
 		if err != nil {
 			return input{}, fmt.Errorf("input %q: %w", s, err)
 		}
@@ -59,12 +59,10 @@ func parseInput(s string) (input, error) {
 		if u.Path != "" || u.Port() == "" || u.User != nil {
 			return input{}, fmt.Errorf("input %q is not %s://host:port", s, scheme)
 		}
-		in := input{kind: inputTCP, addr: u.Host}
 		if scheme == "udp" {
-			in.kind = inputUDP
-			in.addr = strings.TrimPrefix(u.Host, "@") // as VLC writes it
+			return input{kind: inputUDP, addr: u.Host}, nil
 		}
-		return in, nil
+		return input{kind: inputTCP, addr: u.Host}, nil
 	case strings.Contains(s, "://"):
 		return input{}, fmt.Errorf("input %q: no such protocol, only tcp:// and udp://", s)
 	}

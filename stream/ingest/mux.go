@@ -12,9 +12,9 @@ const (
 	// carries it: audio comes later than the pictures it belongs to, in the input too,
 	// and must not be late by the clock. ffmpeg's muxer has the same.
 	pcrLead = 7 * second / 10
-	// maxPCRGap bounds the time between clocks (ISO 13818-1, 2.7.2: 100 ms), if frames
-	// come that often.
-	maxPCRGap = second / 12
+	// maxPCRGap bounds the time between clocks (ISO 13818-1, 2.7.2), if frames come that
+	// often.
+	maxPCRGap = second / 10
 )
 
 // muxer writes frames as transport packets. mpegts.Writer does the work; what it
@@ -25,7 +25,8 @@ type muxer struct {
 	out     bytes.Buffer // what w wrote of one frame
 	tracks  []*track
 	cc      map[uint16]uint8
-	lastPCR int64
+	lastDTS int64 // of the leader
+	lastPCR int64 // the leader's decoding time that had one
 }
 
 // start begins a new set of tracks, the leader first.
@@ -96,10 +97,11 @@ func (m *muxer) frame(to []byte, t *track, dts int64) []byte {
 			if hasPCR(p) {
 				m.lastPCR = dts
 				putPCR(p, dts-pcrLead)
-			} else if dts-m.lastPCR >= maxPCRGap {
+			} else if dts+(dts-m.lastDTS)-m.lastPCR > maxPCRGap {
 				m.lastPCR = dts
 				to = m.clock(to, t.out.PID, dts-pcrLead)
 			}
+			m.lastDTS = dts
 		}
 		first = false
 		to = m.packet(to, p)

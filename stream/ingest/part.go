@@ -38,7 +38,8 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	c.partStart = c.segStart
 	c.next = stream.Part{StartsSegment: true, Independent: true, Discontinuity: c.marked}
 	c.marked = false
-	return c.beginPart()
+	c.beginPart()
+	return nil
 }
 
 // shift moves output time, before a segment that is a discontinuity.
@@ -66,13 +67,21 @@ func (c *cutter) startPart(ts int64, independent bool) error {
 		return err
 	}
 	c.next = stream.Part{Independent: independent}
-	return c.beginPart()
+	c.beginPart()
+	return nil
 }
 
-// beginPart makes room for a part, and puts the tables first where playing can start.
-func (c *cutter) beginPart() (err error) {
+// beginPart makes room for a part. If playing can start there, the tables come first,
+// with the first frame.
+func (c *cutter) beginPart() {
 	c.buf = make([]byte, 0, c.sizeHint+c.sizeHint/4+4*packetSize)
-	if c.next.Independent {
+	c.needTables = c.next.Independent
+}
+
+// writeTables writes the tables if they are due.
+func (c *cutter) writeTables() (err error) {
+	if c.needTables {
+		c.needTables = false
 		c.buf, err = c.mux.tables(c.buf)
 	}
 	return err
@@ -84,8 +93,8 @@ func (c *cutter) endPart(end int64, endsSegment bool) error {
 		return nil
 	}
 	if len(c.buf) == 0 { // a segment whose last frame was lost
-		var err error
-		if c.buf, err = c.mux.tables(c.buf); err != nil {
+		c.needTables = true
+		if err := c.writeTables(); err != nil {
 			return err
 		}
 	}

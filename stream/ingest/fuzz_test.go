@@ -1,0 +1,47 @@
+package ingest
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// FuzzIngest: no bytes make it panic, or publish what is malformed.
+func FuzzIngest(f *testing.F) {
+	for _, c := range []clip{
+		{frames: 60, bframes: true},
+		{frames: 60, hevc: true, sps: sps265, audio: &codecs.MPEG1Audio{}},
+		{frames: 60, noVideo: true, audio: &codecs.Opus{ChannelCount: 2}},
+		{frames: 60, noVideo: true, audio: &codecs.AC3{}, start: wrap - second},
+	} {
+		c.gop = 20
+		ts, _, _ := c.encode(f)
+		f.Add(ts)
+	}
+	f.Add([]byte("GRAPES"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		i, err := New(Config{Input: "-", Stdin: bytes.NewReader(b)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open, out := false, 0
+		err = i.Run(t.Context(), func(p stream.Part) error {
+			if p.StartsSegment == open || p.Duration <= 0 || len(p.Data) == 0 || len(p.Data)%packetSize != 0 {
+				t.Errorf("bad part: %+v", p)
+			}
+			open = !p.EndsSegment
+			out += len(p.Data)
+			return nil
+		})
+		if open && err == nil {
+			t.Error("the last segment does not end")
+		}
+		// A packet in makes at most a frame, with tables, a clock and parameter sets.
+		if limit := (len(b)/packetSize + 1) * 64 << 10; out > limit {
+			t.Errorf("%d bytes became %d", len(b), out)
+		}
+	})
+}
