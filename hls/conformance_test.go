@@ -404,21 +404,35 @@ func TestConformance(t *testing.T) {
 			t.Fatalf("%d marks and %d ends after a broadcaster was killed, want 4 and 0", in.marks, in.endings)
 		}
 
+		// It is stopped, and started again at once: nobody is told to leave.
+		in.watch(time.Second)
+		b.end()
+		in.watch(3 * time.Second)
+		b.restart()
+		in.lateCheck = false
+		in.air(4)
+		in.lateCheck = true
+		in.calm()
+		in.air(10)
+		if in.marks != 5 || in.endings != 0 {
+			t.Fatalf("%d marks and %d ends after a restart, want 5 and 0", in.marks, in.endings)
+		}
+
 		// It ends, and comes back.
 		in.watch(time.Second)
 		b.end()
-		in.watch(10 * time.Second)
+		in.watch(endTargets * 5 * time.Second)
 		if !in.last.ended || in.endings != 1 {
 			t.Fatal("rule 9: no end")
 		}
 		sequence := in.last.sequence
 		b.restart()
 		in.lateCheck = false
-		in.air(1)
+		in.air(4)
 		in.lateCheck = true
 		in.calm()
 		in.air(10)
-		if in.last.ended || in.last.sequence <= sequence || in.marks != 5 {
+		if in.last.ended || in.last.sequence <= sequence || in.marks != 6 {
 			t.Fatalf("after the comeback: ended %t, sequence %d after %d, %d marks", in.last.ended, in.last.sequence, sequence, in.marks)
 		}
 		b.end()

@@ -51,13 +51,20 @@
 //  7. What is listed is pinned in memory, whatever the store lets go, while it is listed
 //     and for its duration plus the longest playlist's after that.
 //  8. There is no PLAYLIST-TYPE.
-//  9. ENDLIST is set when the newest epoch has ended and all of it is listed. It goes
-//     away when the broadcaster comes back with a new epoch.
+//  9. ENDLIST is set five target durations after the newest epoch has ended and all of it
+//     is listed. Players leave for good when they see it, and a broadcaster that is
+//     restarted ends its epoch too: until then they play what they have. It goes away
+//     when the broadcaster comes back with a new epoch later.
 //  10. VERSION is 3; header tags come once, before the first segment.
 //
 // A segment that is late does not extend the playlist: every player survives a wait.
 // One that stays missing while later ones are whole is left out after two target
-// durations, because waiting longer empties the players' buffers.
+// durations, because waiting longer empties the players' buffers. What an epoch that is
+// over still misses is waited for one, as the broadcaster probably never made it.
+//
+// When a new epoch begins after the players ran dry, its first three segments are listed
+// together: with one, players go on with no reserve, and VLC then dropped every third
+// frame for minutes in two runs of three.
 //
 // # The window
 //

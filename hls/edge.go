@@ -13,6 +13,13 @@ const (
 	// tailTargets is the same where the epoch is over, so that what is missing was
 	// probably never made: a broadcaster that was killed leaves its last segment cut.
 	tailTargets = 1
+	// refillTargets bounds how long a new epoch's first segments are held back, so
+	// that players that ran dry start again with startSegments and not with one.
+	refillTargets = startSegments + 1
+	// endTargets is how long the end of an epoch is kept to oneself once all of it is
+	// listed: players leave at ENDLIST, and would miss a broadcaster that restarts.
+	// They have startSegments left to play meanwhile.
+	endTargets = startSegments + 2
 )
 
 // known is what a node knows of a segment, or of the end of an epoch.
@@ -25,11 +32,14 @@ type known struct {
 // edge decides what a playlist lists next. It is a pure state machine: the caller
 // tells it what is known and the time.
 type edge struct {
-	started bool
-	next    key       // the segment to list next
-	blocked time.Time // since when something after next is known while next is not whole
-	broken  bool      // what is listed next does not continue what was listed last
-	skipped uint64    // segments left out since the start
+	started  bool
+	next     key       // the segment to list next
+	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end
+	broken   bool      // what is listed next does not continue what was listed last
+	skipped  uint64    // segments left out since the start
+	last     key       // listed last
+	listedAt time.Time // when that was
+	refill   time.Time // since when the players' reserve is being refilled
 }
 
 type move int
@@ -50,8 +60,17 @@ func (e *edge) decide(segments []known, target time.Duration, now time.Time) (mo
 		first := segments[0]
 		switch {
 		case first.key == e.next && first.whole:
+			if at := e.refilled(segments, target, now); now.Before(at) {
+				return moveWait, at
+			}
 			return moveList, time.Time{}
 		case first.key == e.next && first.end && len(segments) == 1:
+			if e.blocked.IsZero() {
+				e.blocked = now
+			}
+			if at := e.blocked.Add(endTargets * target); now.Before(at) {
+				return moveWait, at
+			}
 			return moveEnd, time.Time{}
 		case first.key == e.next && first.end:
 			// The broadcaster is back. Its new epoch begins with segment 0, known or not.
@@ -83,6 +102,31 @@ func (e *edge) decide(segments []known, target time.Duration, now time.Time) (mo
 			segments = segments[1:]
 		}
 	}
+}
+
+// refilled returns when the segment next, which is whole, may be listed; any time
+// that has passed means now.
+func (e *edge) refilled(segments []known, target time.Duration, now time.Time) time.Time {
+	if e.refill.IsZero() {
+		// Players start about startSegments back: that is how long they last.
+		dry := !e.listedAt.IsZero() && now.Sub(e.listedAt) >= startSegments*target
+		if e.next.epoch == e.last.epoch || !dry {
+			return time.Time{}
+		}
+		e.refill = now
+	}
+	for i, s := range segments {
+		if s.end {
+			return time.Time{} // no more will come
+		}
+		if !s.whole || s.number != e.next.number+uint64(i) {
+			break
+		}
+		if i+1 == startSegments {
+			return time.Time{}
+		}
+	}
+	return e.refill.Add(refillTargets * target)
 }
 
 // detour returns what to go on with should next stay missing: the first whole
@@ -128,13 +172,16 @@ func count(segments []known, epoch uint64) uint64 {
 
 // goTo leaves the sequence of segments.
 func (e *edge) goTo(k key) {
-	e.next, e.broken, e.blocked = k, true, time.Time{}
+	e.next, e.broken = k, true
+	e.blocked, e.refill = time.Time{}, time.Time{}
 }
 
 // listed tells that next was listed.
-func (e *edge) listed() {
+func (e *edge) listed(now time.Time) {
+	e.last, e.listedAt = e.next, now
 	e.next.number++
-	e.broken, e.blocked = false, time.Time{}
+	e.broken = false
+	e.blocked, e.refill = time.Time{}, time.Time{}
 }
 
 // begin chooses the segment that a playlist of at most size segments begins with,

@@ -82,7 +82,7 @@ func TestEdgeDecide(t *testing.T) {
 		{name: "a hole", row: "+.++", listed: 1, again: 4 * time.Second, later: 3, skipped: 1, broken: true},
 		{name: "a hole without headers", row: "+__+", listed: 1, again: 4 * time.Second, later: 2, skipped: 2, broken: true},
 		{name: "a hole at the edge", row: ".+", again: 4 * time.Second, later: 1, skipped: 1, broken: true},
-		{name: "the end", row: "++E", listed: 2, later: 2, end: true},
+		{name: "the end", row: "++E", listed: 2, again: 10 * time.Second, later: 2, end: true},
 		{name: "cut at the end", row: "++.E", listed: 2, again: 2 * time.Second, later: 2, skipped: 1, end: true},
 		{name: "a hole before the end", row: "+.+E", listed: 1, again: 4 * time.Second, later: 2, skipped: 1, broken: true, end: true},
 		{name: "another epoch after an end", row: "+E|++", listed: 3, later: 3},
@@ -113,7 +113,7 @@ func TestEdgeDecide(t *testing.T) {
 					}
 					last = e.next
 					list, marks = append(list, known{key: e.next}), append(marks, e.broken)
-					e.listed()
+					e.listed(now)
 				}
 			}
 			m, again := drain(start)
@@ -128,10 +128,12 @@ func TestEdgeDecide(t *testing.T) {
 				t.Errorf("asks again after %v, want %v", wait, test.again)
 			}
 			if wait > 0 {
-				if m, _ = drain(again.Add(-1)); len(list) != test.listed {
+				if m, _ := drain(again.Add(-1)); m != moveWait || len(list) != test.listed {
 					t.Errorf("lists %d before the bound, want %d", len(list), test.listed)
 				}
-				m, _ = drain(again)
+				for m == moveWait && !again.IsZero() {
+					m, again = drain(again)
+				}
 			}
 			if len(list) != test.later {
 				t.Errorf("lists %d in the end, want %d", len(list), test.later)
@@ -165,8 +167,41 @@ func TestEdgeLate(t *testing.T) {
 	if m, _ := e.decide(parseKnown("++"), time.Second, now.Add(time.Second)); m != moveList || e.broken || e.next.number != 0 {
 		t.Fatalf("move %v at %v, marked %t; want to list the first, unmarked", m, e.next, e.broken)
 	}
-	e.listed()
+	e.listed(now)
 	if !e.blocked.IsZero() {
 		t.Error("still blocked")
+	}
+}
+
+// TestEdgeRefill checks that a new epoch begins with a reserve when the players have
+// none left, and only then.
+func TestEdgeRefill(t *testing.T) {
+	const target = 2 * time.Second
+	start := time.Unix(1000, 0)
+	for _, test := range []struct {
+		name  string
+		since time.Duration // since the last listing
+		row   string
+		want  move
+		again time.Duration // for moveWait
+	}{
+		{"not dry", 5 * time.Second, "+", moveList, 0},
+		{"dry, one", 6 * time.Second, "+.", moveWait, 8 * time.Second},
+		{"dry, two", 6 * time.Second, "++", moveWait, 8 * time.Second},
+		{"dry, three", 6 * time.Second, "+++", moveList, 0},
+		{"dry, a hole", 6 * time.Second, "+.++", moveWait, 8 * time.Second},
+		{"dry, ended", 6 * time.Second, "+E", moveList, 0},
+	} {
+		e := edge{started: true, next: key{epoch: 1}, last: key{epoch: 0, number: 9}, listedAt: start}
+		now := start.Add(test.since)
+		m, again := e.decide(parseKnown(test.row), target, now)
+		if m != test.want || m == moveWait && again.Sub(now) != test.again {
+			t.Errorf("%s: move %v, again after %v; want %v, %v", test.name, m, again.Sub(now), test.want, test.again)
+		}
+		if m == moveWait {
+			if m, _ = e.decide(parseKnown(test.row), target, again); m != moveList {
+				t.Errorf("%s: move %v past the bound", test.name, m)
+			}
+		}
 	}
 }

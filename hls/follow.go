@@ -230,7 +230,7 @@ func (f *follower) list(segments []stream.Segment, now time.Time) {
 		}
 		break
 	}
-	f.edge.listed()
+	f.edge.listed(now)
 }
 
 // release forgets removed segments whose time is over, and reports whether any was.
