@@ -10,7 +10,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -30,8 +29,6 @@ const (
 	dialRound = time.Second
 	// maxDials bounds the attempts under way.
 	maxDials = 4
-	// recordTTL is how long an address that another peer told is kept.
-	recordTTL = time.Hour
 )
 
 // dialer keeps a swarm connected to enough peers that hold its stream: those of the
@@ -96,52 +93,48 @@ func (d *dialer) addLink(peers []peer.AddrInfo) {
 // addLocal adds a peer that was found on the local network.
 func (d *dialer) addLocal(info peer.AddrInfo) {
 	d.mu.Lock()
-	c := d.candidates[info.ID]
-	if c == nil {
-		if d.forgetLocked(); len(d.candidates) < maxCandidates {
-			d.candidates[info.ID] = &candidate{addrs: info.Addrs}
-		}
-	} else {
+	if c := d.candidates[info.ID]; c != nil {
 		c.next = time.Time{} // it is there again
 	}
+	d.addLocked(info)
 	d.mu.Unlock()
 	d.wake()
 }
 
 // add adds peers from signed records. Those that do not verify are left out.
 func (d *dialer) add(records [][]byte) {
-	book, ok := peerstore.GetCertifiedAddrBook(d.s.node.host.Peerstore())
-	if !ok || len(records) == 0 {
+	if len(records) == 0 {
 		return
 	}
 	for _, raw := range records {
-		id, addrs, err := openPeerRecord(book, raw)
+		rec, err := openPeerRecord(raw)
 		if err != nil {
 			d.s.log.Debug("peer record refused", "err", err)
 			continue
 		}
 		d.mu.Lock()
-		if id != d.s.node.host.ID() && d.candidates[id] == nil {
-			d.forgetLocked()
-			if len(d.candidates) < maxCandidates {
-				d.candidates[id] = &candidate{addrs: addrs}
-			}
-		}
+		d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: rec.Addrs})
 		d.mu.Unlock()
 	}
 	d.wake()
 }
 
-// forgetLocked makes room for a candidate by dropping one that could not be reached.
-func (d *dialer) forgetLocked() {
-	if len(d.candidates) < maxCandidates {
+// addLocked adds a candidate that is not known yet. If there are too many, one that
+// could not be reached makes room, or else the new one is left out.
+func (d *dialer) addLocked(info peer.AddrInfo) {
+	if info.ID == d.s.node.host.ID() || d.candidates[info.ID] != nil {
 		return
 	}
-	for id, c := range d.candidates {
-		if !c.linked && !c.busy && c.wait > 0 {
-			delete(d.candidates, id)
-			return
+	if len(d.candidates) >= maxCandidates {
+		for id, c := range d.candidates {
+			if !c.linked && !c.busy && c.wait > 0 {
+				delete(d.candidates, id)
+				break
+			}
 		}
+	}
+	if len(d.candidates) < maxCandidates {
+		d.candidates[info.ID] = &candidate{addrs: info.Addrs}
 	}
 }
 
@@ -211,16 +204,4 @@ func (d *dialer) dial(info peer.AddrInfo) {
 	}
 	c.wait = max(dialFirst, min(2*c.wait, dialRarest))
 	c.next = time.Now().Add(c.wait/2 + rand.N(c.wait))
-}
-
-// openPeerRecord verifies a signed peer record and keeps its addresses.
-func openPeerRecord(book peerstore.CertifiedAddrBook, raw []byte) (peer.ID, []multiaddr.Multiaddr, error) {
-	envelope, rec, err := consumePeerRecord(raw)
-	if err != nil {
-		return "", nil, err
-	}
-	if _, err := book.ConsumePeerRecord(envelope, recordTTL); err != nil {
-		return "", nil, fmt.Errorf("keep peer record: %w", err)
-	}
-	return rec.PeerID, rec.Addrs, nil
 }

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -26,6 +27,9 @@ const (
 	sendWindow = 1 << 20
 	// sentTimeout is when sent bytes that were never acknowledged are taken as lost.
 	sentTimeout = 5 * time.Second
+	// missingPoll is how often to look whether wants have expired while chunks are
+	// missing.
+	missingPoll = 50 * time.Millisecond
 	// expireEvery is how often to look for parts and bytes whose time is over.
 	expireEvery = 250 * time.Millisecond
 	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
@@ -278,12 +282,12 @@ type chunkSource struct {
 func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte, now time.Time) {
 	p := x.parts[id]
 	if p == nil || p.header == nil || i >= len(p.header.Chunks) {
-		x.s.refuse(src.from, refusedUnsolicited, id.Rendition)
+		x.s.refuse(src.from, refusedUnsolicited, fmt.Errorf("chunk %d of part %v", i, id.Position))
 		return
 	}
 	pp := p.peer(src.from)
 	if pp == nil || !src.fetch && !pp.everAsked.Get(i) {
-		x.s.refuse(src.from, refusedUnsolicited, id.Rendition)
+		x.s.refuse(src.from, refusedUnsolicited, fmt.Errorf("chunk %d of part %v", i, id.Position))
 		return
 	}
 	if p.have.Get(i) {
@@ -292,8 +296,7 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 	}
 	chunk, err := stream.OpenChunk(p.header, i, data)
 	if err != nil {
-		x.s.log.Debug("chunk refused", "peer", src.from, "err", err)
-		x.s.refuse(src.from, refusedForged, id.Rendition)
+		x.s.refuse(src.from, refusedForged, err)
 		x.unask(p, i, true)
 		pp.have.Clear(i)
 		p.dirty = true
@@ -406,12 +409,14 @@ func (x *exchange) step(now time.Time) time.Duration {
 	x.expire(now)
 	x.schedule(now)
 	neighbours := x.s.neighbours()
+	wanted := 0
 	for _, p := range x.order {
 		if p.header == nil {
 			continue
 		}
 		if p.missing() {
-			next = min(next, 50*time.Millisecond)
+			wanted += len(p.header.Chunks) - p.count
+			next = min(next, missingPoll)
 		}
 		if p.own && now.Sub(p.born) < time.Duration(len(neighbours[p.id.Rendition]))*schedule.Widen {
 			p.dirty = true
@@ -426,6 +431,7 @@ func (x *exchange) step(now time.Time) time.Duration {
 			p.dirty = false
 		}
 	}
+	x.s.count(func(c *counters) { c.stats.Wanted = wanted })
 	return next
 }
 

@@ -100,7 +100,8 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 		h, err := stream.OpenHeader(s.id, answer.header)
 		if err != nil {
 			reason, _ := refusal(err)
-			s.countRefusedHeader(id, reason, true)
+			s.countRefusedHeader(id, reason)
+			s.penalise(id)
 			s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
 			return err
 		}
@@ -109,13 +110,14 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 			f.added++
 		} else if !errors.Is(err, stream.ErrKnown) && !errors.Is(err, stream.ErrStale) {
 			reason, _ := refusal(err)
-			s.countRefusedHeader(id, reason, false)
+			s.countRefusedHeader(id, reason)
 		}
 	case answer.chunk != nil:
 		c := answer.chunk
 		if c.part >= len(asked) || !req.parts[c.part].want.Get(c.index) {
-			s.refuse(id, refusedUnsolicited, "")
-			return fmt.Errorf("%w: a chunk that was not asked for", errWire)
+			err := fmt.Errorf("%w: a chunk that was not asked for", errWire)
+			s.refuse(id, refusedUnsolicited, err)
+			return err
 		}
 		f.chunks++
 		return s.send(ctx, func(now time.Time) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -160,10 +159,6 @@ func (f *fetchServer) sendPart(swarm *Swarm, to peer.ID, i int, p partRequest, s
 // peerRecords returns signed records of some peers that hold the stream, so that who
 // knows only this node learns of others.
 func (f *fetchServer) peerRecords(swarm *Swarm, except peer.ID) [][]byte {
-	book, ok := peerstore.GetCertifiedAddrBook(f.node.host.Peerstore())
-	if !ok {
-		return nil
-	}
 	peers := swarm.holders()
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	var out [][]byte
@@ -171,11 +166,7 @@ func (f *fetchServer) peerRecords(swarm *Swarm, except peer.ID) [][]byte {
 		if id == except || len(out) == maxPeersReply {
 			continue
 		}
-		envelope := book.GetPeerRecord(id)
-		if envelope == nil {
-			continue
-		}
-		if raw, err := envelope.Marshal(); err == nil && len(raw) <= maxPeerRecord {
+		if raw := f.node.peerRecord(id); raw != nil {
 			out = append(out, raw)
 		}
 	}

@@ -30,10 +30,11 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 		return pubsub.ValidationIgnore // came by fetch before
 	}
 	reason, penalty := refusal(err)
-	s.countRefusedHeader(from, reason, penalty)
+	s.countRefusedHeader(from, reason)
 	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
 	if penalty {
-		return pubsub.ValidationReject
+		s.count(func(c *counters) { c.stats.Penalties++ })
+		return pubsub.ValidationReject // which lowers the score
 	}
 	return pubsub.ValidationIgnore
 }
@@ -65,13 +66,10 @@ func refusal(err error) (reason string, penalty bool) {
 	}
 }
 
-func (s *Swarm) countRefusedHeader(from peer.ID, reason string, penalty bool) {
+func (s *Swarm) countRefusedHeader(from peer.ID, reason string) {
 	s.count(func(c *counters) {
 		c.stats.HeadersRefused[reason]++
 		c.peer(from).Refused++
-		if penalty {
-			c.stats.PenalisedPeers++
-		}
 	})
 }
 

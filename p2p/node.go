@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -26,6 +28,10 @@ import (
 // DefaultPort is the UDP and TCP port that a node listens on unless told otherwise.
 // If it is taken, a free one is used.
 const DefaultPort = 4747
+
+// maxPeerRecords is how many records of peers are kept before those of peers that
+// left are looked for.
+const maxPeerRecords = 2 * connsHigh
 
 // Config configures a [Node]. The zero value is a node with a fresh identity on the
 // default port of all interfaces.
@@ -71,6 +77,7 @@ type Node struct {
 	mu      sync.Mutex // guards all following
 	swarms  map[stream.ID]*Swarm
 	order   []*Swarm
+	records map[peer.ID][]byte // signed envelopes of connected peers, with their addresses
 	closed  bool
 	dropped int64
 }
@@ -95,7 +102,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[stream.ID]*Swarm)}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[stream.ID]*Swarm), records: make(map[peer.ID][]byte)}
 	n.fetches = newFetchServer(n)
 	return n, nil
 }
@@ -183,11 +190,39 @@ func (n *Node) followIdentified(sub event.Subscription) {
 			if !slices.Contains(done.Protocols, fetchProtocol) {
 				continue
 			}
+			n.keepPeerRecord(done.Peer, done.SignedPeerRecord)
 			for _, s := range n.Swarms() {
 				s.onIdentified(done.Peer)
 			}
 		}
 	}
+}
+
+// keepPeerRecord keeps a connected peer's record, to be passed on to others.
+func (n *Node) keepPeerRecord(id peer.ID, envelope *record.Envelope) {
+	if envelope == nil || n.host.Network().Connectedness(id) != network.Connected {
+		return
+	}
+	raw, err := envelope.Marshal()
+	if err != nil || len(raw) > maxPeerRecord {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.records) >= maxPeerRecords {
+		// Left over from peers that never spoke gossipsub, and so never left it.
+		maps.DeleteFunc(n.records, func(id peer.ID, _ []byte) bool {
+			return n.host.Network().Connectedness(id) != network.Connected
+		})
+	}
+	n.records[id] = raw
+}
+
+// peerRecord returns the record of a connected peer, or nil.
+func (n *Node) peerRecord(id peer.ID) []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.records[id]
 }
 
 // ID returns the node's peer ID.
@@ -336,6 +371,9 @@ func (n *Node) onMesh(topic string, id peer.ID, grafted bool) {
 
 // onPeerGone runs on pubsub's event loop.
 func (n *Node) onPeerGone(id peer.ID) {
+	n.mu.Lock()
+	delete(n.records, id)
+	n.mu.Unlock()
 	for _, s := range n.Swarms() {
 		s.onPeerGone(id)
 	}

@@ -10,19 +10,19 @@ import (
 
 var errPeerRecord = errors.New("bad peer record")
 
-// consumePeerRecord opens a signed envelope with a peer record (libp2p RFC 0003) and
+// openPeerRecord opens a signed envelope with a peer record (libp2p RFC 0003) and
 // checks that the peer that it speaks of signed it.
-func consumePeerRecord(raw []byte) (*record.Envelope, *peer.PeerRecord, error) {
+func openPeerRecord(raw []byte) (*peer.PeerRecord, error) {
 	envelope, rec, err := record.ConsumeEnvelope(raw, peer.PeerRecordEnvelopeDomain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errPeerRecord, err)
+		return nil, fmt.Errorf("%w: %w", errPeerRecord, err)
 	}
 	pr, ok := rec.(*peer.PeerRecord)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: it holds %T", errPeerRecord, rec)
+		return nil, fmt.Errorf("%w: it holds %T", errPeerRecord, rec)
 	}
 	if !pr.PeerID.MatchesPublicKey(envelope.PublicKey) {
-		return nil, nil, fmt.Errorf("%w: signed by another peer", errPeerRecord)
+		return nil, fmt.Errorf("%w: signed by another peer", errPeerRecord)
 	}
-	return envelope, pr, nil
+	return pr, nil
 }

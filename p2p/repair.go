@@ -201,8 +201,13 @@ func (r *repair) behind(now time.Time) bool {
 // firstGap returns the position after which the first header is missing that this
 // node wants, or else the newest.
 func (r *repair) firstGap(t *stream.Timeline) (after stream.Position, gap bool) {
-	headers := t.From(r.floor[t.Rendition()])
+	floor := r.floor[t.Rendition()]
+	headers := t.From(floor)
 	newest := t.Newest()
+	if len(headers) > 0 && headers[0].Position != floor && headers[0].Epoch == floor.Epoch &&
+		newest.ProgramTime.Sub(headers[0].ProgramTime) < exchangeTTL {
+		return floor, true
+	}
 	for i, h := range headers {
 		after = h.Position
 		if newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL {
@@ -252,6 +257,8 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 			r.asks--
 			if result.headers > 0 {
 				p.holds, r.joined = true, true
+			} else {
+				p.asked = false // it may know more another time
 			}
 			if result.added > 0 {
 				r.interval = timelineEvery

@@ -33,10 +33,10 @@ type SwarmStats struct {
 	BytesSent       int64 // payload of ChunksSent
 	BytesPublished  int64 // payload that this node broadcast itself
 
-	Wanted         int    // chunks wanted and not there yet
-	EventsDropped  int64  // messages from peers lost because this node was too busy
-	LastDialError  string // why the last attempt to reach a peer failed, "" if none did
-	PenalisedPeers int64  // times that a peer was reported for misbehaving
+	Wanted        int    // chunks wanted and not there yet
+	EventsDropped int64  // messages from peers lost because this node was too busy
+	LastDialError string // why the last attempt to reach a peer failed, "" if none did
+	Penalties     int64  // times that a peer's score was lowered for what no honest peer sends
 }
 
 // PeerStats are the figures of one peer of a stream.

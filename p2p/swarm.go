@@ -254,21 +254,24 @@ func (s *Swarm) count(f func(*counters)) {
 	f(&s.counters)
 }
 
-// refuse counts a refused message and, if no honest peer would have sent it, reports
-// its sender to gossipsub's scoring. It must not be called from pubsub's event loop.
-func (s *Swarm) refuse(from peer.ID, reason, rendition string) {
+// refuse counts a refused message that no honest peer sends, and reports its sender
+// to gossipsub's scoring. It must not be called from pubsub's event loop.
+func (s *Swarm) refuse(from peer.ID, reason string, err error) {
 	s.count(func(c *counters) {
 		c.stats.ChunksRefused++
-		c.stats.PenalisedPeers++
 		c.peer(from).Refused++
 	})
-	if rendition == "" {
-		return
+	s.log.Info("message refused", "peer", from, "reason", reason, "err", err)
+	s.penalise(from)
+}
+
+// penalise lowers a peer's score. It must not be called from pubsub's event loop.
+func (s *Swarm) penalise(id peer.ID) {
+	s.count(func(c *counters) { c.stats.Penalties++ })
+	// The score of the stream's topics is one sum; the topic of headers is always there.
+	if err := s.node.ps.PeerFeedback(headersTopic(s.id), id, pubsub.PeerFeedbackInvalidMessage); err != nil && s.ctx.Err() == nil {
+		s.log.Warn("cannot report peer", "peer", id, "err", err)
 	}
-	if err := s.node.ps.PeerFeedback(chunksTopic(s.id, rendition), from, pubsub.PeerFeedbackInvalidMessage); err != nil && s.ctx.Err() == nil {
-		s.log.Warn("cannot report peer", "peer", from, "err", err)
-	}
-	s.log.Info("message refused", "peer", from, "reason", reason)
 }
 
 // publishing reports whether this node is the stream's broadcaster.
@@ -292,8 +295,11 @@ func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessage
 	if err == nil && len(rpc.PartialMessage) > 0 {
 		index, data, err = parseChunk(rpc.PartialMessage)
 	}
-	if err != nil || rendition == "" {
-		s.post(func(time.Time) { s.refuse(from, refusedMalformed, rendition) })
+	if rendition == "" {
+		err = fmt.Errorf("%w: a partial message on the topic of headers", errWire)
+	}
+	if err != nil {
+		s.post(func(time.Time) { s.refuse(from, refusedMalformed, err) })
 		return
 	}
 	id := stream.PartID{Stream: s.id, Rendition: rendition, Position: position}

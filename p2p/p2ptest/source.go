@@ -22,8 +22,9 @@ type Source struct {
 	run int
 }
 
-// Run broadcasts n segments from a node in real time, virtual or not, and ends the
-// epoch if end is set. It returns what it broadcast, by position.
+// Run broadcasts n segments from a node in real time, virtual or not, or fewer if ctx
+// ends before, and then ends the epoch if end is set. It returns what it broadcast,
+// by position.
 func (s *Source) Run(ctx context.Context, tb testing.TB, node *p2p.Node, n int, end bool) map[stream.Position][]byte {
 	tb.Helper()
 	if s.Segment == 0 {
@@ -61,7 +62,7 @@ func (s *Source) Run(ctx context.Context, tb testing.TB, node *p2p.Node, n int, 
 			Media:         stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1280, Height: 720, FrameRate: 25},
 			Data:          data,
 		}
-		if err := b.Publish(ctx, p); err != nil {
+		if err := b.Publish(context.WithoutCancel(ctx), p); err != nil {
 			tb.Errorf("publish part %d: %v", i, err)
 			return out
 		}

@@ -1,0 +1,363 @@
+package p2p_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"iter"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p-pubsub/partialmessages"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/grapevine-live/grapevine/p2p"
+	"github.com/grapevine-live/grapevine/p2p/p2ptest"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// attacker is a peer that speaks gossipsub and the topics of a stream, and says what
+// a test lets it say.
+type attacker struct {
+	host    host.Host
+	ps      *pubsub.PubSub
+	headers *pubsub.Topic
+	chunks  string
+	stop    context.CancelFunc
+
+	mu    sync.Mutex
+	seen  []*stream.SignedHeader
+	onRPC func(from peer.ID, rpc *pb.PartialMessagesExtension)
+}
+
+func newAttacker(t *testing.T, h host.Host, id stream.ID) *attacker {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &attacker{host: h, stop: cancel, chunks: "/grapevine/1/" + id.String() + "/main"}
+	var err error
+	a.ps, err = pubsub.NewGossipSub(ctx, h,
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
+		pubsub.WithMessageIdFn(func(m *pb.Message) string { s := sha256.Sum256(m.GetData()); return string(s[:]) }),
+		pubsub.WithPartialMessagesExtension(&partialmessages.PartialMessagesExtension[struct{}]{
+			Logger:       slog.New(slog.DiscardHandler),
+			OnEmitGossip: func(string, []byte, []peer.ID, map[peer.ID]struct{}) {},
+			OnIncomingRPC: func(from peer.ID, _ map[peer.ID]struct{}, rpc *pb.PartialMessagesExtension) error {
+				a.mu.Lock()
+				f := a.onRPC
+				a.mu.Unlock()
+				if f != nil {
+					go f(from, rpc) // publishing from here would deadlock
+				}
+				return nil
+			},
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.headers, err = a.ps.Join("/grapevine/1/" + id.String()); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := a.headers.Subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			m, err := sub.Next(ctx)
+			if err != nil {
+				return
+			}
+			if h, err := stream.OpenHeader(id, m.Data); err == nil {
+				a.mu.Lock()
+				a.seen = append(a.seen, h)
+				a.mu.Unlock()
+			}
+		}
+	}()
+	chunks, err := a.ps.Join(a.chunks, pubsub.RequestPartialMessages())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chunks.Subscribe(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// say sends partial messages to a peer.
+func (a *attacker) say(t *testing.T, to peer.ID, group, metadata, chunk []byte) {
+	t.Helper()
+	err := pubsub.PublishPartial(a.ps, a.chunks, group, func(map[peer.ID]struct{}, func(peer.ID) bool) iter.Seq2[peer.ID, partialmessages.PublishAction] {
+		return func(yield func(peer.ID, partialmessages.PublishAction) bool) {
+			yield(to, partialmessages.PublishAction{EncodedPartsMetadata: metadata, EncodedPartialMessage: chunk})
+		}
+	})
+	if err != nil {
+		t.Errorf("attacker: %v", err)
+	}
+}
+
+func (a *attacker) first(t *testing.T) *stream.SignedHeader {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.seen) == 0 {
+		t.Fatal("the attacker saw no header")
+	}
+	return a.seen[0]
+}
+
+// besieged runs a broadcaster (host 0), a victim that knows both others (1) and an
+// attacker (2), broadcasts for a while and then calls attack. What the victim holds
+// afterwards must be what was broadcast.
+func besieged(t *testing.T, attack func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		net.AddNode(p2ptest.Link{})
+		net.AddHost(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		victim := join(t, net, 1, net.Link(src.Key.ID(), 0))
+		a := newAttacker(t, net.Host(2), src.Key.ID())
+		defer a.stop()
+		net.Connect(2, 1)
+		time.Sleep(3 * time.Second)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+		time.Sleep(5 * time.Second)
+		attack(net, a, victim)
+		time.Sleep(5 * time.Second)
+		cancel()
+		sent := <-done
+		time.Sleep(3 * time.Second)
+		if missing := p2ptest.Missing(net.Node(1), src.Key.ID(), sent); len(missing) > 0 {
+			t.Errorf("the victim lacks %d of %d parts: %v", len(missing), len(sent), missing)
+		}
+		if got, want := len(victim.Timelines()[0].From(stream.Position{})), len(sent); got != want {
+			t.Errorf("the victim knows %d headers, want the %d that were broadcast", got, want)
+		}
+	})
+}
+
+// refused checks that the victim refused something of the attacker and penalised it.
+func refused(t *testing.T, s p2p.SwarmStats, a *attacker) {
+	t.Helper()
+	if s.Penalties == 0 {
+		t.Error("nobody was penalised")
+	}
+	for _, p := range s.Peers {
+		if p.ID == a.host.ID() && p.Refused > 0 {
+			return
+		} else if p.Refused > 0 {
+			t.Errorf("an honest peer is blamed for %d messages", p.Refused)
+		}
+	}
+	t.Error("the attacker's messages were not counted as refused")
+}
+
+func TestForgedHeadersAreRefusedAndTheirSenderShutOut(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		real := a.first(t)
+		for i := range 20 {
+			forged := append([]byte(nil), real.Bytes()...)
+			forged[len(forged)-1-i] ^= 1 // in the signature
+			if err := a.headers.Publish(context.Background(), forged); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		s := victim.Stats()
+		refused(t, s, a)
+		// Once the score is low enough, nothing of the attacker is even read.
+		if n := s.HeadersRefused["forged"]; n < 3 || n > 6 {
+			t.Errorf("%d of 20 forged headers were read, want a few until their sender was shut out", n)
+		}
+	})
+}
+
+func TestAnotherStreamsHeaderIsForged(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		p, err := stream.NewPublisher(stream.NewKey(), "main", 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := p.Publish(stream.Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now(), Data: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.headers.Publish(context.Background(), h.Bytes()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		s := victim.Stats()
+		refused(t, s, a)
+		if s.HeadersRefused["forged"] != 1 {
+			t.Errorf("refused headers: %v, want one forged", s.HeadersRefused)
+		}
+	})
+}
+
+func TestReplayedHeadersAreRefused(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		time.Sleep(150 * time.Second) // gossipsub itself remembers for two
+		if err := a.headers.Publish(context.Background(), a.first(t).Bytes()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		s := victim.Stats()
+		refused(t, s, a)
+		if s.HeadersRefused["stale"] != 1 {
+			t.Errorf("refused headers: %v, want one stale", s.HeadersRefused)
+		}
+	})
+}
+
+func TestForgedChunksAreRefusedAndFetchedElsewhere(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		// The attacker claims to have whatever the victim speaks of, and sends rubbish.
+		a.mu.Lock()
+		a.onRPC = func(from peer.ID, rpc *pb.PartialMessagesExtension) {
+			rubbish := make([]byte, 31250)
+			a.say(t, from, rpc.GroupID, []byte{0x0a, 1, 0xff}, nil)
+			if len(rpc.PartsMetadata) > 3 { // it wants something
+				a.say(t, from, rpc.GroupID, nil, append([]byte{0}, rubbish...))
+			}
+		}
+		a.mu.Unlock()
+		// It announces each new part before the broadcaster's chunks can arrive.
+		for range 20 {
+			a.mu.Lock()
+			newest := a.seen[len(a.seen)-1].Position
+			a.mu.Unlock()
+			next := newest
+			if next.Part++; next.Part == 4 {
+				next.Segment, next.Part = next.Segment+1, 0
+			}
+			a.say(t, net.Host(1).ID(), group(next), []byte{0x0a, 1, 0xff}, nil)
+			time.Sleep(500 * time.Millisecond)
+		}
+		s := victim.Stats()
+		refused(t, s, a)
+		if s.ChunksRefused == 0 {
+			t.Error("no chunk was refused")
+		}
+		t.Logf("%d chunks received, %d refused", s.ChunksReceived, s.ChunksRefused)
+	})
+}
+
+func group(p stream.Position) []byte {
+	b := binary.AppendUvarint(nil, p.Epoch)
+	b = binary.AppendUvarint(b, p.Segment)
+	return binary.AppendUvarint(b, uint64(p.Part))
+}
+
+func TestUnsolicitedOversizeAndMalformedMessagesAreRefused(t *testing.T) {
+	for name, tt := range map[string]struct{ group, metadata, chunk []byte }{
+		"chunk that nobody asked for":  {chunk: []byte{0, 1, 2, 3}},
+		"chunk of 40000 bytes":         {chunk: make([]byte, 40000)},
+		"chunk with an endless index":  {chunk: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+		"metadata that is cut off":     {metadata: []byte{0x0a, 9, 1}},
+		"bitmap of 1000 bytes":         {metadata: append([]byte{0x0a, 0xe8, 0x07}, make([]byte, 1000)...)},
+		"group that is no position":    {group: []byte("not a position"), metadata: []byte{0x0a, 1, 1}},
+		"group that is written longer": {group: []byte{0x81, 0, 0, 0}, metadata: []byte{0x0a, 1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+				if tt.group == nil {
+					tt.group = group(a.first(t).Position)
+				}
+				a.say(t, net.Host(1).ID(), tt.group, tt.metadata, tt.chunk)
+				time.Sleep(time.Second)
+				refused(t, victim.Stats(), a)
+			})
+		})
+	}
+}
+
+func TestPeerThatOpensManyGroupsIsBounded(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		for i := range 2000 {
+			a.say(t, net.Host(1).ID(), group(stream.Position{Epoch: 5, Segment: uint64(i)}), []byte{0x0a, 1, 1}, nil)
+		}
+	})
+}
+
+func TestFetchRequestsThatAreNoneEndTheStream(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		for name, request := range map[string][]byte{
+			"nothing":         {},
+			"endless length":  {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+			"length of 1 GiB": {0x80, 0x80, 0x80, 0x80, 0x04, 1},
+			"cut off":         {9, 1, 2},
+			"no message":      {3, 0xff, 0xff, 0xff},
+			"short stream ID": {3, 0x0a, 1, 1},
+		} {
+			s, err := a.host.NewStream(context.Background(), net.Host(1).ID(), protocol.ID("/grapevine/fetch/1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Write(request); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			s.CloseWrite()
+			if b, err := io.ReadAll(bufio.NewReader(s)); len(b) > 0 {
+				t.Errorf("%s was answered with %d bytes, %v", name, len(b), err)
+			}
+			s.Close()
+		}
+	})
+}
+
+func TestFetchedForgeriesAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := stream.NewKey()
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		liar := net.AddHost(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		// A peer that answers every request with a header of another stream.
+		p, err := stream.NewPublisher(stream.NewKey(), "main", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := p.Publish(stream.Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now(), Data: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		liar.SetStreamHandler("/grapevine/fetch/1", answerWith(append(binary.AppendUvarint([]byte{}, uint64(len(h.Bytes())+3)), append([]byte{0x0a, byte(len(h.Bytes())&0x7f | 0x80), byte(len(h.Bytes()) >> 7)}, h.Bytes()...)...)))
+		s := join(t, net, 0, net.Link(key.ID(), 1))
+		time.Sleep(5 * time.Second)
+		stats := s.Stats()
+		if stats.HeadersRefused["forged"] == 0 || stats.Penalties == 0 {
+			t.Errorf("refused headers: %v, penalised: %d; want forged ones, penalised", stats.HeadersRefused, stats.Penalties)
+		}
+		if n := len(s.Timelines()); n != 0 {
+			t.Errorf("%d timelines came of forged headers", n)
+		}
+	})
+}
+
+// answerWith returns a handler that reads a request and answers with bytes.
+func answerWith(b []byte) network.StreamHandler {
+	return func(s network.Stream) {
+		defer s.Close()
+		if _, err := io.ReadAll(s); err == nil {
+			s.Write(b)
+		}
+	}
+}
