@@ -14,8 +14,9 @@ const (
 	// second parts, 4 MB at 4 Mbit/s. The oldest go first.
 	MaxTimeline = 4096
 	// StaleAfter is how far behind the newest header, in programme time, a gossiped
-	// header may be. gossipsub itself repeats messages for a few seconds only, so an
-	// honest peer never passes on one this old.
+	// header of an earlier part may be. gossipsub itself repeats messages for a few
+	// seconds only, so an honest peer never passes on one this old. A later part is news
+	// even if the broadcaster's clock was set back.
 	StaleAfter = time.Minute
 	// AheadAfter is how far ahead of both the stream and this node's clock, in
 	// programme time, a gossiped header may be. Either clock alone may be wrong:
@@ -80,17 +81,18 @@ func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 		}
 		return nil
 	}
-	if _, err := t.findLocked(h); err != nil {
-		return err
-	}
 	newest := t.headers[len(t.headers)-1]
 	switch {
 	case h.Epoch < newest.Epoch && now.Sub(t.epochSince) < EpochGrace:
 		return fmt.Errorf("%w: part %v", ErrLate, h.Position)
 	case h.Epoch < newest.Epoch:
 		return fmt.Errorf("%w: part %v is of another epoch than %d", ErrStale, h.Position, newest.Epoch)
-	case h.Epoch == newest.Epoch && newest.ProgramTime.Sub(h.ProgramTime) > StaleAfter:
+	case h.Position.Compare(newest.Position) < 0 && newest.ProgramTime.Sub(h.ProgramTime) > StaleAfter:
 		return fmt.Errorf("%w: part %v is %v behind", ErrStale, h.Position, newest.ProgramTime.Sub(h.ProgramTime))
+	}
+	// Known ones come after stale ones: an old header is a replay, known or not.
+	if _, err := t.findLocked(h); err != nil {
+		return err
 	}
 	// Round(0) strips the monotonic clock, which stands still while a machine sleeps.
 	streamNow := newest.ProgramTime.Add(now.Round(0).Sub(t.newestAt))
@@ -190,9 +192,15 @@ func (t *Timeline) Recent(n int) []*SignedHeader {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := len(t.headers)
-	for i > 0 && n > 0 {
-		if i--; t.headers[i].Part == 0 && !t.headers[i].End {
-			n--
+	for ; i > 0; i-- {
+		h := t.headers[i-1]
+		if i == len(t.headers) || h.Epoch != t.headers[i].Epoch || h.Segment != t.headers[i].Segment {
+			if n <= 0 {
+				break
+			}
+			if !h.End {
+				n--
+			}
 		}
 	}
 	return slices.Clone(t.headers[i:])
