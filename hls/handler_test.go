@@ -147,7 +147,7 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// held starts a request and returns a function that reports its status code, 0
+// heldRequest starts a request and returns a function that reports its status code, 0
 // while it is held.
 func heldRequest(ctx context.Context, h http.Handler, path string) func() int {
 	w := httptest.NewRecorder()
