@@ -193,12 +193,14 @@ func (s *session) follow(line func() string, input func() *inputStats) {
 		s.screen.event(s.stats(input))
 		select {
 		case <-s.ctx.Done():
+			s.tellEnds(ended) // a broadcaster's own comes last
 			return
 		case <-ticker.C:
 		}
 	}
 }
 
+// tellEnds tells each end of a stream once.
 func (s *session) tellEnds(told map[stream.ID]uint64) {
 	for _, sw := range s.node.Swarms() {
 		epoch, ended := endedEpoch(sw)

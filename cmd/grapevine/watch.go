@@ -109,9 +109,9 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 		case <-ticker.C:
 		}
 		st := swarm.Stats()
-		text := waitingFor(st)
-		s.screen.show(clock(time.Since(start))+"  "+text, text != last)
-		last = text
+		stage, detail := waitingFor(st)
+		s.screen.show(clock(time.Since(start))+"  "+stage+detail, stage != last)
+		last = stage
 		if !lonely && len(st.Peers) == 0 && time.Since(start) > lonelyAfter {
 			lonely = true
 			s.screen.say("Nobody who has this stream answers so far. The broadcaster may be offline, the link may be old,\nor a firewall may be in between. This goes on trying until you press ctrl-c.")
@@ -119,17 +119,18 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 	}
 }
 
-// waitingFor says what a viewer still lacks.
-func waitingFor(st p2p.SwarmStats) string {
+// waitingFor says what a viewer still lacks. The detail changes all the time.
+func waitingFor(st p2p.SwarmStats) (stage, detail string) {
+	peers := count(len(st.Peers), "peer")
 	switch {
 	case len(st.Peers) == 0 && st.LastDialError != "":
-		return "Looking for peers; the last one failed: " + st.LastDialError
+		return "Looking for peers", "; the last one failed: " + st.LastDialError
 	case len(st.Peers) == 0:
-		return "Looking for peers"
+		return "Looking for peers", ""
 	case st.HeadersReceived == 0:
-		return "Connected to " + count(len(st.Peers), "peer") + "; waiting for the stream"
+		return "Connected to " + peers + "; waiting for the stream", ""
 	default:
-		return "Buffering from " + count(len(st.Peers), "peer") + ": " + formatBytes(st.BytesReceived)
+		return "Buffering from " + peers, ": " + formatBytes(st.BytesReceived)
 	}
 }
 
