@@ -283,17 +283,15 @@ func (f *follower) lookup(v *view, k key) *body {
 	if b := v.bodies[k]; b != nil {
 		return b
 	}
-	for _, s := range f.timeline.Segments(stream.Position{Epoch: k.epoch, Segment: k.number}) {
-		if (key{s.Epoch, s.Number}) != k {
-			return nil
-		}
-		a := &assembly{}
-		if a.gather(s, f.store) {
-			return a.body
-		}
+	segments := f.timeline.Segments(stream.Position{Epoch: k.epoch, Segment: k.number})
+	if len(segments) == 0 || (key{segments[0].Epoch, segments[0].Number}) != k {
 		return nil
 	}
-	return nil
+	var a assembly
+	if !a.gather(segments[0], f.store) {
+		return nil
+	}
+	return a.body
 }
 
 // coming reports whether a segment that is not whole may yet become so: it is at

@@ -73,8 +73,6 @@ type Server struct {
 
 // served is a stream with its followers. It is immutable.
 type served struct {
-	id         stream.ID
-	link       string
 	renditions []*rendition // in the stream's order
 }
 
@@ -156,7 +154,7 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	changed := false
 	for _, st := range s.cfg.Node.Streams() {
 		old := s.streams[st.ID]
-		next := &served{id: st.ID, link: st.Link}
+		next := &served{}
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
 			if r == nil || r.timeline != t || r.store != st.Store {
