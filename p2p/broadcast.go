@@ -28,6 +28,9 @@ func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast,
 	if err != nil {
 		return nil, err
 	}
+	if !s.publishing() {
+		return nil, fmt.Errorf("stream %s: %w", key.ID().Short(), ErrJoined)
+	}
 	r, err := s.rendition(name)
 	if err != nil {
 		return nil, err
@@ -111,6 +114,9 @@ func (b *Broadcast) End(ctx context.Context) error {
 	}
 	return nil
 }
+
+// ErrJoined is wrapped when a node shall broadcast a stream that it joined as a viewer.
+var ErrJoined = errors.New("already joined as a viewer")
 
 // ErrClosed is returned when the node was closed meanwhile.
 var ErrClosed = errors.New("node closed")

@@ -23,7 +23,7 @@ const maxCountedPeers = 1024
 // counters are a swarm's figures, guarded by the swarm's mutex.
 type counters struct {
 	stats   SwarmStats
-	unknown int64 // messages about parts for which there was no room
+	unknown int64 // messages for which a bound left no room
 	peers   map[peer.ID]*PeerStats
 }
 

@@ -32,6 +32,9 @@ const (
 	missingPoll = 50 * time.Millisecond
 	// expireEvery is how often to look for parts and bytes whose time is over.
 	expireEvery = 250 * time.Millisecond
+	// maxRepeats bounds how often a peer gets a part: losses are repeated, but who asks
+	// without end is not served.
+	maxRepeats = 4
 	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
 	// their headers arrived.
 	maxUnknownParts = 128
@@ -96,6 +99,7 @@ type partPeer struct {
 	everAsked    stream.Bitmap // what it may honestly send
 	sent         stream.Bitmap // sent to it, not acknowledged
 	sentAt       time.Time
+	sends        int  // chunks sent to it, repeats included
 	owesAck      bool // it sent a chunk that was not acknowledged yet
 	toldAnything bool
 }
@@ -179,8 +183,8 @@ func comparePart(a, b *part) int {
 
 // onHeader gives a part its header.
 func (x *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now time.Time) {
-	if h.End {
-		return
+	if h.End || !wanted && !own {
+		return // what is past is served by the fetch protocol
 	}
 	p := x.get(h.ID(), now)
 	if p == nil || p.header != nil {
@@ -644,6 +648,10 @@ func (x *exchange) send(p *part, pp *partPeer, id peer.ID, now time.Time, action
 			out = &sending{}
 			x.sending[id] = out
 		}
+		if pp.sends >= maxRepeats*len(p.header.Chunks) {
+			x.s.count(func(c *counters) { c.unknown++ })
+			break
+		}
 		n := p.header.ChunkLen(i)
 		if out.bytes+n > sendWindow {
 			out.blocked = true
@@ -659,6 +667,7 @@ func (x *exchange) send(p *part, pp *partPeer, id peer.ID, now time.Time, action
 		actions = append(actions, action{to: id, data: marshalChunk(i, data)})
 		pp.sent.Set(i)
 		pp.sentAt = now
+		pp.sends++
 		out.bytes += n
 		x.s.count(func(c *counters) {
 			c.stats.ChunksSent++

@@ -1,0 +1,89 @@
+// Package p2p carries streams between nodes: a libp2p host with gossipsub, our
+// exchange of chunks on top of it, and a fetch protocol for what gossip is not made
+// for. It verifies everything before it keeps it or passes it on.
+//
+// # Vocabulary
+//
+//	swarm      the nodes that hold a stream; [Swarm] is this node's part in it
+//	neighbour  a peer in this node's gossipsub mesh for a topic
+//	holder     a connected peer that is subscribed to the stream
+//	want       "send me this chunk", said to one neighbour at a time
+//	have       "I hold this chunk", which also acknowledges what was sent
+//	exchange   what neighbours tell each other of one part
+//	repair     fetching what gossip did not bring
+//
+// # The way through
+//
+//	                 Broadcast.Publish
+//	                        |
+//	                        v
+//	peers   --header--> validateHeader --> timeline --> loop --> exchange, repair
+//	(gossipsub)            |                                       |      |
+//	                       +--> passed on                          |      |
+//	peers   --metadata---------------------> inbox --> exchange <--+      |
+//	(partial messages)                                   | wants          |
+//	peers   --chunk------------------------> inbox --> OpenChunk --> store|
+//	                                                     ^                |
+//	peers   --headers, chunks--------------> fetch ------+ <--------------+
+//	(fetch protocol)
+//
+// A swarm's loop is one goroutine that owns the exchange and the repair. Whatever
+// happens elsewhere reaches it as a function in a bounded inbox, or as a note that
+// pubsub's event loop left. What a full inbox loses is counted, and found again as a
+// hole.
+//
+// # Topics
+//
+//	/grapevine/1/<stream-id>              headers, as ordinary messages
+//	/grapevine/1/<stream-id>/<rendition>  chunks, as partial messages
+//
+// A message on the first is a stream.SignedHeader, of which gossipsub's ID is the
+// first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,
+// malformed or replayed, and ignores (honest peers may send them) headers that are
+// known, of the epoch just ended, from the future, or the second of two for one part.
+// Whole messages on the second are rejected.
+//
+// # Partial messages
+//
+// A group is a part: its ID is epoch, segment and part number as varints. The parts
+// metadata is a PartsMetadata with two bitmaps, one bit a chunk; each replaces the one
+// before it:
+//
+//	message PartsMetadata {
+//	  bytes have = 1;  // what the sender holds and shows
+//	  bytes want = 2;  // what it wants from the receiver
+//	}
+//
+// A partial message is one chunk: its index as a varint, then its bytes. A node sends
+// a chunk once for each time that its bit in want is set; who takes a want back and
+// sets it again asks anew. A bit in have acknowledges the chunk, and at most
+// sendWindow bytes may be unacknowledged. pubsub neither validates nor repeats partial
+// messages, so all of that happens here.
+//
+// A chunk that was not wanted from its sender, or is not what the header says, is
+// refused, counted, and lowers the sender's gossipsub score until nothing of it is
+// read any more.
+//
+// The broadcaster shows a chunk to two neighbours first and to one more every 400 ms,
+// so that its upload stays near twice the stream's rate however many watch.
+//
+// # Fetch
+//
+// The protocol /grapevine/fetch/1 carries one request a stream; see fetchwire.go for
+// its messages. A joiner asks up to three peers at once for the last segments'
+// headers, and then up to eight at a time for their chunks. The answer to a timeline
+// request also holds signed records of other peers of the stream, so that a viewer
+// whose link names one relay outlives it.
+//
+// # Guarantees
+//
+//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly
+//     or through a header's hashes.
+//   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
+//     timed out.
+//   - No peer is waited on beyond a deadline: 0.6 to 3 s for a want, 2 s of silence for
+//     a fetch.
+//   - Everything that peers can make grow has a bound, and what it drops is counted in
+//     [SwarmStats].
+//   - [Node.Close] waits for all goroutines that the node started.
+package p2p
