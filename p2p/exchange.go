@@ -2,12 +2,9 @@ package p2p
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
-	pubsub "github.com/libp2p/go-libp2p-pubsub"
-	"github.com/libp2p/go-libp2p-pubsub/partialmessages"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/grapevine-live/grapevine/p2p/schedule"
@@ -55,55 +52,6 @@ type exchange struct {
 	expireAt time.Time             // when to look for what is over
 }
 
-// sending is what is under way to a peer.
-type sending struct {
-	bytes   int  // sent, not acknowledged
-	blocked bool // something waits for the window
-}
-
-// part is the exchange of one part.
-type part struct {
-	id     stream.PartID
-	group  []byte
-	topic  string
-	header *stream.SignedHeader // nil until known
-	own    bool                 // published by this node
-	wanted bool                 // this node wants the chunks it lacks
-	late   bool                 // the header came by fetch: neighbours may never speak of it
-	have   stream.Bitmap
-	count  int // of have
-	asks   []ask
-	peers  map[peer.ID]*partPeer
-	born   time.Time // first heard of
-	ready  time.Time // header known
-	dirty  bool
-	newsAt time.Time // of the oldest chunk that neighbours were not told of; zero if none
-	opened bool      // pubsub knows that this node speaks of the group, too
-}
-
-// ask is a chunk that is wanted from a peer.
-type ask struct {
-	from    peer.ID // "" if from nobody
-	at      time.Time
-	fetch   bool // by the fetch protocol
-	failed  []peer.ID
-	fetches int // times it was fetched in vain
-}
-
-// partPeer is what this node and a peer told each other of a part.
-type partPeer struct {
-	have, want   stream.Bitmap // its
-	told         stream.Bitmap // what it knows this node to have
-	asked        stream.Bitmap // what is wanted from it
-	toldAsked    stream.Bitmap // what it knows to be wanted from it
-	everAsked    stream.Bitmap // what it may honestly send
-	sent         stream.Bitmap // sent to it, not acknowledged
-	sentAt       time.Time
-	sends        int  // chunks sent to it, repeats included
-	owesAck      bool // it sent a chunk that was not acknowledged yet
-	toldAnything bool
-}
-
 func newExchange(s *Swarm) *exchange {
 	return &exchange{
 		s:       s,
@@ -111,39 +59,6 @@ func newExchange(s *Swarm) *exchange {
 		sending: make(map[peer.ID]*sending),
 		wanted:  make(map[peer.ID]int),
 		heard:   make(map[peer.ID]time.Time),
-	}
-}
-
-func (p *part) complete() bool { return p.header != nil && p.count == len(p.header.Chunks) }
-
-// missing reports whether the node waits for chunks of the part.
-func (p *part) missing() bool { return p.wanted && p.header != nil && !p.complete() }
-
-func (p *part) peer(id peer.ID) *partPeer {
-	pp := p.peers[id]
-	if pp == nil {
-		if len(p.peers) >= maxPartPeers {
-			return nil
-		}
-		pp = &partPeer{}
-		if p.header != nil {
-			pp.grow(len(p.header.Chunks))
-		}
-		p.peers[id] = pp
-	}
-	return pp
-}
-
-// grow gives all bitmaps room for n bits, and cuts what a peer sent to it.
-func (pp *partPeer) grow(n int) {
-	for _, b := range []*stream.Bitmap{&pp.have, &pp.want, &pp.told, &pp.asked, &pp.toldAsked, &pp.everAsked, &pp.sent} {
-		full := stream.NewBitmap(n)
-		for i := range n {
-			if b.Get(i) {
-				full.Set(i)
-			}
-		}
-		*b = full
 	}
 }
 
@@ -167,18 +82,6 @@ func (x *exchange) get(id stream.PartID, now time.Time) *part {
 		x.order = slices.Insert(x.order, i, p)
 	}
 	return p
-}
-
-func comparePart(a, b *part) int {
-	if c := a.id.Position.Compare(b.id.Position); c != 0 {
-		return c
-	}
-	if a.id.Rendition < b.id.Rendition {
-		return -1
-	} else if a.id.Rendition > b.id.Rendition {
-		return 1
-	}
-	return 0
 }
 
 // onHeader gives a part its header.
@@ -250,32 +153,6 @@ func (x *exchange) onMetadata(from peer.ID, id stream.PartID, m metadata, now ti
 	}
 }
 
-func or(a, b stream.Bitmap) stream.Bitmap {
-	out := make(stream.Bitmap, max(len(a), len(b)))
-	copy(out, a)
-	for i := range b {
-		out[i] |= b[i]
-	}
-	return out
-}
-
-// acknowledged frees window of a peer.
-func (x *exchange) acknowledged(from peer.ID, n int) {
-	s := x.sending[from]
-	if s == nil {
-		return
-	}
-	s.bytes = max(0, s.bytes-n)
-	if s.blocked && s.bytes < sendWindow {
-		s.blocked = false
-		for _, p := range x.order {
-			if p.peers[from] != nil {
-				p.dirty = true
-			}
-		}
-	}
-}
-
 // chunkSource tells how a chunk came.
 type chunkSource struct {
 	from  peer.ID
@@ -325,26 +202,6 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 		p.newsAt = now
 	}
 	p.dirty = true
-}
-
-// unask takes back the want of a chunk, noting whether it was in vain.
-func (x *exchange) unask(p *part, i int, failed bool) {
-	a := &p.asks[i]
-	if a.from == "" {
-		return
-	}
-	if !a.fetch {
-		if pp := p.peers[a.from]; pp != nil {
-			pp.asked.Clear(i)
-		}
-		x.wanted[a.from]--
-	} else if failed {
-		a.fetches++
-	}
-	if failed && !slices.Contains(a.failed, a.from) {
-		a.failed = append(a.failed, a.from)
-	}
-	a.from, a.fetch = "", false
 }
 
 // onGossip tells peers outside the mesh of a part, if this node has some of it.
@@ -482,235 +339,4 @@ func (x *exchange) expire(now time.Time) {
 		}
 		return true
 	})
-}
-
-// schedule sets from whom each missing chunk is wanted.
-func (x *exchange) schedule(now time.Time) {
-	var ids []peer.ID
-	index := make(map[peer.ID]int)
-	var peers []schedule.Peer
-	see := func(id peer.ID) int {
-		i, ok := index[id]
-		if !ok {
-			i = len(ids)
-			index[id] = i
-			ids = append(ids, id)
-			peers = append(peers, schedule.Peer{Wanted: x.wanted[id], RTT: x.s.rtt(id), Silent: now.Sub(x.heard[id])})
-		}
-		return i
-	}
-	type ref struct {
-		p *part
-		i int
-	}
-	var refs []ref
-	var chunks []schedule.Chunk
-	for _, p := range x.order {
-		if !p.missing() {
-			continue
-		}
-		for i := range p.asks {
-			a := &p.asks[i]
-			if p.have.Get(i) || a.fetch {
-				continue
-			}
-			c := schedule.Chunk{Asked: schedule.None}
-			for id, pp := range p.peers {
-				if pp.have.Get(i) {
-					c.Holders = append(c.Holders, see(id))
-				}
-			}
-			if a.from != "" {
-				c.Asked, c.Since = see(a.from), now.Sub(a.at)
-			}
-			if len(c.Holders) == 0 && c.Asked == schedule.None {
-				continue
-			}
-			for _, id := range a.failed {
-				if k, ok := index[id]; ok {
-					c.Failed = append(c.Failed, k)
-				}
-			}
-			slices.Sort(c.Holders)
-			refs = append(refs, ref{p, i})
-			chunks = append(chunks, c)
-		}
-	}
-	for k, from := range schedule.Wants(peers, chunks, schedule.DefaultLimits) {
-		p, i, before := refs[k].p, refs[k].i, chunks[k].Asked
-		if from == before {
-			continue
-		}
-		p.dirty = true
-		if before != schedule.None {
-			x.unask(p, i, true)
-		}
-		if from == schedule.None {
-			continue
-		}
-		id := ids[from]
-		pp := p.peers[id]
-		p.asks[i].from, p.asks[i].at = id, now
-		pp.asked.Set(i)
-		pp.everAsked.Set(i)
-		if x.wanted[id]++; x.wanted[id] == 1 {
-			x.heard[id] = now
-		}
-	}
-}
-
-// action is a message to a peer.
-type action struct {
-	to   peer.ID
-	meta []byte
-	data []byte
-}
-
-// flush sends what neighbours should know of a part, and the chunks they want. It
-// returns how long to wait until the rest is due, 0 if there is none.
-func (x *exchange) flush(p *part, neighbours []peer.ID, now time.Time) time.Duration {
-	for _, id := range neighbours {
-		p.peer(id)
-	}
-	var wait time.Duration
-	newsDue := !p.newsAt.IsZero() && (p.complete() || now.Sub(p.newsAt) >= haveDelay)
-	if !p.newsAt.IsZero() && !newsDue {
-		wait = haveDelay - now.Sub(p.newsAt)
-	}
-	var actions []action
-	for id, pp := range p.peers {
-		visible := x.visible(p, id, neighbours, now)
-		if x.due(p, pp, visible, newsDue) {
-			actions = append(actions, action{to: id, meta: metadata{visible, pp.asked}.marshal()})
-			pp.told, pp.toldAsked = visible, pp.asked.Clone()
-			pp.owesAck, pp.toldAnything = false, true
-		}
-		actions = x.send(p, pp, id, now, actions)
-	}
-	if newsDue {
-		p.newsAt = time.Time{}
-	}
-	if len(actions) > 0 || !p.opened {
-		p.opened = true
-		x.publish(p, actions)
-	}
-	return wait
-}
-
-// visible returns the chunks that this node shows to a peer: all that it has, unless
-// it is the broadcaster.
-func (x *exchange) visible(p *part, id peer.ID, neighbours []peer.ID, now time.Time) stream.Bitmap {
-	if !p.own {
-		return p.have.Clone()
-	}
-	pos := slices.Index(neighbours, id)
-	out := stream.NewBitmap(len(p.header.Chunks))
-	for i := range p.header.Chunks {
-		turn := i + int(p.id.Part)*3 + int(p.id.Segment%(1<<20))*7
-		if pos < 0 && now.Sub(p.born) > time.Second || pos >= 0 && schedule.Reveal(turn, pos, len(neighbours), now.Sub(p.born)) {
-			out.Set(i)
-		}
-	}
-	return out
-}
-
-// due reports whether a peer should get a message about the part now: wants at once,
-// news when they have gathered.
-func (x *exchange) due(p *part, pp *partPeer, visible stream.Bitmap, newsDue bool) bool {
-	if !pp.asked.Equal(pp.toldAsked) {
-		return true
-	}
-	if p.own {
-		newsDue = true // all chunks of a part are there at once
-	}
-	if !newsDue && pp.toldAnything {
-		return false
-	}
-	if pp.owesAck {
-		return true
-	}
-	for i := range p.header.Chunks {
-		if visible.Get(i) && !pp.told.Get(i) && !pp.have.Get(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// send adds the chunks that a peer wants, as far as its window allows.
-func (x *exchange) send(p *part, pp *partPeer, id peer.ID, now time.Time, actions []action) []action {
-	for i := range p.header.Chunks {
-		if !pp.want.Get(i) || pp.have.Get(i) || pp.sent.Get(i) || !p.have.Get(i) {
-			continue
-		}
-		out := x.sending[id]
-		if out == nil {
-			out = &sending{}
-			x.sending[id] = out
-		}
-		if pp.sends >= maxRepeats*len(p.header.Chunks) {
-			x.s.count(func(c *counters) { c.unknown++ })
-			break
-		}
-		n := p.header.ChunkLen(i)
-		if out.bytes+n > sendWindow {
-			out.blocked = true
-			break
-		}
-		data := x.s.node.store.Chunk(p.id, i)
-		if data == nil { // the store let go of it
-			p.have.Clear(i)
-			p.count--
-			p.wanted = false
-			continue
-		}
-		actions = append(actions, action{to: id, data: marshalChunk(i, data)})
-		pp.sent.Set(i)
-		pp.sentAt = now
-		pp.sends++
-		out.bytes += n
-		x.s.count(func(c *counters) {
-			c.stats.ChunksSent++
-			c.stats.BytesSent += int64(n)
-			c.peer(id).BytesOut += int64(n)
-		})
-	}
-	return actions
-}
-
-// publish hands messages to pubsub.
-func (x *exchange) publish(p *part, actions []action) {
-	err := pubsub.PublishPartial(x.s.node.ps, p.topic, p.group,
-		func(map[peer.ID]peerState, func(peer.ID) bool) iter.Seq2[peer.ID, partialmessages.PublishAction] {
-			return func(yield func(peer.ID, partialmessages.PublishAction) bool) {
-				for _, a := range actions {
-					if !yield(a.to, partialmessages.PublishAction{EncodedPartialMessage: a.data, EncodedPartsMetadata: a.meta}) {
-						return
-					}
-				}
-			}
-		})
-	if err != nil && x.s.ctx.Err() == nil {
-		x.s.log.Warn("cannot publish", "part", p.id.Position, "err", err)
-	}
-}
-
-// idle reports whether every own part was taken by whoever wants it.
-func (x *exchange) idle() bool {
-	for _, p := range x.order {
-		for _, pp := range p.peers {
-			if p.header == nil {
-				continue
-			}
-			if pp.sent.Count() > 0 {
-				return false
-			}
-			for i := range p.header.Chunks {
-				if pp.want.Get(i) && p.have.Get(i) && !pp.have.Get(i) {
-					return false
-				}
-			}
-		}
-	}
-	return true
 }

@@ -6,21 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
-	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/metrics"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -28,10 +23,6 @@ import (
 // DefaultPort is the UDP and TCP port that a node listens on unless told otherwise.
 // If it is taken, a free one is used.
 const DefaultPort = 4747
-
-// maxPeerRecords is how many records of peers are kept before those of peers that
-// left are looked for.
-const maxPeerRecords = 2 * connsHigh
 
 // Config configures a [Node]. The zero value is a node with a fresh identity on the
 // default port of all interfaces.
@@ -175,56 +166,6 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// followIdentified tells swarms of connected peers that speak the fetch protocol.
-func (n *Node) followIdentified(sub event.Subscription) {
-	defer sub.Close()
-	for {
-		select {
-		case <-n.ctx.Done():
-			return
-		case e, ok := <-sub.Out():
-			if !ok {
-				return
-			}
-			done := e.(event.EvtPeerIdentificationCompleted)
-			if !slices.Contains(done.Protocols, fetchProtocol) {
-				continue
-			}
-			n.keepPeerRecord(done.Peer, done.SignedPeerRecord)
-			for _, s := range n.Swarms() {
-				s.onIdentified(done.Peer)
-			}
-		}
-	}
-}
-
-// keepPeerRecord keeps a connected peer's record, to be passed on to others.
-func (n *Node) keepPeerRecord(id peer.ID, envelope *record.Envelope) {
-	if envelope == nil || n.host.Network().Connectedness(id) != network.Connected {
-		return
-	}
-	raw, err := envelope.Marshal()
-	if err != nil || len(raw) > maxPeerRecord {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.records) >= maxPeerRecords {
-		// Left over from peers that never spoke gossipsub, and so never left it.
-		maps.DeleteFunc(n.records, func(id peer.ID, _ []byte) bool {
-			return n.host.Network().Connectedness(id) != network.Connected
-		})
-	}
-	n.records[id] = raw
-}
-
-// peerRecord returns the record of a connected peer, or nil.
-func (n *Node) peerRecord(id peer.ID) []byte {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.records[id]
-}
-
 // ID returns the node's peer ID.
 func (n *Node) ID() peer.ID { return n.host.ID() }
 
@@ -336,72 +277,4 @@ func (n *Node) join(id stream.ID, publishing bool) (*Swarm, error) {
 		}
 	}
 	return s, nil
-}
-
-// onPartial takes a partial message. It runs on pubsub's event loop.
-func (n *Node) onPartial(from peer.ID, rpc *pb.PartialMessagesExtension) {
-	id, rendition, ok := parseTopic(rpc.GetTopicID())
-	if !ok {
-		return
-	}
-	if s := n.swarm(id); s != nil {
-		s.onPartial(from, rendition, rpc)
-	}
-}
-
-// onEmitGossip tells a swarm to tell peers outside its mesh of a part. It runs on
-// pubsub's event loop.
-func (n *Node) onEmitGossip(topic string, group []byte, peers []peer.ID) {
-	id, rendition, ok := parseTopic(topic)
-	s := n.swarm(id)
-	position, err := parsePosition(group)
-	if ok && s != nil && err == nil {
-		s.onEmitGossip(stream.PartID{Stream: id, Rendition: rendition, Position: position}, slices.Clone(peers))
-	}
-}
-
-// onMesh runs on pubsub's event loop.
-func (n *Node) onMesh(topic string, id peer.ID, grafted bool) {
-	if streamID, _, ok := parseTopic(topic); ok {
-		if s := n.swarm(streamID); s != nil {
-			s.onMesh(topic, id, grafted)
-		}
-	}
-}
-
-// onPeerGone runs on pubsub's event loop.
-func (n *Node) onPeerGone(id peer.ID) {
-	n.mu.Lock()
-	delete(n.records, id)
-	n.mu.Unlock()
-	for _, s := range n.Swarms() {
-		s.onPeerGone(id)
-	}
-}
-
-// onDropRPC runs on pubsub's event loop.
-func (n *Node) onDropRPC(rpc *pubsub.RPC, to peer.ID) {
-	n.mu.Lock()
-	n.dropped++
-	n.mu.Unlock()
-	if rpc.Partial == nil {
-		return
-	}
-	id, rendition, ok := parseTopic(rpc.Partial.GetTopicID())
-	s := n.swarm(id)
-	position, err := parsePosition(rpc.Partial.GetGroupID())
-	if ok && s != nil && err == nil {
-		s.onDropped(to, stream.PartID{Stream: id, Rendition: rendition, Position: position})
-	}
-}
-
-// onLocalPeer takes a peer that was found on the local network.
-func (n *Node) onLocalPeer(info peer.AddrInfo) {
-	info.Addrs = slices.DeleteFunc(info.Addrs, manet.IsIPLoopback)
-	if info.ID == n.host.ID() || len(info.Addrs) == 0 || n.host.Network().Connectedness(info.ID) == network.Connected {
-		return
-	}
-	for _, s := range n.Swarms() {
-		s.dialer.addLocal(info)
-	}
 }

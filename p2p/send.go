@@ -1,0 +1,193 @@
+package p2p
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p-pubsub/partialmessages"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// sending is what is under way to a peer.
+type sending struct {
+	bytes   int  // sent, not acknowledged
+	blocked bool // something waits for the window
+}
+
+// acknowledged frees window of a peer.
+func (x *exchange) acknowledged(from peer.ID, n int) {
+	s := x.sending[from]
+	if s == nil {
+		return
+	}
+	s.bytes = max(0, s.bytes-n)
+	if s.blocked && s.bytes < sendWindow {
+		s.blocked = false
+		for _, p := range x.order {
+			if p.peers[from] != nil {
+				p.dirty = true
+			}
+		}
+	}
+}
+
+// action is a message to a peer.
+type action struct {
+	to   peer.ID
+	meta []byte
+	data []byte
+}
+
+// flush sends what neighbours should know of a part, and the chunks they want. It
+// returns how long to wait until the rest is due, 0 if there is none.
+func (x *exchange) flush(p *part, neighbours []peer.ID, now time.Time) time.Duration {
+	for _, id := range neighbours {
+		p.peer(id)
+	}
+	var wait time.Duration
+	newsDue := !p.newsAt.IsZero() && (p.complete() || now.Sub(p.newsAt) >= haveDelay)
+	if !p.newsAt.IsZero() && !newsDue {
+		wait = haveDelay - now.Sub(p.newsAt)
+	}
+	var actions []action
+	for id, pp := range p.peers {
+		visible := x.visible(p, id, neighbours, now)
+		if x.due(p, pp, visible, newsDue) {
+			actions = append(actions, action{to: id, meta: metadata{visible, pp.asked}.marshal()})
+			pp.told, pp.toldAsked = visible, pp.asked.Clone()
+			pp.owesAck, pp.toldAnything = false, true
+		}
+		actions = x.send(p, pp, id, now, actions)
+	}
+	if newsDue {
+		p.newsAt = time.Time{}
+	}
+	if len(actions) > 0 || !p.opened {
+		p.opened = true
+		x.publish(p, actions)
+	}
+	return wait
+}
+
+// visible returns the chunks that this node shows to a peer: all that it has, unless
+// it is the broadcaster.
+func (x *exchange) visible(p *part, id peer.ID, neighbours []peer.ID, now time.Time) stream.Bitmap {
+	if !p.own {
+		return p.have.Clone()
+	}
+	pos := slices.Index(neighbours, id)
+	out := stream.NewBitmap(len(p.header.Chunks))
+	for i := range p.header.Chunks {
+		turn := i + int(p.id.Part)*3 + int(p.id.Segment%(1<<20))*7
+		if pos < 0 && now.Sub(p.born) > time.Second || pos >= 0 && schedule.Reveal(turn, pos, len(neighbours), now.Sub(p.born)) {
+			out.Set(i)
+		}
+	}
+	return out
+}
+
+// due reports whether a peer should get a message about the part now: wants at once,
+// news when they have gathered.
+func (x *exchange) due(p *part, pp *partPeer, visible stream.Bitmap, newsDue bool) bool {
+	if !pp.asked.Equal(pp.toldAsked) {
+		return true
+	}
+	if p.own {
+		newsDue = true // all chunks of a part are there at once
+	}
+	if !newsDue && pp.toldAnything {
+		return false
+	}
+	if pp.owesAck {
+		return true
+	}
+	for i := range p.header.Chunks {
+		if visible.Get(i) && !pp.told.Get(i) && !pp.have.Get(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// send adds the chunks that a peer wants, as far as its window allows.
+func (x *exchange) send(p *part, pp *partPeer, id peer.ID, now time.Time, actions []action) []action {
+	for i := range p.header.Chunks {
+		if !pp.want.Get(i) || pp.have.Get(i) || pp.sent.Get(i) || !p.have.Get(i) {
+			continue
+		}
+		out := x.sending[id]
+		if out == nil {
+			out = &sending{}
+			x.sending[id] = out
+		}
+		if pp.sends >= maxRepeats*len(p.header.Chunks) {
+			x.s.count(func(c *counters) { c.unknown++ })
+			break
+		}
+		n := p.header.ChunkLen(i)
+		if out.bytes+n > sendWindow {
+			out.blocked = true
+			break
+		}
+		data := x.s.node.store.Chunk(p.id, i)
+		if data == nil { // the store let go of it
+			p.have.Clear(i)
+			p.count--
+			p.wanted = false
+			continue
+		}
+		actions = append(actions, action{to: id, data: marshalChunk(i, data)})
+		pp.sent.Set(i)
+		pp.sentAt = now
+		pp.sends++
+		out.bytes += n
+		x.s.count(func(c *counters) {
+			c.stats.ChunksSent++
+			c.stats.BytesSent += int64(n)
+			c.peer(id).BytesOut += int64(n)
+		})
+	}
+	return actions
+}
+
+// publish hands messages to pubsub.
+func (x *exchange) publish(p *part, actions []action) {
+	err := pubsub.PublishPartial(x.s.node.ps, p.topic, p.group,
+		func(map[peer.ID]peerState, func(peer.ID) bool) iter.Seq2[peer.ID, partialmessages.PublishAction] {
+			return func(yield func(peer.ID, partialmessages.PublishAction) bool) {
+				for _, a := range actions {
+					if !yield(a.to, partialmessages.PublishAction{EncodedPartialMessage: a.data, EncodedPartsMetadata: a.meta}) {
+						return
+					}
+				}
+			}
+		})
+	if err != nil && x.s.ctx.Err() == nil {
+		x.s.log.Warn("cannot publish", "part", p.id.Position, "err", err)
+	}
+}
+
+// idle reports whether every own part was taken by whoever wants it.
+func (x *exchange) idle() bool {
+	for _, p := range x.order {
+		for _, pp := range p.peers {
+			if p.header == nil {
+				continue
+			}
+			if pp.sent.Count() > 0 {
+				return false
+			}
+			for i := range p.header.Chunks {
+				if pp.want.Get(i) && p.have.Get(i) && !pp.have.Get(i) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,119 @@
+package p2p
+
+import (
+	"fmt"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+type droppedRPC struct {
+	peer peer.ID
+	part stream.PartID
+}
+
+// refuse counts a refused message that no honest peer sends, and reports its sender
+// to gossipsub's scoring. It must not be called from pubsub's event loop.
+func (s *Swarm) refuse(from peer.ID, reason string, err error) {
+	s.count(func(c *counters) {
+		c.stats.ChunksRefused++
+		c.peer(from).Refused++
+	})
+	s.log.Info("message refused", "peer", from, "reason", reason, "err", err)
+	s.penalise(from)
+}
+
+// penalise lowers a peer's score. It must not be called from pubsub's event loop.
+func (s *Swarm) penalise(id peer.ID) {
+	s.count(func(c *counters) { c.stats.Penalties++ })
+	// The score of the stream's topics is one sum; the topic of headers is always there.
+	if err := s.node.ps.PeerFeedback(headersTopic(s.id), id, pubsub.PeerFeedbackInvalidMessage); err != nil && s.ctx.Err() == nil {
+		s.log.Warn("cannot report peer", "peer", id, "err", err)
+	}
+}
+
+// onIdentified notes that a peer that speaks the fetch protocol is connected.
+func (s *Swarm) onIdentified(id peer.ID) {
+	s.post(func(now time.Time) { s.repair.onIdentified(id, now) })
+}
+
+// onPartial takes a partial message. It runs on pubsub's event loop, so the message
+// is only read here; the loop verifies it.
+func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessagesExtension) {
+	position, err := parsePosition(rpc.GetGroupID())
+	var meta metadata
+	if err == nil && len(rpc.PartsMetadata) > 0 {
+		meta, err = parseMetadata(rpc.PartsMetadata)
+	}
+	var index int
+	var data []byte
+	if err == nil && len(rpc.PartialMessage) > 0 {
+		index, data, err = parseChunk(rpc.PartialMessage)
+	}
+	if rendition == "" {
+		err = fmt.Errorf("%w: a partial message on the topic of headers", errWire)
+	}
+	if err != nil {
+		s.post(func(time.Time) { s.refuse(from, refusedMalformed, err) })
+		return
+	}
+	id := stream.PartID{Stream: s.id, Rendition: rendition, Position: position}
+	s.post(func(now time.Time) {
+		if len(rpc.PartsMetadata) > 0 {
+			s.exchange.onMetadata(from, id, meta, now)
+		}
+		if data != nil {
+			s.exchange.onChunk(chunkSource{from, false}, id, index, data, now)
+		}
+	})
+}
+
+// onEmitGossip runs on pubsub's event loop.
+func (s *Swarm) onEmitGossip(id stream.PartID, peers []peer.ID) {
+	s.post(func(time.Time) { s.exchange.onGossip(id, peers) })
+}
+
+// onMesh notes a change of the mesh. It runs on pubsub's event loop.
+func (s *Swarm) onMesh(topic string, id peer.ID, grafted bool) {
+	s.mu.Lock()
+	peers := s.mesh[topic]
+	if peers == nil {
+		peers = make(map[peer.ID]struct{})
+		s.mesh[topic] = peers
+	}
+	if grafted {
+		peers[id] = struct{}{}
+		s.meshNew = append(s.meshNew, id)
+	} else {
+		delete(peers, id)
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+// onPeerGone notes that a peer disconnected. It runs on pubsub's event loop.
+func (s *Swarm) onPeerGone(id peer.ID) {
+	s.mu.Lock()
+	for _, peers := range s.mesh {
+		delete(peers, id)
+	}
+	delete(s.subscribed, id)
+	s.meshGone = append(s.meshGone, id)
+	s.mu.Unlock()
+	s.wake()
+	s.dialer.wake()
+}
+
+// onDropped notes a lost message. It runs on pubsub's event loop.
+func (s *Swarm) onDropped(id peer.ID, part stream.PartID) {
+	s.mu.Lock()
+	if len(s.dropped) < inboxSize {
+		s.dropped = append(s.dropped, droppedRPC{id, part})
+	}
+	s.mu.Unlock()
+	s.wake()
+}
