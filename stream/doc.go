@@ -29,7 +29,9 @@
 // # Wire format of a header
 //
 // Protocol Buffers, proto3; unknown fields are skipped, so that later versions may
-// add some. A node keeps and passes on the very bytes that were signed.
+// add some, but not in SignedHeader: it is its two fields in this order, lengths at
+// their shortest, so that only one sequence of bytes opens as a header and whoever
+// passes it on cannot change it. testdata/headers.json has vectors.
 //
 //	message SignedHeader {
 //	  bytes header    = 1;  // a serialised Header
@@ -42,7 +44,7 @@
 //	  uint32 part         = 4;  // from 0 in each segment
 //	  uint32 flags        = 5;  // 1 independent, 2 last of its segment, 4 discontinuity before it, 8 end of the stream
 //	  uint64 duration     = 6;  // microseconds
-//	  uint64 program_time = 7;  // microseconds since 1970-01-01T00:00:00Z, of the first frame
+//	  uint64 program_time = 7;  // microseconds since 1970-01-01T00:00:00Z, of the first frame; before the year 10000
 //	  uint32 size         = 8;  // bytes
 //	  bytes  chunks       = 9;  // SHA-256 of each chunk, one after the other
 //	  Media  media        = 10; // on the first part of each segment

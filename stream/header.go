@@ -19,6 +19,7 @@ const (
 	MaxPartsPerSegment = 1024                      // parts in a segment
 	MaxPartDuration    = time.Minute               // a part is a slice of a segment
 	MaxRenditionName   = 32                        // bytes
+	maxProgramTime     = 253402300799999999        // microseconds: the end of the year 9999, ISO 8601's last
 	maxCodecs          = 128                       // bytes of Media.Codecs
 	maxDimension       = 1 << 16                   // pixels
 	maxFrameRate       = 1000 * 1000               // thousandths of frames per second
@@ -118,6 +119,8 @@ func (h *Header) validate() error {
 		return bad("segment %d", h.Segment)
 	case h.Duration < 0 || h.Duration > MaxPartDuration:
 		return bad("duration %v", h.Duration)
+	case h.ProgramTime.Unix() < 0 || h.ProgramTime.Unix() > maxProgramTime/1_000_000:
+		return bad("programme time %v", h.ProgramTime)
 	case h.Size < 0 || h.Size > MaxPartSize:
 		return bad("size %d", h.Size)
 	case len(h.Chunks) != (h.Size+ChunkSize-1)/ChunkSize:
@@ -248,7 +251,7 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 	}
 	// Checked before any conversion could wrap.
 	if part >= MaxPartsPerSegment || size > MaxPartSize || duration > uint64(MaxPartDuration.Microseconds()) ||
-		programTime > math.MaxInt64 || len(hashes)%HashSize != 0 || len(hashes) > MaxChunks*HashSize {
+		programTime > maxProgramTime || len(hashes)%HashSize != 0 || len(hashes) > MaxChunks*HashSize {
 		return nil, fmt.Errorf("%w: a number is out of bounds", ErrMalformed)
 	}
 	h.Part = uint32(part)

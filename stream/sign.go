@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -30,7 +31,8 @@ const (
 	fieldSignedSignature = 2
 )
 
-// OpenHeader reads a header and checks that id's key signed it. It keeps raw.
+// OpenHeader reads a header and checks that id's key signed it, byte for byte: no
+// other bytes open as the same header. It keeps raw.
 // Errors wrap [ErrMalformed] or [ErrForged].
 func OpenHeader(id ID, raw []byte) (*SignedHeader, error) {
 	if len(raw) > MaxHeaderSize {
@@ -48,6 +50,11 @@ func OpenHeader(id ID, raw []byte) (*SignedHeader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	// Else anybody could write a signed header in many ways, each news to gossip and an
+	// equivocation to timelines.
+	if !bytes.Equal(raw, marshalSigned(body, signature)) {
+		return nil, fmt.Errorf("%w: header and signature are not all, or not in order, or written at length", ErrMalformed)
+	}
 	// Reading costs a hundredth of what verifying does, so nonsense is refused first.
 	h, err := parseHeader(id, body)
 	if err != nil {
@@ -59,17 +66,26 @@ func OpenHeader(id ID, raw []byte) (*SignedHeader, error) {
 	return &SignedHeader{*h, raw}, nil
 }
 
-// sign serialises and signs h, which gets the key's stream.
+func marshalSigned(body, signature []byte) []byte {
+	b := make([]byte, 0, len(body)+len(signature)+16)
+	b = wire.AppendBytes(b, fieldSignedHeader, body)
+	return wire.AppendBytes(b, fieldSignedSignature, signature)
+}
+
+// sign serialises and signs h, which gets the key's stream. It returns what others
+// will read, rounded as the wire does.
 func (k Key) sign(h Header) (*SignedHeader, error) {
 	h.Stream = k.ID()
 	if err := h.validate(); err != nil {
 		return nil, err
 	}
 	body := h.marshal()
+	read, err := parseHeader(h.Stream, body)
+	if err != nil {
+		return nil, err
+	}
 	signature := ed25519.Sign(k.private, signedMessage(h.Stream, body))
-	raw := wire.AppendBytes(nil, fieldSignedHeader, body)
-	raw = wire.AppendBytes(raw, fieldSignedSignature, signature)
-	return &SignedHeader{h, raw}, nil
+	return &SignedHeader{*read, marshalSigned(body, signature)}, nil
 }
 
 func signedMessage(id ID, body []byte) []byte {
