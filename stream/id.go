@@ -44,7 +44,7 @@ var ErrNotAnID = errors.New("not a stream ID")
 func ParseID(s string) (ID, error) {
 	var id ID
 	raw, err := idEncoding.DecodeString(strings.ToLower(s))
-	if err != nil || len(raw) != len(id) {
+	if err != nil || len(raw) != len(id) || len(s) != idEncoding.EncodedLen(len(id)) {
 		return ID{}, fmt.Errorf("%w: %q (want 52 characters of a-z and 2-7)", ErrNotAnID, s)
 	}
 	copy(id[:], raw)
