@@ -16,7 +16,8 @@ type Part struct {
 	// Duration is the time from this part's first frame to the next part's.
 	Duration time.Duration
 	// ProgramTime is when the first frame was live, by the broadcaster's clock; the
-	// zero value lets the publisher derive it from the durations before.
+	// zero value lets the publisher derive it from the durations before, or take now
+	// as the end of the first part.
 	ProgramTime time.Time
 	// Media describes the rendition. It is read on parts that start a segment.
 	Media Media

@@ -14,7 +14,7 @@ type Publisher struct {
 	next      Position
 	inSegment bool
 	ended     bool
-	clock     time.Time // programme time of the next part
+	clock     time.Time // programme time of the next part, zero before the first
 }
 
 // NewPublisher returns a publisher whose first part is segment 0, part 0. The epoch
@@ -36,8 +36,11 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	case part.StartsSegment == p.inSegment:
 		return nil, nil, fmt.Errorf("part after %v: starts a segment: %t, inside one: %t", p.next, part.StartsSegment, p.inSegment)
 	}
+	clock := p.clock
 	if !part.ProgramTime.IsZero() {
-		p.clock = part.ProgramTime
+		clock = part.ProgramTime
+	} else if clock.IsZero() {
+		clock = time.Now().Add(-part.Duration)
 	}
 	chunks, hashes := split(part.Data)
 	h := Header{
@@ -47,7 +50,7 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 		Last:          part.EndsSegment,
 		Discontinuity: part.Discontinuity,
 		Duration:      part.Duration.Truncate(time.Microsecond),
-		ProgramTime:   p.clock.Truncate(time.Microsecond),
+		ProgramTime:   clock.Truncate(time.Microsecond),
 		Size:          len(part.Data),
 		Chunks:        hashes,
 	}
@@ -63,7 +66,7 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	for i, data := range chunks {
 		out[i] = Chunk{signed, i, data}
 	}
-	p.clock = p.clock.Add(part.Duration)
+	p.clock = clock.Add(part.Duration)
 	if p.inSegment = !part.EndsSegment; p.inSegment {
 		p.next.Part++
 	} else {
@@ -81,6 +84,9 @@ func (p *Publisher) End() (*SignedHeader, error) {
 	p.ended = true
 	if p.inSegment {
 		p.next.Segment, p.next.Part = p.next.Segment+1, 0
+	}
+	if p.clock.IsZero() {
+		p.clock = time.Now() // ended before it began
 	}
 	return p.key.sign(Header{
 		Rendition:   p.rendition,
