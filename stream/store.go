@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"container/list"
 	"sync"
 )
@@ -24,7 +25,7 @@ type Store struct {
 }
 
 type storedPart struct {
-	id     PartID
+	header *SignedHeader
 	chunks [][]byte // nil where missing
 	have   Bitmap
 	count  int
@@ -40,7 +41,8 @@ func NewStore(limit int64) *Store {
 	return &Store{limit: limit, parts: make(map[PartID]*list.Element)}
 }
 
-// Put keeps a chunk, and reports whether it was new.
+// Put keeps a chunk, and reports whether it was new. Of two different headers for
+// one part, the first whose chunk it holds stands.
 func (s *Store) Put(c Chunk) bool {
 	added, whole := s.put(c)
 	if whole {
@@ -56,11 +58,11 @@ func (s *Store) put(c Chunk) (added, whole bool) {
 	e := s.parts[id]
 	if e == nil {
 		n := len(c.header.Chunks)
-		e = s.order.PushBack(&storedPart{id: id, chunks: make([][]byte, n), have: NewBitmap(n)})
+		e = s.order.PushBack(&storedPart{header: c.header, chunks: make([][]byte, n), have: NewBitmap(n)})
 		s.parts[id] = e
 	}
 	p := e.Value.(*storedPart)
-	if c.index >= len(p.chunks) || p.have.Get(c.index) {
+	if p.header != c.header && !bytes.Equal(p.header.raw, c.header.raw) || p.have.Get(c.index) {
 		return false, false
 	}
 	p.chunks[c.index] = c.data
@@ -68,13 +70,22 @@ func (s *Store) put(c Chunk) (added, whole bool) {
 	p.count++
 	p.bytes += int64(len(c.data))
 	s.bytes += int64(len(c.data))
-	for s.bytes > s.limit && s.order.Front() != e {
-		oldest := s.order.Remove(s.order.Front()).(*storedPart)
-		delete(s.parts, oldest.id)
-		s.bytes -= oldest.bytes
-		s.evicted += oldest.bytes
+	for s.bytes > s.limit && s.order.Len() > 1 {
+		oldest := s.order.Front()
+		if oldest == e {
+			oldest = oldest.Next()
+		}
+		s.evicted += s.removeLocked(oldest)
 	}
 	return true, p.count == len(p.chunks)
+}
+
+// removeLocked forgets a part, and returns its bytes.
+func (s *Store) removeLocked(e *list.Element) int64 {
+	p := s.order.Remove(e).(*storedPart)
+	delete(s.parts, p.header.ID())
+	s.bytes -= p.bytes
+	return p.bytes
 }
 
 // Have returns which chunks of a part the store holds; nil for none.
@@ -126,10 +137,8 @@ func (s *Store) Drop(stream ID) {
 	defer s.mu.Unlock()
 	for e := s.order.Front(); e != nil; {
 		next := e.Next()
-		if p := e.Value.(*storedPart); p.id.Stream == stream {
-			s.order.Remove(e)
-			delete(s.parts, p.id)
-			s.bytes -= p.bytes
+		if e.Value.(*storedPart).header.Stream == stream {
+			s.removeLocked(e)
 		}
 		e = next
 	}
