@@ -191,6 +191,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 	}
 	s.fail(nil) // ends the figures
 	<-figures
+	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
 		return &inputError{b.ingest.Input, inputErr}

@@ -16,10 +16,11 @@ import (
 // ended by then is cut off: a user who pressed ctrl-c is owed a prompt.
 const endLimit = 2900 * time.Millisecond
 
-func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, endLimit)) }
 
-// run executes the command line and returns the exit code.
-func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+// run executes the command line and returns the exit code. After a signal, it exits when
+// the limit is over.
+func run(args []string, stdin *os.File, stdout, stderr io.Writer, limit time.Duration) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	done := make(chan struct{})
@@ -30,7 +31,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		stop() // a second signal has its usual effect: it kills
 		select {
 		case <-done:
-		case <-time.After(endLimit):
+		case <-time.After(limit):
 			io.WriteString(stderr, "error: the node did not end in time and was cut off.\n")
 			os.Exit(exitFailed)
 		}

@@ -42,6 +42,8 @@ type session struct {
 	parent context.Context // the command's
 	fail   context.CancelCauseFunc
 
+	toldEnds map[stream.ID]uint64 // by stream the epoch; of one goroutine at a time
+
 	stop    context.CancelFunc // ends the services
 	running sync.WaitGroup
 	release func() error // of the identity
@@ -106,7 +108,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
 func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, scr *screen, log *slog.Logger) (*session, error) {
-	s := &session{role: role, screen: scr, node: node, base: baseURL(l.Addr()), started: time.Now(), parent: ctx}
+	s := &session{role: role, screen: scr, node: node, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
 	server, err := hls.NewServer(hls.Config{Node: &hlsNode{node: node, role: role}, Logger: log})
 	if err != nil {
 		return nil, err
@@ -186,14 +188,13 @@ func (s *session) ready(links ...stream.Link) {
 func (s *session) follow(line func() string, input func() *inputStats) {
 	ticker := time.NewTicker(statsEvery)
 	defer ticker.Stop()
-	ended := make(map[stream.ID]uint64) // the epoch whose end was told
+	defer s.tellEnds() // what came with the last moment
 	for {
-		s.tellEnds(ended)
+		s.tellEnds()
 		s.screen.show(line(), false)
 		s.screen.event(s.stats(input))
 		select {
 		case <-s.ctx.Done():
-			s.tellEnds(ended) // a broadcaster's own comes last
 			return
 		case <-ticker.C:
 		}
@@ -201,13 +202,13 @@ func (s *session) follow(line func() string, input func() *inputStats) {
 }
 
 // tellEnds tells each end of a stream once.
-func (s *session) tellEnds(told map[stream.ID]uint64) {
+func (s *session) tellEnds() {
 	for _, sw := range s.node.Swarms() {
 		epoch, ended := endedEpoch(sw)
-		if !ended || told[sw.ID()] == epoch {
+		if !ended || s.toldEnds[sw.ID()] == epoch {
 			continue
 		}
-		told[sw.ID()] = epoch
+		s.toldEnds[sw.ID()] = epoch
 		s.screen.event(endEvent{"end", sw.ID().String(), epoch})
 		if s.role != roleBroadcast {
 			s.screen.say("The stream %s has ended. What is here is served until you press ctrl-c; if it comes back, this goes on.", sw.ID().Short())
