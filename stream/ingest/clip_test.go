@@ -11,6 +11,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -59,10 +60,14 @@ type frame struct {
 	key      bool
 }
 
-func aac() *codecs.MPEG4Audio {
+func aacStereo() *codecs.MPEG4Audio {
 	return &codecs.MPEG4Audio{Config: mpeg4audio.AudioSpecificConfig{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2,
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
 	}}
+}
+
+func opusStereo() *codecs.Opus {
+	return &codecs.Opus{Desc: &substructs.OpusAudioDescriptor{ChannelConfigCode: 2}}
 }
 
 // encode returns the clip as a transport stream, and what is in it.
@@ -78,7 +83,7 @@ func (c clip) encode(t testing.TB) (ts []byte, video, audio []frame) {
 		c.sps = sps360
 	}
 	if c.audio == nil {
-		c.audio = aac()
+		c.audio = aacStereo()
 	}
 	vt, at := &mpegts.Track{Codec: &codecs.H264{}}, &mpegts.Track{Codec: c.audio}
 	if c.hevc {

@@ -43,6 +43,7 @@ type cutter struct {
 	params paramSets
 	sps    []byte // that leader.video describes
 
+	first   int64 // output time of the first keyframe
 	offset  int64
 	based   bool  // offset is set
 	lead    int64 // of presentation before decoding, at the segment's keyframe

@@ -15,8 +15,8 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	switch {
 	case !c.based:
-		c.offset, c.based = firstTimestamp-pts, true
-		c.loopStart, c.loopOffset = firstTimestamp, c.offset
+		c.offset, c.based = c.first-pts, true
+		c.loopStart, c.loopOffset = c.first, c.offset
 		c.marked = false // nothing came before
 	case c.rebase, !c.open && pts+c.offset < c.partStart:
 		c.offset = max(max(c.ended, c.partStart)-pts, c.leader.last+1-dts)

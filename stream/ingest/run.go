@@ -36,7 +36,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	r := &runner{i: i, src: src, loop: src.rewind != nil}
 	r.cut = cutter{
 		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
-		log: i.log, stats: &r.stats,
+		first: firstTimestamp, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			return publish(p)

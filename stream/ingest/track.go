@@ -149,7 +149,7 @@ func codecOf(es *astits.PMTElementaryStream) (codec codecs.Codec, kind, name str
 }
 
 func privateCodec(es *astits.PMTElementaryStream) (codec codecs.Codec, kind, name string) {
-	opus := &codecs.Opus{ChannelCount: 2}
+	opus := &codecs.Opus{Desc: &substructs.OpusAudioDescriptor{ChannelConfigCode: 2}} // stereo
 	registered := uint32(0)
 	for _, d := range es.ElementaryStreamDescriptors {
 		switch {
@@ -158,7 +158,7 @@ func privateCodec(es *astits.PMTElementaryStream) (codec codecs.Codec, kind, nam
 		case d.Extension != nil && d.Extension.Tag == descriptorOpus && d.Extension.Unknown != nil:
 			var desc substructs.OpusAudioDescriptor
 			if desc.Unmarshal(*d.Extension.Unknown) == nil {
-				opus.Desc, opus.ChannelCount = &desc, desc.ChannelCount()
+				opus.Desc = &desc
 			}
 		case d.Tag == astits.DescriptorTagAC3:
 			registered = registrationAC3
