@@ -14,6 +14,9 @@ import (
 // began is when test streams begin.
 var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// testKey is the broadcaster of most tests.
+var testKey = seededKey(1)
+
 // seededKey makes the key of which every byte of the RFC 8032 seed is b.
 func seededKey(b byte) Key {
 	return Key{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))}
@@ -29,7 +32,7 @@ func describe(h Header, data []byte) Header {
 // firstPart is a header that is valid in every field.
 func firstPart() Header {
 	return describe(Header{
-		Stream:      seededKey(1).ID(),
+		Stream:      testKey.ID(),
 		Rendition:   "main",
 		Position:    Position{Epoch: 7},
 		Independent: true,
@@ -44,14 +47,24 @@ func signBody(k Key, body []byte) []byte {
 	return marshalSigned(body, ed25519.Sign(k.private, signedMessage(k.ID(), body)))
 }
 
-// opened signs a header with key 1 and opens it.
+// opened signs a header and opens it.
 func opened(t testing.TB, h Header) *SignedHeader {
 	t.Helper()
-	s, err := OpenHeader(seededKey(1).ID(), signBody(seededKey(1), h.marshal()))
+	s, err := OpenHeader(testKey.ID(), signBody(testKey, h.marshal()))
 	if err != nil {
 		t.Fatalf("open header of %v: %v", h.Position, err)
 	}
 	return s
+}
+
+// held makes a header for timelines, which trust that whoever made it has verified it.
+// Signing thousands takes long.
+func held(t testing.TB, h Header) *SignedHeader {
+	t.Helper()
+	if err := h.validate(); err != nil {
+		t.Fatalf("header of %v: %v", h.Position, err)
+	}
+	return &SignedHeader{h, h.marshal()}
 }
 
 // at makes the header of a small part: half a second each, four parts a segment, the
@@ -65,14 +78,14 @@ func at(t testing.TB, epoch, segment uint64, part uint32) *SignedHeader {
 	if part > 0 {
 		h.Media, h.Independent = nil, false
 	}
-	return opened(t, h)
+	return held(t, h)
 }
 
 // end makes the header that ends an epoch.
 func end(t testing.TB, epoch, segment uint64) *SignedHeader {
 	t.Helper()
-	return opened(t, Header{
-		Stream:      seededKey(1).ID(),
+	return held(t, Header{
+		Stream:      testKey.ID(),
 		Rendition:   "main",
 		Position:    Position{epoch, segment, 0},
 		End:         true,
@@ -85,7 +98,7 @@ func other(t testing.TB, h *SignedHeader) *SignedHeader {
 	t.Helper()
 	o := h.Header
 	o.Chunks = []Hash{sha256.Sum256([]byte("raisin"))}
-	return opened(t, o)
+	return held(t, o)
 }
 
 func wantError(t testing.TB, what string, got, want error) {

@@ -107,7 +107,7 @@ func TestHeaderBounds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := firstPart()
 			c.change(&h)
-			_, err := seededKey(1).sign(h)
+			_, err := testKey.sign(h)
 			if c.reason == "" && err != nil || c.reason != "" && (!errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), c.reason)) {
 				t.Errorf("sign: error %v, want %q", err, c.reason)
 			}
@@ -115,7 +115,7 @@ func TestHeaderBounds(t *testing.T) {
 				return // has no encoding
 			}
 			// What is not signed here, others might sign.
-			_, err = OpenHeader(seededKey(1).ID(), signBody(seededKey(1), h.marshal()))
+			_, err = OpenHeader(testKey.ID(), signBody(testKey, h.marshal()))
 			if c.reason == "" && err != nil || c.reason != "" && !errors.Is(err, ErrMalformed) {
 				t.Errorf("open: error %v, want %q", err, c.reason)
 			}

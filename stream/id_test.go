@@ -46,7 +46,7 @@ func TestIDsReadBackInEitherCase(t *testing.T) {
 }
 
 func TestParseIDRefuses(t *testing.T) {
-	good := seededKey(1).ID().String()
+	good := testKey.ID().String()
 	for name, s := range map[string]string{
 		"nothing":               "",
 		"a character less":      good[1:],

@@ -9,7 +9,7 @@ import (
 )
 
 func TestLinksReadWell(t *testing.T) {
-	id := seededKey(1).ID()
+	id := testKey.ID()
 	for _, c := range []struct {
 		want  string
 		peers []string
@@ -32,7 +32,7 @@ func TestLinksReadWell(t *testing.T) {
 }
 
 func TestParseLinkIsKindToWhatPeoplePaste(t *testing.T) {
-	id := seededKey(1).ID()
+	id := testKey.ID()
 	for _, s := range []string{
 		id.String(),
 		strings.ToUpper(id.String()),
@@ -50,7 +50,7 @@ func TestParseLinkIsKindToWhatPeoplePaste(t *testing.T) {
 }
 
 func TestParseLinkRefuses(t *testing.T) {
-	good := "grapevine://" + seededKey(1).ID().String()
+	good := "grapevine://" + testKey.ID().String()
 	peers := func(n int) string {
 		var q []string
 		for i := range n {
@@ -78,7 +78,7 @@ func TestParseLinkRefuses(t *testing.T) {
 }
 
 func FuzzParseLink(f *testing.F) {
-	id := seededKey(1).ID()
+	id := testKey.ID()
 	f.Add(id.String())
 	f.Add(Link{id, []string{"/ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW", "/dns6/a:b"}}.String())
 	f.Add("grapevine://" + id.String() + "?peer=&peer=%2525&a=b#c")

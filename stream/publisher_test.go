@@ -12,7 +12,7 @@ import (
 
 func newPublisher(t testing.TB, epoch uint64) *Publisher {
 	t.Helper()
-	p, err := NewPublisher(seededKey(1), "main", epoch)
+	p, err := NewPublisher(testKey, "main", epoch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestPublisherReturnsWhatOthersRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := OpenHeader(seededKey(1).ID(), h.Bytes())
+	read, err := OpenHeader(testKey.ID(), h.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestAnEndInsideASegmentTakesTheNextSegmentsPlace(t *testing.T) {
 
 func TestNewPublisherChecksTheRendition(t *testing.T) {
 	for _, name := range []string{"", "Main", "a/b", strings.Repeat("a", MaxRenditionName+1)} {
-		if _, err := NewPublisher(seededKey(1), name, 7); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
+		if _, err := NewPublisher(testKey, name, 7); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
 			t.Errorf("rendition %q: error %v, want one that names it", name, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func TestEveryByteOfASignedHeaderCounts(t *testing.T) {
 	h := firstPart()
 	h.Part, h.Media = 3, nil
-	id, raw := seededKey(1).ID(), opened(t, h).Bytes()
+	id, raw := testKey.ID(), opened(t, h).Bytes()
 	refused := func(what string, b []byte) {
 		t.Helper()
 		if _, err := OpenHeader(id, b); !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrForged) {
@@ -35,15 +35,15 @@ func TestEveryByteOfASignedHeaderCounts(t *testing.T) {
 
 func TestOpenHeaderBoundsTheSize(t *testing.T) {
 	body := firstPart()
-	raw := signBody(seededKey(1), wire.AppendBytes(body.marshal(), 20, make([]byte, MaxHeaderSize)))
-	_, err := OpenHeader(seededKey(1).ID(), raw)
+	raw := signBody(testKey, wire.AppendBytes(body.marshal(), 20, make([]byte, MaxHeaderSize)))
+	_, err := OpenHeader(testKey.ID(), raw)
 	wantError(t, "oversized header", err, ErrMalformed)
 
 	h := firstPart()
 	h.Media.Codecs = string(bytes.Repeat([]byte("a"), maxCodecs))
 	h.Rendition = string(bytes.Repeat([]byte("a"), MaxRenditionName))
 	h = describe(h, make([]byte, MaxPartSize))
-	s, err := seededKey(1).sign(h)
+	s, err := testKey.sign(h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestOpenHeaderBoundsTheSize(t *testing.T) {
 
 func TestOpenHeaderKeepsTheBytes(t *testing.T) {
 	raw := opened(t, firstPart()).Bytes()
-	h, err := OpenHeader(seededKey(1).ID(), raw)
+	h, err := OpenHeader(testKey.ID(), raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func FuzzOpenHeader(f *testing.F) {
 			}
 			return
 		}
-		again, err := OpenHeader(id, signBody(seededKey(1), h.marshal()))
+		again, err := OpenHeader(id, signBody(testKey, h.marshal()))
 		if err != nil || !reflect.DeepEqual(again.Header, h.Header) {
 			t.Errorf("%+v\nreads back as\n%+v, %v", h.Header, again, err)
 		}
@@ -115,7 +115,7 @@ func FuzzParseHeader(f *testing.F) {
 			t.Errorf("%+v\nreads back as\n%+v, %v", h, again, err)
 		}
 		// Its bytes may be unlike, but what signs and what opens agree on them.
-		if s, err := seededKey(1).sign(*h); err != nil || !reflect.DeepEqual(s.Header, *h) {
+		if s, err := testKey.sign(*h); err != nil || !reflect.DeepEqual(s.Header, *h) {
 			t.Errorf("%+v\nsigns as\n%+v, %v", h, s, err)
 		}
 	})

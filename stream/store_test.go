@@ -63,7 +63,7 @@ func wantParts(t *testing.T, s *Store, want ...[]Chunk) {
 }
 
 func TestStoreGivesAPartOnlyWhenItIsWhole(t *testing.T) {
-	chunks := storePart(t, seededKey(1), 0, 2*ChunkSize+9)
+	chunks := storePart(t, testKey, 0, 2*ChunkSize+9)
 	id := chunks[0].Header().ID()
 	s := NewStore(0)
 	if s.Have(id) != nil || s.Chunk(id, 0) != nil || s.Part(id) != nil || s.Whole(id) {
@@ -101,7 +101,7 @@ func TestStoreGivesAPartOnlyWhenItIsWhole(t *testing.T) {
 
 func TestStoreLetsTheOldestPartGoWhole(t *testing.T) {
 	const size = 2 * ChunkSize
-	a, b, c := storePart(t, seededKey(1), 3, size), storePart(t, seededKey(1), 2, size), storePart(t, seededKey(2), 1, size)
+	a, b, c := storePart(t, testKey, 3, size), storePart(t, testKey, 2, size), storePart(t, seededKey(2), 1, size)
 	s := NewStore(2*size + ChunkSize)
 	putAll(s, a)
 	putAll(s, b)
@@ -126,8 +126,8 @@ func TestStoreLetsTheOldestPartGoWhole(t *testing.T) {
 
 func TestStoreKeepsThePartThatIsBeingReceived(t *testing.T) {
 	s := NewStore(ChunkSize)
-	big := storePart(t, seededKey(1), 0, 3*ChunkSize)
-	small := storePart(t, seededKey(1), 1, 100)
+	big := storePart(t, testKey, 0, 3*ChunkSize)
+	small := storePart(t, testKey, 1, 100)
 	putAll(s, small)
 	putAll(s, big)
 	wantParts(t, s, big)
@@ -137,7 +137,7 @@ func TestStoreKeepsThePartThatIsBeingReceived(t *testing.T) {
 	s = NewStore(3*ChunkSize + 200)
 	s.Put(big[0])
 	putAll(s, small)
-	later := storePart(t, seededKey(1), 2, ChunkSize)
+	later := storePart(t, testKey, 2, ChunkSize)
 	putAll(s, later)
 	s.Put(big[1])
 	s.Put(big[2])
@@ -151,7 +151,7 @@ func TestStoreStaysWithinItsBound(t *testing.T) {
 	for i := range 40 {
 		size := 1 + random.IntN(5*ChunkSize)
 		largest = max(largest, size)
-		all = append(all, storePart(t, seededKey(1), i, size)...)
+		all = append(all, storePart(t, testKey, i, size)...)
 	}
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	const limit = 20 * ChunkSize
@@ -175,7 +175,7 @@ func TestStoreStaysWithinItsBound(t *testing.T) {
 
 func TestStoreWakesOnWholePartsOnly(t *testing.T) {
 	s := NewStore(0)
-	chunks := storePart(t, seededKey(1), 0, 2*ChunkSize)
+	chunks := storePart(t, testKey, 0, 2*ChunkSize)
 	changed := s.Changed()
 	s.Put(chunks[1])
 	s.Put(chunks[1])
@@ -198,8 +198,8 @@ func TestStoreWakesOnWholePartsOnly(t *testing.T) {
 
 func TestStoreNeverMixesTwoHeadersOfOnePart(t *testing.T) {
 	s := NewStore(0)
-	first := storePart(t, seededKey(1), 0, 2*ChunkSize)
-	second := storePart(t, seededKey(1), 0, 3*ChunkSize) // an equivocation
+	first := storePart(t, testKey, 0, 2*ChunkSize)
+	second := storePart(t, testKey, 0, 3*ChunkSize) // an equivocation
 	s.Put(first[0])
 	for _, c := range second {
 		if s.Put(c) {
@@ -207,7 +207,7 @@ func TestStoreNeverMixesTwoHeadersOfOnePart(t *testing.T) {
 		}
 	}
 	// The same header, opened once more, is the same.
-	again, err := OpenHeader(seededKey(1).ID(), first[1].Header().Bytes())
+	again, err := OpenHeader(testKey.ID(), first[1].Header().Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,11 +222,11 @@ func TestStoreNeverMixesTwoHeadersOfOnePart(t *testing.T) {
 
 func TestStoreDropsAStream(t *testing.T) {
 	s := NewStore(0)
-	mine, others := storePart(t, seededKey(1), 0, ChunkSize), storePart(t, seededKey(2), 0, 100)
+	mine, others := storePart(t, testKey, 0, ChunkSize), storePart(t, seededKey(2), 0, 100)
 	putAll(s, mine)
 	putAll(s, others)
-	putAll(s, storePart(t, seededKey(1), 1, 50))
-	s.Drop(seededKey(1).ID())
+	putAll(s, storePart(t, testKey, 1, 50))
+	s.Drop(testKey.ID())
 	wantParts(t, s, others)
 	if got := s.Stats().Evicted; got != 0 {
 		t.Errorf("%d bytes count as evicted, want 0: they were not in the way", got)
@@ -282,7 +282,7 @@ func TestStoreServesManyAtOnce(t *testing.T) {
 
 func TestOneOfManyWhoPutAChunkHasPutIt(t *testing.T) {
 	s := NewStore(0)
-	c := storePart(t, seededKey(1), 0, 100)[0]
+	c := storePart(t, testKey, 0, 100)[0]
 	added := make(chan bool, 8)
 	for range cap(added) {
 		go func() { added <- s.Put(c) }()

@@ -49,7 +49,7 @@ type Timeline struct {
 	mu         sync.Mutex // guards all following
 	headers    []*SignedHeader
 	epochSince time.Time // when the newest epoch's first header was added
-	newestAt   time.Time // when the newest header was added; wall clock, see Fresh
+	newestAt   time.Time // when the newest header was added
 }
 
 // NewTimeline returns an empty timeline.
@@ -94,8 +94,10 @@ func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	if _, err := t.findLocked(h); err != nil {
 		return err
 	}
-	// Round(0) strips the monotonic clock, which stands still while a machine sleeps.
-	streamNow := newest.ProgramTime.Add(now.Round(0).Sub(t.newestAt))
+	// The monotonic clock stands still while a machine sleeps, and the wall clock, which
+	// Round(0) leaves, may have been set back: the stream went on at least as long as either says.
+	passed := max(0, now.Sub(t.newestAt), now.Round(0).Sub(t.newestAt.Round(0)))
+	streamNow := newest.ProgramTime.Add(passed)
 	if h.ProgramTime.Sub(streamNow) > AheadAfter && h.ProgramTime.Sub(now) > AheadAfter {
 		return fmt.Errorf("%w: part %v is %v ahead", ErrAhead, h.Position, h.ProgramTime.Sub(streamNow))
 	}
@@ -131,7 +133,7 @@ func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 		i--
 	}
 	if i == len(t.headers) {
-		t.newestAt = now.Round(0)
+		t.newestAt = now
 		if i == 0 || t.headers[i-1].Epoch < h.Epoch {
 			t.epochSince = now
 		}

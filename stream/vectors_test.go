@@ -163,7 +163,7 @@ func TestInvalidVectorsAreRefusedForTheirReason(t *testing.T) {
 }
 
 func makeVectors(t testing.TB) vectors {
-	key := seededKey(1)
+	key := testKey
 	v := vectors{
 		Comment: []string{
 			"Signed headers of grapevine streams; the package documentation of stream describes the format.",
