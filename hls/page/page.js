@@ -29,8 +29,12 @@ async function ask() {
   try {
     const answer = await fetch("api/v1/status", { cache: "no-store", signal: AbortSignal.timeout(5000) });
     if (!answer.ok) throw new Error(answer.statusText);
-    show(await answer.json());
+    const status = await answer.json();
+    const back = !$("lost").hidden;
     lost(false);
+    show(status);
+    // The node was restarted: a player that ran dry meanwhile starts over at once.
+    if (back && chosen && player.state === "buffering" && player.buffered < 0.5) player.open(chosen.hls);
   } catch {
     lost(true);
   }
@@ -123,7 +127,7 @@ function showStream(s, now) {
   text("format", parts.join(" · "));
   text("buffer", seconds(player.buffered));
   text("listed", best ? `${seconds(best.buffer_seconds)} on this node` : "none on this node");
-  const at = player.pictureTime;
+  const at = player.state === "ended" ? null : player.pictureTime;
   const delay = at === null ? NaN : (now - at) / 1000;
   // Another clock than the broadcaster's may make nonsense of it.
   text("delay", delay >= 0 && delay < 3600 ? seconds(delay) : "–");

@@ -97,11 +97,19 @@ export class Player extends EventTarget {
       this.play();
       return;
     }
-    const patient = { maxTimeToFirstByteMs: 60000, maxLoadTimeMs: 60000, timeoutRetry: null, errorRetry: { maxNumRetry: 3, retryDelayMs: 500, maxRetryDelayMs: 2000 } };
+    // The node holds the first answer until there is enough to play, and may be
+    // restarted while the picture plays on.
+    const patient = {
+      default: {
+        maxTimeToFirstByteMs: 60000,
+        maxLoadTimeMs: 60000,
+        timeoutRetry: { maxNumRetry: 1000, retryDelayMs: 0, maxRetryDelayMs: 0 },
+        errorRetry: { maxNumRetry: 1000, retryDelayMs: 500, maxRetryDelayMs: 1000, shouldRetry: (policy, count) => count < policy.maxNumRetry },
+      },
+    };
     const hls = new Hls({
-      // The node holds the first answer until there is enough to play.
-      manifestLoadPolicy: { default: patient },
-      playlistLoadPolicy: { default: patient },
+      manifestLoadPolicy: patient,
+      playlistLoadPolicy: patient,
       liveDurationInfinity: true,
       maxLiveSyncPlaybackRate: 1.05, // too little to be heard
       backBufferLength: 60,
