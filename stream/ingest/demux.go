@@ -175,14 +175,11 @@ func (d *demuxer) extend(s *pes, payload []byte) error {
 			}
 		}
 	}
-	if err := d.peek(s, false); err != nil {
-		return err
-	}
 	if s.hdr.total > 0 && len(s.buf) >= s.hdr.total {
 		s.buf = s.buf[:s.hdr.total]
 		return d.finish(s)
 	}
-	return nil
+	return d.peek(s, false)
 }
 
 // peek tells the cutter of a video frame as soon as its first slice is in sight.

@@ -15,6 +15,10 @@ const (
 	// maxPCRGap bounds the time between clocks (ISO 13818-1, 2.7.2), if frames come that
 	// often.
 	maxPCRGap = second / 10
+
+	// Tracks' PIDs, below the PMT's, 0x1000.
+	firstPID = 0x100
+	pidSets  = 400
 )
 
 // muxer writes frames as transport packets. mpegts.Writer does the work; what it
@@ -24,6 +28,7 @@ type muxer struct {
 	w       *mpegts.Writer
 	out     bytes.Buffer // what w wrote of one frame
 	tracks  []*track
+	sets    int // of tracks so far
 	cc      map[uint16]uint8
 	lastDTS int64 // of the leader
 	lastPCR int64 // the leader's decoding time that had one
@@ -38,9 +43,12 @@ func (m *muxer) start(tracks []*track) error {
 	}
 	outs := make([]*mpegts.Track, len(tracks))
 	for i, t := range tracks {
-		t.out = &mpegts.Track{Codec: t.codec, Language: t.language}
+		// Each set has its own PIDs: demuxers keep a PID's codec.
+		pid := firstPID + m.sets%pidSets*maxTracks + i
+		t.out = &mpegts.Track{PID: uint16(pid), Codec: t.codec, Language: t.language}
 		outs[i] = t.out
 	}
+	m.sets++
 	m.w = &mpegts.Writer{W: &m.out, Tracks: outs}
 	if err := m.w.Initialize(); err != nil {
 		return fmt.Errorf("start MPEG-TS output: %w", err)

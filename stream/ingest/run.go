@@ -101,6 +101,7 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 	for range cap(back) {
 		back <- make([]byte, maxDatagram)
 	}
+	var failed error
 	for {
 		var buf []byte
 		select {
@@ -108,18 +109,21 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 		case <-stop:
 			return
 		}
-		n, err := r.src.Read(buf)
-		c := chunk{data: buf[:n], err: err}
+		c := chunk{data: buf[:0], err: failed}
+		if failed == nil {
+			n, err := r.src.Read(buf)
+			c = chunk{data: buf[:n], err: err}
+		}
 		select {
 		case chunks <- c:
 		case <-stop:
 			return
 		}
-		if err == io.EOF && r.loop {
-			err = r.src.rewind()
-		}
-		if err != nil {
-			return // a rewind that fails ends a run by its next read, which never comes
+		switch {
+		case c.err == io.EOF && r.loop:
+			failed = r.src.rewind()
+		case c.err != nil:
+			return
 		}
 	}
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -157,6 +158,18 @@ func TestParamSets(t *testing.T) {
 	got = p.complete([][]byte{sps360, pps264}, false)
 	if len(got) != 2 {
 		t.Errorf("%x", got)
+	}
+}
+
+// What a packet carries beyond the end of its PES packet is no part of the frame, found
+// by FuzzIngest.
+func TestPESShorterThanItsPackets(t *testing.T) {
+	d := demuxer{cut: &cutter{stats: &Stats{}, log: slog.New(slog.DiscardHandler), timeout: second}, stats: &Stats{}}
+	tr := &track{codec: &codecs.H264{}}
+	s := &pes{track: tr}
+	payload := []byte{0, 0, 1, 0xe0, 0, 12, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x65, 1, 2}
+	if err := d.startPES(s, payload, false); err != nil || s.open {
+		t.Errorf("%v, open: %v", err, s.open)
 	}
 }
 
