@@ -23,9 +23,11 @@ const (
 	// endGrace bounds how long a broadcaster tells its neighbours that the stream has
 	// ended. It is part of endLimit, and leaves the rest of the node its time.
 	endGrace = 700 * time.Millisecond
-	// afterEnd is how long a broadcaster serves on when its input has ended: a player
-	// is at most a playlist of six segments behind, and fetches the last one early.
-	afterEnd = 10 * time.Second
+	// afterEndSegments is for how many segments a broadcaster serves on when its input
+	// has ended: a player is at most a playlist of six behind, and the server keeps
+	// ENDLIST back for five. At most maxAfterEnd, though: the user waits.
+	afterEndSegments = 7
+	maxAfterEnd      = time.Minute
 )
 
 func keyFlag() cli.Flag {
@@ -183,9 +185,10 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 		endErr = nil // slow neighbours; the rest have it
 	}
 	if inputEnded && inputErr == nil && endErr == nil {
-		s.screen.say("The input has ended. Viewers have %v to see the rest; ctrl-c ends at once.", afterEnd)
+		grace := min(afterEndSegments*b.ingest.Segment, maxAfterEnd)
+		s.screen.say("The input has ended. Viewers have %v to see the rest; ctrl-c ends at once.", grace)
 		select {
-		case <-time.After(afterEnd):
+		case <-time.After(grace):
 		case <-s.ctx.Done():
 		}
 	}
@@ -226,8 +229,11 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 
 // inputName is how lines name the input.
 func inputName(input string) string {
-	if input == "-" {
+	switch input {
+	case "-":
 		return "standard input"
+	case sampleInput:
+		return "the test card"
 	}
 	return input
 }

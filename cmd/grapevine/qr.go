@@ -13,6 +13,10 @@ import (
 // quietZone is the empty border that scanners need (ISO/IEC 18004, section 9.1).
 const quietZone = 4
 
+// maxQRPeers is how many peers' addresses a QR code holds: with two it fits on a terminal
+// of 45 lines.
+const maxQRPeers = 2
+
 // qrCode draws text as a QR code for a terminal, two modules a character. Light modules
 // are drawn and dark ones left out, as most terminals are dark; scanners read both.
 func qrCode(text string) (string, error) {
@@ -52,6 +56,8 @@ func (s *session) showQR(asked bool, link stream.Link) error {
 	if !asked || s.screen.json {
 		return nil
 	}
+	// A code of all addresses may be larger than the screen; the first are the best.
+	link.Peers = link.Peers[:min(len(link.Peers), maxQRPeers)]
 	code, err := qrCode(link.String())
 	if err != nil {
 		return err
