@@ -40,8 +40,9 @@
 // SIGINT and SIGTERM end a command cleanly within 3 s with exit code 0; a broadcaster
 // publishes the end of the stream first. A second signal kills at once. When its input
 // ends, broadcast publishes the end, serves on for seven segments' time (14 s, at most a
-// minute) for those that are behind, and exits with 0. watch and relay go on serving until interrupted: a player may still be
-// reading, and the broadcaster may come back with the next epoch.
+// minute) for those that are behind, and exits with 0. watch and relay go on serving until
+// interrupted: a player may still be reading, and the broadcaster may come back with the
+// next epoch.
 //
 // Exit codes: 0 ended well, 1 failed, 2 wrong usage.
 package main
