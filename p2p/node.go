@@ -122,6 +122,7 @@ func (n *Node) Start() (err error) {
 		return fmt.Errorf("watch peers: %w", err)
 	}
 	n.wg.Go(func() { n.followIdentified(identified) })
+	n.wg.Go(n.measureRTTs)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)

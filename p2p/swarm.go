@@ -247,9 +247,6 @@ func (s *Swarm) neighbours() map[string][]peer.ID {
 	return out
 }
 
-// rtt returns a peer's last known round trip, 0 if unknown.
-func (s *Swarm) rtt(id peer.ID) time.Duration { return s.node.host.Peerstore().LatencyEWMA(id) }
-
 // ID returns the stream.
 func (s *Swarm) ID() stream.ID { return s.id }
 

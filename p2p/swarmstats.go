@@ -39,7 +39,7 @@ func (s *Swarm) Stats() SwarmStats {
 	s.mu.Unlock()
 	for i := range out.Peers {
 		p := &out.Peers[i]
-		p.RTT = s.rtt(p.ID)
+		p.RTT = s.node.rtt(p.ID)
 		if conns := s.node.host.Network().ConnsToPeer(p.ID); len(conns) > 0 {
 			p.Addr = conns[0].RemoteMultiaddr().String()
 		}

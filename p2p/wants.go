@@ -40,7 +40,7 @@ func (x *exchange) schedule(now time.Time) {
 			i = len(ids)
 			index[id] = i
 			ids = append(ids, id)
-			peers = append(peers, schedule.Peer{Wanted: x.wanted[id], RTT: x.s.rtt(id), Silent: now.Sub(x.heard[id])})
+			peers = append(peers, schedule.Peer{Wanted: x.wanted[id], RTT: x.s.node.rtt(id), Silent: now.Sub(x.heard[id])})
 		}
 		return i
 	}
