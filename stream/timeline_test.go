@@ -391,6 +391,23 @@ func TestFresh(t *testing.T) {
 	}
 }
 
+func TestAnOldHeaderIsAReplayKnownOrNot(t *testing.T) {
+	known, unknown := at(t, 1, 0, 0), at(t, 1, 0, 1)
+	newest := at(t, 1, 100, 0) // three minutes later
+	tl := timelineOf(t, known, newest)
+	for name, h := range map[string]*SignedHeader{"known": known, "unknown": unknown, "a contradiction": other(t, known)} {
+		wantError(t, name, tl.Fresh(h, newest.ProgramTime), ErrStale)
+	}
+	wantError(t, "the newest", tl.Fresh(newest, newest.ProgramTime), ErrKnown)
+	wantError(t, "a contradiction to the newest", tl.Fresh(other(t, newest), newest.ProgramTime), ErrEquivocation)
+
+	next := at(t, 2, 0, 0)
+	if err := tl.Add(next, next.ProgramTime); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "known, of the epoch before, still under way", tl.Fresh(newest, next.ProgramTime), ErrLate)
+}
+
 func TestFreshCountsTimeByTheWallClockToo(t *testing.T) {
 	now := time.Now()
 	newest := shifted(t, Position{1, 0, 0}, now.Add(-time.Hour)) // a broadcaster whose clock is behind
