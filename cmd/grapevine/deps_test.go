@@ -63,6 +63,7 @@ var direct = map[string]struct{ why, licence string }{
 	"github.com/libp2p/go-libp2p-pubsub":   {"gossipsub and its partial messages", "MIT"},
 	"github.com/marcopolo/simnet":          {"simulated links, in tests", "BSD-3-Clause"},
 	"github.com/multiformats/go-multiaddr": {"peers' addresses", "MIT"},
+	"github.com/quic-go/quic-go":           {"the round trip of a connection; what libp2p itself speaks", "MIT"},
 	"github.com/rogpeppe/go-internal":      {"scripts that test the command line, in tests", "BSD-3-Clause"},
 	"github.com/urfave/cli/v2":             {"commands and flags, the user's choice", "MIT"},
 	"go.uber.org/goleak":                   {"no goroutine outlives its owner, in tests", "MIT"},
