@@ -122,19 +122,30 @@ func explain(err error) (sentence, hint string, code int) {
 
 func explainAddress(e *addressError) (sentence, hint string) {
 	switch {
-	case errors.Is(e.err, syscall.EADDRINUSE):
+	case isErrno(e.err, syscall.EADDRINUSE):
 		sentence = fmt.Sprintf("The address %s is in use by another program.", e.addr)
-	case errors.Is(e.err, fs.ErrPermission):
+	case isErrno(e.err, syscall.EACCES):
 		sentence = fmt.Sprintf("You may not listen on %s.", e.addr)
-	case errors.Is(e.err, syscall.EADDRNOTAVAIL):
+	case isErrno(e.err, syscall.EADDRNOTAVAIL):
 		sentence = fmt.Sprintf("%s is no address of this machine.", e.addr)
 	default:
 		sentence = fmt.Sprintf("Cannot listen on %s: %s.", e.addr, system(e.err))
 	}
-	if e.flag == "http" {
-		return sentence, "choose another with --http ADDR; --http 127.0.0.1:0 picks a free port"
+	switch e.flag {
+	case "http":
+		hint = "choose another with --http ADDR; --http 127.0.0.1:0 picks a free port"
+	case "listen":
+		hint = "choose another with --listen; port 0 picks a free one"
+	default:
+		hint = "choose another with --" + e.flag
 	}
-	return sentence, "choose another with --" + e.flag
+	return sentence, hint
+}
+
+// isErrno reports whether the system's error is behind err. libp2p joins the errors of
+// several addresses as text and keeps nothing else.
+func isErrno(err error, errno syscall.Errno) bool {
+	return errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error())
 }
 
 func explainInput(e *inputError) (sentence, hint string) {

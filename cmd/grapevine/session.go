@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,7 +100,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 	}
 	if err := node.Start(); err != nil {
 		if len(cfg.listen) > 0 {
-			err = &addressError{flag: "listen", addr: cfg.listen[0], err: err}
+			err = &addressError{flag: "listen", addr: strings.Join(cfg.listen, ", "), err: err}
 		}
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -124,7 +125,7 @@ func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	peers := count(len(st.Peers), "peer")
 	switch {
 	case len(st.Peers) == 0 && st.LastDialError != "":
-		return "Looking for peers", "; the last one failed: " + st.LastDialError
+		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError)
 	case len(st.Peers) == 0:
 		return "Looking for peers", ""
 	case st.HeadersReceived == 0:
@@ -132,6 +133,21 @@ func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	default:
 		return "Buffering from " + peers, ": " + formatBytes(st.BytesReceived)
 	}
+}
+
+// dialReason makes one short line of libp2p's report on a peer that it could not reach:
+// a summary, and then a line for each address.
+func dialReason(report string) string {
+	summary, addresses, several := strings.Cut(report, "\n")
+	if !several {
+		return summary
+	}
+	var reasons []string
+	for line := range strings.Lines(addresses) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "* ")
+		reasons = append(reasons, strings.NewReplacer("[", "", "]", ":").Replace(line))
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // viewerLine is one line of truth for whoever watches.
