@@ -66,3 +66,14 @@ func (n *Node) onDropRPC(rpc *pubsub.RPC, to peer.ID) {
 		s.onDropped(to, stream.PartID{Stream: id, Rendition: rendition, Position: position})
 	}
 }
+
+// joinedRendition reports whether a topic carries the chunks of a rendition that this
+// node has joined. It runs on pubsub's event loop.
+func (n *Node) joinedRendition(topic string) bool {
+	id, rendition, ok := parseTopic(topic)
+	if !ok || rendition == "" {
+		return false
+	}
+	s := n.swarm(id)
+	return s != nil && s.timeline(rendition) != nil
+}

@@ -3,6 +3,7 @@ package p2p
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -196,7 +197,11 @@ func (r fetchResponse) marshal() []byte {
 
 func parseFetchResponse(b []byte) (r fetchResponse, err error) {
 	var inner error
+	fields := 0
 	err = wire.Fields(b, func(field int, _ uint64, raw []byte) {
+		if field <= 3 {
+			fields++
+		}
 		switch field {
 		case 1:
 			r.header = raw
@@ -213,6 +218,8 @@ func parseFetchResponse(b []byte) (r fetchResponse, err error) {
 		return r, inner
 	case len(r.peerRecord) > maxPeerRecord:
 		return r, fmt.Errorf("%w: peer record of %d bytes", errWire, len(r.peerRecord))
+	case fields > 1:
+		return r, fmt.Errorf("%w: more than one response in a message", errWire)
 	}
 	return r, nil
 }
@@ -258,7 +265,9 @@ func readFrame(r *bufio.Reader, limit int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", errWire, n, limit)
 	}
 	b := make([]byte, n)
-	if _, err := io.ReadFull(r, b); err != nil {
+	if _, err := io.ReadFull(r, b); errors.Is(err, io.EOF) && n > 0 {
+		return nil, fmt.Errorf("read message: %w", io.ErrUnexpectedEOF) // cut off, not ended
+	} else if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
 	return b, nil

@@ -242,6 +242,7 @@ func TestReadFrameIsBounded(t *testing.T) {
 		{"a byte larger", frame(1001, 1001), errWire},
 		{"as large as can be", frame(1<<64-1, 10), errWire},
 		{"cut inside", frame(1000, 999), io.ErrUnexpectedEOF},
+		{"cut after its length", frame(1000, 0), io.ErrUnexpectedEOF},
 		{"cut in its length", frame(1000, 0)[:1], io.ErrUnexpectedEOF},
 	} {
 		b, err := readFrame(bufio.NewReader(bytes.NewReader(c.raw)), 1000)

@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -48,14 +49,17 @@ var topicPattern = regexp.MustCompile(`^/grapevine/1/[a-z2-7]{52}(/[a-z0-9-]{1,3
 
 // parseTopic returns the stream and rendition of a topic; headers have none.
 func parseTopic(topic string) (id stream.ID, rendition string, ok bool) {
-	rest, ok := strings.CutPrefix(topic, topicPrefix)
-	if !ok {
+	if !topicPattern.MatchString(topic) {
 		return id, "", false
 	}
-	name, rendition, _ := strings.Cut(rest, "/")
+	name, rendition, _ := strings.Cut(strings.TrimPrefix(topic, topicPrefix), "/")
 	id, err := stream.ParseID(name)
 	return id, rendition, err == nil
 }
+
+// errNotJoined refuses partial messages on topics that this node is not part of. An
+// honest peer sends them for a moment after the node left.
+var errNotJoined = errors.New("partial message on a topic that was not joined")
 
 // peerState is pubsub's state of a peer in a part's group. Ours lives in [exchange].
 type peerState = struct{}
@@ -87,6 +91,13 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewRegexpSubscriptionFilter(topicPattern), maxTopics)),
 		pubsub.WithPeerScore(scoreParams(), scoreThresholds()),
+		// pubsub keeps state for every topic that a partial message names.
+		pubsub.WithAppSpecificRpcInspector(func(_ peer.ID, rpc *pubsub.RPC) error {
+			if rpc.Partial != nil && !n.joinedRendition(rpc.Partial.GetTopicID()) {
+				return errNotJoined
+			}
+			return nil
+		}),
 		pubsub.WithPartialMessagesExtension(ext),
 		pubsub.WithRawTracer(tracer{n}),
 		pubsub.WithLogger(slog.New(slog.DiscardHandler)),

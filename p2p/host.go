@@ -104,13 +104,13 @@ func portFree(port int) bool {
 const maxLinkAddrs = 6
 
 // shareable orders a host's addresses by how well they serve other machines: QUIC
-// before TCP, IPv4 before IPv6. Loopback addresses are left out unless there are
-// no others, link-local ones always: they need a zone.
+// before TCP, and of each IPv4 before IPv6. Loopback addresses are left out unless
+// there are no others, link-local ones always: they lead nowhere else, or need a zone.
 func shareable(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	var out []multiaddr.Multiaddr
 	for _, loopback := range []bool{false, true} {
 		for _, a := range addrs {
-			if manet.IsIPLoopback(a) == loopback && !manet.IsIP6LinkLocal(a) && !manet.IsIPUnspecified(a) {
+			if manet.IsIPLoopback(a) == loopback && !linkLocal(a) {
 				out = append(out, a)
 			}
 		}
@@ -121,13 +121,18 @@ func shareable(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	rank := func(a multiaddr.Multiaddr) int {
 		r := 0
 		if _, err := a.ValueForProtocol(multiaddr.P_QUIC_V1); err != nil {
-			r += 1
+			r += 2
 		}
 		if _, err := a.ValueForProtocol(multiaddr.P_IP4); err != nil {
-			r += 2
+			r += 1
 		}
 		return r
 	}
 	slices.SortStableFunc(out, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(rank(a), rank(b)) })
 	return out
+}
+
+func linkLocal(a multiaddr.Multiaddr) bool {
+	ip, err := manet.ToIP(a)
+	return err == nil && (ip.IsLinkLocalUnicast() || ip.IsUnspecified())
 }

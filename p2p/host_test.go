@@ -19,6 +19,7 @@ func TestShareableAddresses(t *testing.T) {
 		loopQ4  = "/ip4/127.0.0.1/udp/4001/quic-v1"
 		loop6   = "/ip6/::1/udp/4001/quic-v1"
 		link6   = "/ip6/fe80::9/udp/4001/quic-v1"
+		link4   = "/ip4/169.254.7.9/udp/4001/quic-v1"
 		zoned6  = "/ip6zone/eth0/ip6/fe80::9/tcp/4001"
 		unspec4 = "/ip4/0.0.0.0/tcp/4001"
 		unspec6 = "/ip6/::/udp/4001/quic-v1"
@@ -35,8 +36,9 @@ func TestShareableAddresses(t *testing.T) {
 		{"IPv4 before IPv6 on TCP", []string{tcp6, tcp4}, []string{tcp4, tcp6}},
 		{"equals as they come", []string{home4, quic4}, []string{home4, quic4}},
 		{"no loopback if there are others", []string{loop4, loop6, tcp6}, []string{tcp6}},
-		{"loopback if there are no others", []string{loop6, loop4, loopQ4}, []string{loopQ4, loop4, loop6}},
-		{"link-local never", []string{link6, quic4, zoned6}, []string{quic4}},
+		{"loopback if there are no others", []string{loop6, loop4, loopQ4}, []string{loopQ4, loop6, loop4}},
+		{"QUIC on IPv6 before TCP on IPv4", []string{tcp4, quic6}, []string{quic6, tcp4}},
+		{"link-local never", []string{link6, quic4, zoned6, link4}, []string{quic4}},
 		{"link-local not even alone", []string{link6, zoned6}, nil},
 		{"loopback rather than link-local", []string{link6, loop4}, []string{loop4}},
 		{"unspecified never", []string{unspec4, unspec6}, nil},
