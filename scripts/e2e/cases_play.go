@@ -54,7 +54,7 @@ func stdinCase(ctx context.Context, b *bench) (string, error) {
 	if _, err := b.node(ctx, "playlist.mjs", c.viewer.HLS, viewer); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d of %d frames, none missing, %d segments (%.1f MB) identical", frames, seconds*frameRate, same, float64(bytes)/1e6), nil
+	return fmt.Sprintf("%d of %d frames, none missing, %d segments (%.1f MB) as at the broadcaster, playlists valid", frames, seconds*frameRate, same, float64(bytes)/1e6), nil
 }
 
 // joinCase measures from the start of the viewer's process to its ready event.

@@ -68,7 +68,7 @@ func netnsCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	const seconds = 20
+	const seconds = 60
 	player, err := b.ffmpeg(in("v"), viewer.HLS, seconds)
 	if err != nil {
 		return "", err
