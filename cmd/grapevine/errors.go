@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,7 +76,7 @@ func report(err error, stdout, stderr io.Writer, args []string) int {
 	}
 	// The flag itself may not have been read when the error is about another one.
 	if slices.Contains(args, "--json") || slices.Contains(args, "-json") {
-		json.NewEncoder(stdout).Encode(errorEvent{Event: "error", Error: sentence, Hint: hint})
+		writeEvent(stdout, errorEvent{Event: "error", Error: sentence, Hint: hint})
 	}
 	return code
 }

@@ -101,13 +101,17 @@ func (s *screen) event(v any) {
 	if !s.json {
 		return
 	}
-	line, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // events are plain structs
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.Write(append(line, '\n'))
+	writeEvent(s.out, v)
+}
+
+// writeEvent writes an object and a line feed at once.
+func writeEvent(w io.Writer, v any) {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // links have ampersands, and people read them too
+	// What fails is the writing, to a reader that has gone; there is nobody to tell.
+	_ = encoder.Encode(v)
 }
 
 // Write prints log lines to standard error.
