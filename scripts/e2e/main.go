@@ -45,6 +45,7 @@ var cases = []testCase{
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
+	{"mdns", "two hosts on a local network, the viewer knows the stream ID only", 90 * time.Second, mdnsCase},
 	{"end", "SIGTERM ends the broadcaster within 3 s, and viewers get ENDLIST", time.Minute, endCase},
 	{"demo", "go run ./cmd/grapevine demo, then the page", 3 * time.Minute, demoCase},
 }

@@ -6,11 +6,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -123,10 +125,19 @@ func (ns inNamespace) command(name string, args ...string) *exec.Cmd {
 	return exec.Command(full[0], full[1:]...)
 }
 
+// withMDNS is an argument for nodes that shall find each other on the local network.
+// It is for namespaces only: nothing may multicast beyond the machine.
+const withMDNS = "--no-mdns=false"
+
 // grapevine starts a node and waits until it is ready. Each has a home of its name, so
 // that it is the same node when it starts again.
 func (b *bench) grapevine(ctx context.Context, ns inNamespace, name string, stdin io.Reader, args ...string) (*node, error) {
-	args = append(args, "--json", "--no-mdns", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
+	if !slices.Contains(args, withMDNS) {
+		args = append(args, "--no-mdns")
+	} else if ns == nil {
+		return nil, errors.New("mDNS outside of a namespace")
+	}
+	args = append(args, "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
 	return b.startNode(ctx, name, stdin, ns.command(b.binary, args...))
 }
 
