@@ -361,3 +361,20 @@ func answerWith(b []byte) network.StreamHandler {
 		}
 	}
 }
+
+func TestPeerThatFillsTheInboxHidesNoHeader(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		known := group(a.first(t).Position)
+		// While the victim's loop is busy, one peer speaks without end.
+		busy := make(chan struct{})
+		go func() { victim.OnLoop(func() { time.Sleep(2 * time.Second) }); close(busy) }()
+		for range 2000 {
+			a.say(t, net.Host(1).ID(), known, []byte{0x0a, 1, 1}, nil)
+			time.Sleep(100 * time.Microsecond)
+		}
+		<-busy
+		if victim.Stats().EventsDropped == 0 {
+			t.Error("the inbox was never full")
+		}
+	})
+}

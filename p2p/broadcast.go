@@ -42,7 +42,7 @@ func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast,
 func (b *Broadcast) Swarm() *Swarm { return b.swarm }
 
 // Publish signs the part and hands it to the swarm. It keeps part.Data, and waits
-// only for room in the swarm's inbox.
+// until the swarm's loop took the part.
 func (b *Broadcast) Publish(ctx context.Context, part stream.Part) error {
 	h, chunks, err := b.publisher.Publish(part)
 	if err != nil {
@@ -99,17 +99,12 @@ func (b *Broadcast) End(ctx context.Context) error {
 			return fmt.Errorf("neighbours did not take all of the last parts: %w", context.Cause(ctx))
 		case <-ticker.C:
 		}
-		idle := make(chan bool, 1)
-		if err := b.swarm.send(ctx, func(time.Time) { idle <- b.swarm.exchange.idle() }); err != nil {
+		var idle bool
+		if err := b.swarm.send(ctx, func(time.Time) { idle = b.swarm.exchange.idle() }); err != nil {
 			return err
 		}
-		select {
-		case ok := <-idle:
-			if !ok {
-				quiet = -endPoll
-			}
-		case <-b.swarm.ctx.Done():
-			return ErrClosed
+		if !idle {
+			quiet = -endPoll
 		}
 	}
 	return nil

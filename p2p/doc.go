@@ -28,9 +28,9 @@
 //	(fetch protocol)
 //
 // A swarm's loop is one goroutine that owns the exchange and the repair. Whatever
-// happens elsewhere reaches it as a function in a bounded inbox, or as a note that
-// pubsub's event loop left. What a full inbox loses is counted, and found again as a
-// hole.
+// happens elsewhere reaches it as a function in its inbox. What peers say when that is
+// full is lost and counted: they are asked again, or a hole shows. What this node
+// itself notes, headers above all, is never lost to peers' messages.
 //
 // # Topics
 //

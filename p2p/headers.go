@@ -90,8 +90,7 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 		return err
 	}
 	s.count(func(c *counters) { c.stats.HeadersReceived++ })
-	// A lost event is a hole, which repair finds in the timeline.
-	s.post(func(now time.Time) { s.onHeader(h, !gossiped, now) })
+	s.note(func(now time.Time) { s.onHeader(h, !gossiped, now) })
 	return nil
 }
 

@@ -252,7 +252,7 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 	r.asks++
 	r.s.wg.Go(func() {
 		result := r.s.fetch(id, req, nil)
-		// Blocks until the loop takes it: the count of requests must not go wrong.
+		// Waits, as the count of requests must not go wrong.
 		_ = r.s.send(r.s.ctx, func(now time.Time) {
 			r.asks--
 			if result.headers > 0 {

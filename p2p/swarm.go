@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -16,8 +17,6 @@ import (
 )
 
 const (
-	// inboxSize bounds the messages that wait for a swarm's loop: 32 MiB of chunks.
-	inboxSize = 1024
 	// maxRenditions bounds the renditions of a stream.
 	maxRenditions = 16
 	// headerBuffer is how many verified headers may wait for the loop.
@@ -36,8 +35,7 @@ type Swarm struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	inbox  chan func(now time.Time)
-	kick   chan struct{} // the mesh changed
+	inbox  *inbox
 	dialer *dialer
 	source bool // this node is the broadcaster
 
@@ -48,9 +46,6 @@ type Swarm struct {
 	renditions map[string]*rendition
 	topic      *pubsub.Topic
 	mesh       map[string]map[peer.ID]struct{} // by topic
-	meshNew    []peer.ID                       // grafted since the loop last looked
-	meshGone   []peer.ID                       // disconnected since the loop last looked
-	dropped    []droppedRPC                    // lost to full queues since the loop last looked
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
 	counters   counters
 }
@@ -63,8 +58,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 		log:        n.log.With("stream", id.Short()),
 		ctx:        ctx,
 		cancel:     cancel,
-		inbox:      make(chan func(time.Time), inboxSize),
-		kick:       make(chan struct{}, 1),
+		inbox:      newInbox(),
 		renditions: make(map[string]*rendition),
 		mesh:       make(map[string]map[peer.ID]struct{}),
 		subscribed: make(map[peer.ID]struct{}),
@@ -153,7 +147,7 @@ func (s *Swarm) followSubscribers(events *pubsub.TopicEventHandler) {
 			delete(s.subscribed, e.Peer)
 		}
 		s.mu.Unlock()
-		s.post(func(now time.Time) { s.repair.onSubscriber(e.Peer, e.Type == pubsub.PeerJoin, now) })
+		s.note(func(now time.Time) { s.repair.onSubscriber(e.Peer, e.Type == pubsub.PeerJoin, now) })
 		s.dialer.wake()
 	}
 }
@@ -167,69 +161,47 @@ func (s *Swarm) loop() {
 		select {
 		case <-s.ctx.Done():
 			return
-		case f := <-s.inbox:
-			f(time.Now())
-		case <-s.kick:
+		case <-s.inbox.ready:
 		case <-timer.C:
 		}
-		// 2. Take what else is there, so that one decision covers all of it.
-		for more := true; more; {
-			select {
-			case f := <-s.inbox:
-				f(time.Now())
-			default:
-				more = false
-			}
+		// 2. Take all that is there, so that one decision covers it.
+		for _, f := range s.inbox.take() {
+			f(time.Now())
 		}
-		// 3. Learn what pubsub's event loop noted.
-		s.mu.Lock()
-		grafted, gone, dropped := s.meshNew, s.meshGone, s.dropped
-		s.meshNew, s.meshGone, s.dropped = nil, nil, nil
-		s.mu.Unlock()
+		// 3. Decide and act.
 		now := time.Now()
-		for _, id := range gone {
-			s.exchange.onGone(id)
-			s.repair.onGone(id)
-		}
-		for _, id := range grafted {
-			s.exchange.onNeighbour(id)
-		}
-		for _, d := range dropped {
-			s.exchange.onDropped(d.peer, d.part)
-		}
-		// 4. Decide and act.
 		next := min(s.exchange.step(now), s.repair.step(now))
-		// 5. Sleep until the next thing is due.
+		// 4. Sleep until the next thing is due.
 		timer.Reset(next)
 	}
 }
 
-// post hands f to the loop without blocking; if the inbox is full, f is lost and
-// counted.
-func (s *Swarm) post(f func(now time.Time)) {
-	select {
-	case s.inbox <- f:
-	default:
+// post hands a peer's message to the loop without blocking; if too much waits, it is
+// lost and counted.
+func (s *Swarm) post(f func(now time.Time)) { s.put(f, maxInbox) }
+
+// note hands to the loop what this node itself noticed, without blocking. It is never
+// lost to peers' messages.
+func (s *Swarm) note(f func(now time.Time)) { s.put(f, maxNotes) }
+
+func (s *Swarm) put(f func(now time.Time), limit int) {
+	if !s.inbox.put(f, limit) {
 		s.count(func(c *counters) { c.stats.EventsDropped++ })
 	}
 }
 
-// send hands f to the loop, waiting for room.
+// send hands f to the loop and waits until it ran, so that whoever sends much goes at
+// the loop's pace.
 func (s *Swarm) send(ctx context.Context, f func(now time.Time)) error {
+	ran := make(chan struct{})
+	s.inbox.put(func(now time.Time) { f(now); close(ran) }, math.MaxInt)
 	select {
-	case s.inbox <- f:
+	case <-ran:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-s.ctx.Done():
 		return ErrClosed
-	}
-}
-
-func (s *Swarm) wake() {
-	select {
-	case s.kick <- struct{}{}:
-	default:
 	}
 }
 

@@ -11,11 +11,6 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-type droppedRPC struct {
-	peer peer.ID
-	part stream.PartID
-}
-
 // refuse counts a refused message that no honest peer sends, and reports its sender
 // to gossipsub's scoring. It must not be called from pubsub's event loop.
 func (s *Swarm) refuse(from peer.ID, reason string, err error) {
@@ -38,7 +33,7 @@ func (s *Swarm) penalise(id peer.ID) {
 
 // onIdentified notes that a peer that speaks the fetch protocol is connected.
 func (s *Swarm) onIdentified(id peer.ID) {
-	s.post(func(now time.Time) { s.repair.onIdentified(id, now) })
+	s.note(func(now time.Time) { s.repair.onIdentified(id, now) })
 }
 
 // onPartial takes a partial message. It runs on pubsub's event loop, so the message
@@ -74,7 +69,7 @@ func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessage
 
 // onEmitGossip runs on pubsub's event loop.
 func (s *Swarm) onEmitGossip(id stream.PartID, peers []peer.ID) {
-	s.post(func(time.Time) { s.exchange.onGossip(id, peers) })
+	s.note(func(time.Time) { s.exchange.onGossip(id, peers) })
 }
 
 // onMesh notes a change of the mesh. It runs on pubsub's event loop.
@@ -87,12 +82,13 @@ func (s *Swarm) onMesh(topic string, id peer.ID, grafted bool) {
 	}
 	if grafted {
 		peers[id] = struct{}{}
-		s.meshNew = append(s.meshNew, id)
 	} else {
 		delete(peers, id)
 	}
 	s.mu.Unlock()
-	s.wake()
+	if grafted {
+		s.note(func(time.Time) { s.exchange.onNeighbour(id) })
+	}
 }
 
 // onPeerGone notes that a peer disconnected. It runs on pubsub's event loop.
@@ -102,18 +98,15 @@ func (s *Swarm) onPeerGone(id peer.ID) {
 		delete(peers, id)
 	}
 	delete(s.subscribed, id)
-	s.meshGone = append(s.meshGone, id)
 	s.mu.Unlock()
-	s.wake()
+	s.note(func(time.Time) {
+		s.exchange.onGone(id)
+		s.repair.onGone(id)
+	})
 	s.dialer.wake()
 }
 
 // onDropped notes a lost message. It runs on pubsub's event loop.
 func (s *Swarm) onDropped(id peer.ID, part stream.PartID) {
-	s.mu.Lock()
-	if len(s.dropped) < inboxSize {
-		s.dropped = append(s.dropped, droppedRPC{id, part})
-	}
-	s.mu.Unlock()
-	s.wake()
+	s.note(func(time.Time) { s.exchange.onDropped(id, part) })
 }
