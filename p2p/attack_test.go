@@ -378,3 +378,20 @@ func TestPeerThatFillsTheInboxHidesNoHeader(t *testing.T) {
 		}
 	})
 }
+
+func TestPeerThatComesAndGoesHidesNoPart(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		for round := range 6 {
+			for i := range 32 {
+				a.say(t, net.Host(1).ID(), group(stream.Position{Epoch: 5, Segment: uint64(100*round + i)}), []byte{0x0a, 1, 1}, nil)
+			}
+			time.Sleep(100 * time.Millisecond)
+			for _, c := range net.Host(2).Network().ConnsToPeer(net.Host(1).ID()) {
+				c.Close()
+			}
+			time.Sleep(100 * time.Millisecond)
+			net.Connect(2, 1)
+			time.Sleep(time.Second)
+		}
+	})
+}

@@ -62,13 +62,10 @@ func newExchange(s *Swarm) *exchange {
 	}
 }
 
-// get returns the part, made if need be; nil if there are too many unknown ones.
+// get returns the part, made if need be.
 func (x *exchange) get(id stream.PartID, now time.Time) *part {
 	p := x.parts[id]
 	if p == nil {
-		if x.unknown >= maxUnknownParts {
-			return nil
-		}
 		p = &part{
 			id:    id,
 			group: marshalPosition(id.Position),
@@ -90,7 +87,7 @@ func (x *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 		return // what is past is served by the fetch protocol
 	}
 	p := x.get(h.ID(), now)
-	if p == nil || p.header != nil {
+	if p.header != nil {
 		return
 	}
 	x.unknown--
@@ -115,11 +112,11 @@ func (x *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 
 // onMetadata takes what a peer says that it has and wants.
 func (x *exchange) onMetadata(from peer.ID, id stream.PartID, m metadata, now time.Time) {
-	p := x.get(id, now)
-	if p == nil {
+	if x.parts[id] == nil && x.unknown >= maxUnknownParts {
 		x.s.count(func(c *counters) { c.unknown++ })
 		return
 	}
+	p := x.get(id, now)
 	pp := p.peer(from)
 	if pp == nil {
 		x.s.count(func(c *counters) { c.unknown++ })
@@ -227,19 +224,26 @@ func (x *exchange) onNeighbour(id peer.ID) {
 	}
 }
 
-// onGone forgets a peer.
+// onGone forgets a peer, and the parts of which nobody else spoke.
 func (x *exchange) onGone(id peer.ID) {
-	for _, p := range x.order {
+	x.order = slices.DeleteFunc(x.order, func(p *part) bool {
 		for i := range p.asks {
 			if p.asks[i].from == id && !p.asks[i].fetch {
 				x.unask(p, i, true)
 			}
 		}
-		if p.peers[id] != nil {
-			delete(p.peers, id)
-			p.dirty = true
+		if p.peers[id] == nil {
+			return false
 		}
-	}
+		delete(p.peers, id)
+		p.dirty = true
+		if p.header != nil || len(p.peers) > 0 {
+			return false
+		}
+		delete(x.parts, p.id)
+		x.unknown--
+		return true
+	})
 	delete(x.sending, id)
 	delete(x.wanted, id)
 	delete(x.heard, id)
