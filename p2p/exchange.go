@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,9 @@ const (
 	// partial messages, and thereby also how late a chunk may come: who lacks it
 	// longer than that has shown a hole. Later requests go by the fetch protocol.
 	exchangeTTL = 30 * time.Second
+	// lateTTL is how much later the chunks that were asked for may still come, without
+	// blame for a peer behind a slow link: sendWindow at 140 kbit/s takes a minute.
+	lateTTL = time.Minute
 	// haveDelay is how long news of a chunk waits for more of them, so that one message
 	// tells of several.
 	haveDelay = 25 * time.Millisecond
@@ -45,7 +49,8 @@ type exchange struct {
 	s        *Swarm
 	parts    map[stream.PartID]*part
 	order    []*part // of parts, by position, then rendition
-	unknown  int     // parts without a header
+	past     map[stream.PartID]pastPart
+	unknown  int // parts without a header
 	sending  map[peer.ID]*sending
 	wanted   map[peer.ID]int       // chunks wanted from each peer
 	heard    map[peer.ID]time.Time // when each peer last delivered, see schedule.Peer.Silent
@@ -56,6 +61,7 @@ func newExchange(s *Swarm) *exchange {
 	return &exchange{
 		s:       s,
 		parts:   make(map[stream.PartID]*part),
+		past:    make(map[stream.PartID]pastPart),
 		sending: make(map[peer.ID]*sending),
 		wanted:  make(map[peer.ID]int),
 		heard:   make(map[peer.ID]time.Time),
@@ -71,6 +77,7 @@ func (x *exchange) get(id stream.PartID, now time.Time) *part {
 			group: marshalPosition(id.Position),
 			topic: chunksTopic(id.Stream, id.Rendition),
 			peers: make(map[peer.ID]*partPeer),
+			asked: make(asked),
 			born:  now,
 		}
 		x.parts[id] = p
@@ -159,13 +166,17 @@ type chunkSource struct {
 // onChunk verifies a chunk, and keeps it.
 func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte, now time.Time) {
 	p := x.parts[id]
-	if p == nil || p.header == nil || i >= len(p.header.Chunks) {
+	if (p == nil || p.header == nil) && (src.fetch || x.past[id].asked.of(src.from, i)) {
+		x.s.count(func(c *counters) { c.stats.ChunksLate++ })
+		return
+	}
+	if p == nil || p.header == nil || i >= len(p.header.Chunks) || !src.fetch && !p.asked.of(src.from, i) {
 		x.s.refuse(src.from, refusedUnsolicited, fmt.Errorf("chunk %d of part %v", i, id.Position))
 		return
 	}
 	pp := p.peer(src.from)
-	if pp == nil || !src.fetch && !pp.everAsked.Get(i) {
-		x.s.refuse(src.from, refusedUnsolicited, fmt.Errorf("chunk %d of part %v", i, id.Position))
+	if pp == nil {
+		x.s.count(func(c *counters) { c.unknown++ })
 		return
 	}
 	if p.have.Get(i) {
@@ -306,6 +317,7 @@ func (x *exchange) expire(now time.Time) {
 		return
 	}
 	x.expireAt = now.Add(expireEvery)
+	maps.DeleteFunc(x.past, func(_ stream.PartID, p pastPart) bool { return !now.Before(p.until) })
 	x.order = slices.DeleteFunc(x.order, func(p *part) bool {
 		if now.Sub(p.born) < exchangeTTL {
 			for id, pp := range p.peers {
@@ -325,6 +337,9 @@ func (x *exchange) expire(now time.Time) {
 		if p.header == nil {
 			x.unknown--
 			return true
+		}
+		if len(p.asked) > 0 {
+			x.past[p.id] = pastPart{p.asked, now.Add(lateTTL)}
 		}
 		if p.missing() {
 			lost := int64(len(p.header.Chunks) - p.count)

@@ -231,3 +231,27 @@ func TestStoreServesOnlyWhatItsBoundHolds(t *testing.T) {
 		}
 	})
 }
+
+func TestPeersBehindASlowLinkAreNotBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 2_000_000}
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		net.AddNode(p2ptest.Link{})
+		net.AddNode(p2ptest.Link{Down: 1_500_000}) // less than the stream has
+		net.Start()
+		defer net.Close()
+		join(t, net, 1, net.Link(src.Key.ID(), 0))
+		viewer := join(t, net, 2, net.Link(src.Key.ID(), 1))
+		time.Sleep(2 * time.Second)
+		src.Run(context.Background(), t, net.Node(0), 40, false)
+		s := viewer.Stats()
+		t.Logf("%d chunks received, %d twice, %d late, %d lost", s.ChunksReceived, s.ChunksDuplicate, s.ChunksLate, s.ChunksLost)
+		if s.ChunksLate == 0 {
+			t.Error("no chunk came late")
+		}
+		if s.Penalties > 0 || s.ChunksRefused > 0 {
+			t.Errorf("%d chunks were refused, honest peers blamed %d times", s.ChunksRefused, s.Penalties)
+		}
+	})
+}

@@ -21,6 +21,7 @@ type part struct {
 	count  int // of have
 	asks   []ask
 	peers  map[peer.ID]*partPeer
+	asked  asked
 	born   time.Time // first heard of
 	ready  time.Time // header known
 	dirty  bool
@@ -43,12 +44,23 @@ type partPeer struct {
 	told         stream.Bitmap // what it knows this node to have
 	asked        stream.Bitmap // what is wanted from it
 	toldAsked    stream.Bitmap // what it knows to be wanted from it
-	everAsked    stream.Bitmap // what it may honestly send
 	sent         stream.Bitmap // sent to it, not acknowledged
 	sentAt       time.Time
 	sends        int  // chunks sent to it, repeats included
 	owesAck      bool // it sent a chunk that was not acknowledged yet
 	toldAnything bool
+}
+
+// asked is what peers were ever asked for of a part, and so may honestly send: late,
+// or after they were gone for a moment. It grows by this node's wants only.
+type asked map[peer.ID]stream.Bitmap
+
+func (a asked) of(id peer.ID, i int) bool { return a[id].Get(i) }
+
+// pastPart is what is kept of a part that is exchanged no more.
+type pastPart struct {
+	asked asked
+	until time.Time
 }
 
 func (p *part) complete() bool { return p.header != nil && p.count == len(p.header.Chunks) }
@@ -73,7 +85,7 @@ func (p *part) peer(id peer.ID) *partPeer {
 
 // grow gives all bitmaps room for n bits, and cuts what a peer sent to it.
 func (pp *partPeer) grow(n int) {
-	for _, b := range []*stream.Bitmap{&pp.have, &pp.want, &pp.told, &pp.asked, &pp.toldAsked, &pp.everAsked, &pp.sent} {
+	for _, b := range []*stream.Bitmap{&pp.have, &pp.want, &pp.told, &pp.asked, &pp.toldAsked, &pp.sent} {
 		full := stream.NewBitmap(n)
 		for i := range n {
 			if b.Get(i) {

@@ -25,6 +25,7 @@ type SwarmStats struct {
 
 	ChunksReceived  int64 // verified and new
 	ChunksDuplicate int64 // verified or not, but already there
+	ChunksLate      int64 // asked for, but no longer of use when they came
 	ChunksRefused   int64 // not what the header says, not asked for, or malformed
 	ChunksSent      int64
 	ChunksFetched   int64 // of those received, by the fetch protocol rather than by gossip

@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/grapevine-live/grapevine/p2p/schedule"
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // unask takes back the want of a chunk, noting whether it was in vain.
@@ -97,7 +98,10 @@ func (x *exchange) schedule(now time.Time) {
 		pp := p.peers[id]
 		p.asks[i].from, p.asks[i].at = id, now
 		pp.asked.Set(i)
-		pp.everAsked.Set(i)
+		if p.asked[id] == nil {
+			p.asked[id] = stream.NewBitmap(len(p.asks))
+		}
+		p.asked[id].Set(i)
 		if x.wanted[id]++; x.wanted[id] == 1 {
 			x.heard[id] = now
 		}
