@@ -186,7 +186,9 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 	chunk, err := stream.OpenChunk(p.header, i, data)
 	if err != nil {
 		x.s.refuse(src.from, refusedForged, err)
-		x.unask(p, i, true)
+		if p.asks[i].from == src.from {
+			x.unask(p, i, true)
+		}
 		pp.have.Clear(i)
 		p.dirty = true
 		return
@@ -345,9 +347,7 @@ func (x *exchange) expire(now time.Time) {
 			lost := int64(len(p.header.Chunks) - p.count)
 			x.s.log.Warn("part given up", "part", p.id.Position, "rendition", p.id.Rendition, "chunks", lost)
 			x.s.count(func(c *counters) { c.stats.ChunksLost += lost })
-			for i := range p.asks {
-				x.unask(p, i, false)
-			}
+			x.giveUp(p)
 		}
 		for id, pp := range p.peers {
 			for i := range p.header.Chunks {

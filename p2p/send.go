@@ -138,7 +138,7 @@ func (x *exchange) send(p *part, pp *partPeer, id peer.ID, now time.Time, action
 		if data == nil { // the store let go of it
 			p.have.Clear(i)
 			p.count--
-			p.wanted = false
+			x.giveUp(p)
 			continue
 		}
 		actions = append(actions, action{to: id, data: marshalChunk(i, data)})

@@ -30,6 +30,14 @@ func (x *exchange) unask(p *part, i int, failed bool) {
 	a.from, a.fetch = "", false
 }
 
+// giveUp takes back all wants of a part.
+func (x *exchange) giveUp(p *part) {
+	p.wanted, p.dirty = false, true
+	for i := range p.asks {
+		x.unask(p, i, false)
+	}
+}
+
 // schedule sets from whom each missing chunk is wanted.
 func (x *exchange) schedule(now time.Time) {
 	var ids []peer.ID

@@ -1,0 +1,41 @@
+package p2p
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+func TestWantsEndWithTheirPart(t *testing.T) {
+	publisher, err := stream.NewPublisher(stream.NewKey(), "main", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, chunks, err := publisher.Publish(stream.Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now(), Data: make([]byte, 2*stream.ChunkSize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const slow, asker = peer.ID("slow"), peer.ID("asker")
+	now := time.Now()
+	x := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0)}, h.Stream).exchange
+	x.s.node.store.Put(chunks[0])
+	x.onHeader(h, true, false, false, now)
+	p := x.parts[h.ID()]
+	p.peer(slow).asked.Set(1)
+	p.asks[1], x.wanted[slow] = ask{from: slow, at: now}, 1
+	// The store lets go of the part while another peer wants what was there.
+	x.s.node.store.Drop(h.Stream)
+	p.peer(asker).want.Set(0)
+	if actions := x.send(p, p.peer(asker), asker, now, nil); len(actions) > 0 {
+		t.Error("sent what the store does not hold")
+	}
+	x.expire(now.Add(2 * exchangeTTL))
+	if x.wanted[slow] != 0 {
+		t.Errorf("%d chunks of a part given up are wanted of a peer", x.wanted[slow])
+	}
+}
