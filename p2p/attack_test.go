@@ -395,3 +395,31 @@ func TestPeerThatComesAndGoesHidesNoPart(t *testing.T) {
 		}
 	})
 }
+
+func TestPeersThatLeftAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		for range 5 { // they fetch, but speak no gossipsub
+			net.AddHost(p2ptest.Link{}).SetStreamHandler("/grapevine/fetch/1", answerWith(nil))
+		}
+		net.Start()
+		defer net.Close()
+		s := join(t, net, 0, stream.Link{Stream: src.Key.ID()})
+		for i := range 5 {
+			net.Connect(i+1, 0)
+		}
+		time.Sleep(time.Second)
+		if n := s.Sources(); n != 5 {
+			t.Errorf("%d peers may be asked, want 5", n)
+		}
+		for i := range 5 {
+			net.Stop(i + 1)
+		}
+		time.Sleep(time.Second)
+		if n := s.Sources(); n != 0 {
+			t.Errorf("%d peers that left may be asked", n)
+		}
+	})
+}

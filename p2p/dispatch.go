@@ -43,9 +43,6 @@ func (n *Node) onMesh(topic string, id peer.ID, grafted bool) {
 
 // onPeerGone runs on pubsub's event loop.
 func (n *Node) onPeerGone(id peer.ID) {
-	n.mu.Lock()
-	delete(n.records, id)
-	n.mu.Unlock()
 	for _, s := range n.Swarms() {
 		s.onPeerGone(id)
 	}

@@ -303,10 +303,10 @@ func (x *exchange) step(now time.Time) time.Duration {
 		if !p.dirty {
 			continue
 		}
+		p.dirty = false
 		if wait := x.flush(p, neighbours[p.id.Rendition], now); wait > 0 {
+			p.dirty = true
 			next = min(next, wait)
-		} else {
-			p.dirty = false
 		}
 	}
 	x.s.count(func(c *counters) { c.stats.Wanted = wanted })

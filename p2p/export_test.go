@@ -6,3 +6,9 @@ import "time"
 func (s *Swarm) OnLoop(f func()) {
 	_ = s.send(s.ctx, func(time.Time) { f() })
 }
+
+// Sources returns how many peers the swarm's repair knows.
+func (s *Swarm) Sources() (n int) {
+	s.OnLoop(func() { n = len(s.repair.peers) })
+	return n
+}

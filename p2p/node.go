@@ -117,11 +117,11 @@ func (n *Node) Start() (err error) {
 	if n.ps, err = newPubSub(n.ctx, n.host, n); err != nil {
 		return err
 	}
-	identified, err := n.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
+	peers, err := n.host.EventBus().Subscribe([]any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged)})
 	if err != nil {
 		return fmt.Errorf("watch peers: %w", err)
 	}
-	n.wg.Go(func() { n.followIdentified(identified) })
+	n.wg.Go(func() { n.followPeers(peers) })
 	n.wg.Go(n.measureRTTs)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if n.cfg.MDNS {

@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -11,12 +10,9 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// maxPeerRecords is how many records of peers are kept before those of peers that
-// left are looked for.
-const maxPeerRecords = 2 * connsHigh
-
-// followIdentified tells swarms of connected peers that speak the fetch protocol.
-func (n *Node) followIdentified(sub event.Subscription) {
+// followPeers tells swarms of connected peers that speak the fetch protocol, and that
+// peers left.
+func (n *Node) followPeers(sub event.Subscription) {
 	defer sub.Close()
 	for {
 		select {
@@ -26,21 +22,45 @@ func (n *Node) followIdentified(sub event.Subscription) {
 			if !ok {
 				return
 			}
-			done := e.(event.EvtPeerIdentificationCompleted)
-			if !slices.Contains(done.Protocols, fetchProtocol) {
-				continue
-			}
-			n.keepPeerRecord(done.Peer, done.SignedPeerRecord)
-			for _, s := range n.Swarms() {
-				s.onIdentified(done.Peer)
+			switch e := e.(type) {
+			case event.EvtPeerIdentificationCompleted:
+				if slices.Contains(e.Protocols, fetchProtocol) {
+					n.onIdentified(e)
+				}
+			case event.EvtPeerConnectednessChanged:
+				if e.Connectedness != network.Connected {
+					n.onDisconnected(e.Peer)
+				}
 			}
 		}
 	}
 }
 
+func (n *Node) onIdentified(e event.EvtPeerIdentificationCompleted) {
+	if n.host.Network().Connectedness(e.Peer) != network.Connected {
+		return
+	}
+	n.keepPeerRecord(e.Peer, e.SignedPeerRecord)
+	for _, s := range n.Swarms() {
+		s.onIdentified(e.Peer)
+	}
+}
+
+func (n *Node) onDisconnected(id peer.ID) {
+	if n.host.Network().Connectedness(id) == network.Connected {
+		return // it is back
+	}
+	n.mu.Lock()
+	delete(n.records, id)
+	n.mu.Unlock()
+	for _, s := range n.Swarms() {
+		s.onDisconnected(id)
+	}
+}
+
 // keepPeerRecord keeps a connected peer's record, to be passed on to others.
 func (n *Node) keepPeerRecord(id peer.ID, envelope *record.Envelope) {
-	if envelope == nil || n.host.Network().Connectedness(id) != network.Connected {
+	if envelope == nil {
 		return
 	}
 	raw, err := envelope.Marshal()
@@ -49,12 +69,6 @@ func (n *Node) keepPeerRecord(id peer.ID, envelope *record.Envelope) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.records) >= maxPeerRecords {
-		// Left over from peers that never spoke gossipsub, and so never left it.
-		maps.DeleteFunc(n.records, func(id peer.ID, _ []byte) bool {
-			return n.host.Network().Connectedness(id) != network.Connected
-		})
-	}
 	n.records[id] = raw
 }
 

@@ -36,6 +36,11 @@ func (s *Swarm) onIdentified(id peer.ID) {
 	s.note(func(now time.Time) { s.repair.onIdentified(id, now) })
 }
 
+// onDisconnected notes that a peer left, whether it spoke gossipsub or not.
+func (s *Swarm) onDisconnected(id peer.ID) {
+	s.note(func(time.Time) { s.repair.onGone(id) })
+}
+
 // onPartial takes a partial message. It runs on pubsub's event loop, so the message
 // is only read here; the loop verifies it.
 func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessagesExtension) {

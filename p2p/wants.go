@@ -32,7 +32,7 @@ func (x *exchange) unask(p *part, i int, failed bool) {
 
 // giveUp takes back all wants of a part.
 func (x *exchange) giveUp(p *part) {
-	p.wanted, p.dirty = false, true
+	p.wanted = false
 	for i := range p.asks {
 		x.unask(p, i, false)
 	}
