@@ -177,14 +177,14 @@ func (r *repair) stepTimeline(now time.Time) {
 
 // behind reports whether headers are missing.
 func (r *repair) behind(now time.Time) bool {
-	timelines := r.s.Timelines()
-	anyGap := false
-	for _, t := range timelines {
+	known, anyGap := false, false
+	for _, t := range r.s.Timelines() {
 		newest := t.Newest()
-		if newest == nil || newest.End {
-			continue
+		if newest == nil {
+			continue // all that came was refused
 		}
-		if now.Sub(r.lastHeader) > stallAfter+newest.Duration {
+		known = true
+		if !newest.End && now.Sub(r.lastHeader) > stallAfter+newest.Duration {
 			return true
 		}
 		_, gap := r.firstGap(t)
@@ -195,29 +195,42 @@ func (r *repair) behind(now time.Time) bool {
 	} else if r.gapSince.IsZero() {
 		r.gapSince = now
 	}
-	return len(timelines) == 0 || anyGap && now.Sub(r.gapSince) >= gapAfter
+	return !known || anyGap && now.Sub(r.gapSince) >= gapAfter
 }
 
 // firstGap returns the position after which the first header is missing that this
-// node wants, or else the newest.
+// node wants, or else the newest. It raises the floor to where chunks are still wanted.
 func (r *repair) firstGap(t *stream.Timeline) (after stream.Position, gap bool) {
-	floor := r.floor[t.Rendition()]
-	headers := t.From(floor)
-	newest := t.Newest()
-	if len(headers) > 0 && headers[0].Position != floor && headers[0].Epoch == floor.Epoch &&
-		newest.ProgramTime.Sub(headers[0].ProgramTime) < exchangeTTL {
-		return floor, true
+	after, ok := r.floor[t.Rendition()]
+	headers := t.From(after)
+	if !ok || len(headers) == 0 {
+		return after, false
 	}
-	for i, h := range headers {
-		after = h.Position
-		if newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL {
-			continue
-		}
-		if i+1 < len(headers) && headers[i+1].Epoch == h.Epoch && !headers[i+1].End && !headers[i+1].Follows(&h.Header) {
+	newest := headers[len(headers)-1]
+	var last *stream.SignedHeader
+	for _, h := range headers {
+		// What is missing before a header as old as that is wanted no more.
+		if old := newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL; old {
+			r.floor[t.Rendition()] = h.Position
+		} else if h.Position != after && !next(h, last) {
 			return after, true
 		}
+		last, after = h, h.Position
 	}
 	return after, false
+}
+
+// next reports whether nothing is missing between two headers of a timeline; last may
+// be nil.
+func next(h, last *stream.SignedHeader) bool {
+	switch {
+	case last == nil || h.Epoch != last.Epoch:
+		return h.Segment == 0 && h.Part == 0 // of the end of last's epoch nobody can say
+	case h.End && !last.Last:
+		return h.Segment == last.Segment+1 // which was cut short
+	default:
+		return h.Follows(&last.Header)
+	}
 }
 
 // pick chooses a peer to ask: one that holds the stream and rests neither from failure
@@ -245,7 +258,7 @@ func (r *repair) pick(now time.Time, avoid []peer.ID) (peer.ID, *source) {
 // askTimeline asks a peer for the headers that this node lacks.
 func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 	req := fetchRequest{stream: r.s.id, timeline: &timelineRequest{segments: joinSegments + 1}}
-	if timelines := r.s.Timelines(); len(timelines) == 1 && !r.young(now) {
+	if timelines := r.s.Timelines(); len(timelines) == 1 && timelines[0].Newest() != nil && !r.young(now) {
 		after, _ := r.firstGap(timelines[0])
 		req.timeline = &timelineRequest{rendition: timelines[0].Rendition(), from: after}
 	}
