@@ -12,6 +12,7 @@ const (
 	refusedMalformed    = "malformed"    // no message of ours
 	refusedStale        = "stale"        // replayed
 	refusedAhead        = "ahead"        // from the future
+	refusedClock        = "clock"        // of another time than this node's, which knows no better yet
 	refusedLate         = "late"         // of the epoch before, still under way
 	refusedEquivocation = "equivocation" // another header for a known part
 	refusedUnsolicited  = "unsolicited"  // a chunk that was not wanted from the peer

@@ -40,7 +40,8 @@
 // A message on the first is a stream.SignedHeader, of which gossipsub's ID is the
 // first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,
 // malformed or replayed, and ignores (honest peers may send them) headers that are
-// known, of the epoch just ended, from the future, or the second of two for one part.
+// known, of the epoch just ended, from the future or, to who knows no
+// others yet, a day from the clock, or the second of two for one part.
 // Whole messages on the second are rejected.
 //
 // # Partial messages

@@ -55,6 +55,8 @@ func refusal(err error) (reason string, penalty bool) {
 		return refusedStale, true
 	case errors.Is(err, stream.ErrAhead):
 		return refusedAhead, false
+	case errors.Is(err, stream.ErrClock):
+		return refusedClock, false
 	case errors.Is(err, stream.ErrLate):
 		return refusedLate, false
 	case errors.Is(err, stream.ErrEquivocation):

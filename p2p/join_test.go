@@ -255,3 +255,72 @@ func TestPeersBehindASlowLinkAreNotBlamed(t *testing.T) {
 		}
 	})
 }
+
+func TestViewerThatWasAwayForARestartGetsTheNewEpochFromItsStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		for range 4 { // broadcaster, relay, viewer, the broadcaster's new machine
+			net.AddNode(p2ptest.Link{})
+		}
+		net.Start()
+		defer net.Close()
+		id := src.Key.ID()
+		join(t, net, 1, net.Link(id, 0))
+		join(t, net, 2, net.Link(id, 1))
+		time.Sleep(3 * time.Second)
+		src.Run(context.Background(), t, net.Node(0), 3, true)
+		net.Stop(0)
+		net.Connect(3, 1)
+		away := time.Now()
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(context.Background(), t, net.Node(3), 10, false) }()
+		for time.Since(away) < 9*time.Second {
+			for _, c := range net.Host(2).Network().Conns() {
+				c.Close()
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		sent := <-done
+		time.Sleep(3 * time.Second)
+		if missing := p2ptest.Missing(net.Node(2), id, sent); len(missing) > 0 {
+			t.Errorf("lacks %d of %d parts: %v", len(missing), len(sent), missing)
+		}
+	})
+}
+
+func TestBroadcasterWithAWrongClockIsHeard(t *testing.T) {
+	for name, off := range map[string]time.Duration{"slow": -1000 * time.Hour, "fast": 1000 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				key := stream.NewKey()
+				net := line(t, 3, 3, key)
+				defer net.Close()
+				time.Sleep(5 * time.Second)
+				b, err := net.Node(0).Broadcast(key, "main", 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent := make(map[stream.Position][]byte)
+				for i := range 60 {
+					time.Sleep(500 * time.Millisecond)
+					data := []byte{byte(i)}
+					if err := b.Publish(context.Background(), stream.Part{StartsSegment: true, EndsSegment: true, Independent: true,
+						Duration: 500 * time.Millisecond, ProgramTime: time.Now().Add(off), Data: data}); err != nil {
+						t.Fatal(err)
+					}
+					sent[stream.Position{Epoch: 1, Segment: uint64(i)}] = data
+				}
+				time.Sleep(3 * time.Second)
+				for i := 1; i < 3; i++ {
+					if missing := p2ptest.Missing(net.Node(i), key.ID(), after(sent, stream.Position{Epoch: 1, Segment: 45})); len(missing) > 0 {
+						t.Errorf("node %d lacks %d of %d parts: %v", i, len(missing), len(sent), missing)
+					}
+					if s := net.Node(i).Swarms()[0].Stats(); s.Penalties > 0 {
+						t.Errorf("node %d blamed honest peers %d times: %v", i, s.Penalties, s.HeadersRefused)
+					}
+				}
+			})
+		})
+	}
+}

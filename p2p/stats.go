@@ -21,7 +21,7 @@ type SwarmStats struct {
 	Peers []PeerStats // those that hold the stream and are connected, neighbours first
 
 	HeadersReceived int64            // verified and new
-	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, equivocation, late
+	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, clock, equivocation, late
 
 	ChunksReceived  int64 // verified and new
 	ChunksDuplicate int64 // verified or not, but already there

@@ -23,7 +23,8 @@ const (
 	// a machine that slept knows an old stream, one without NTP a wrong time.
 	AheadAfter = time.Minute
 	// FirstTolerance is how far a gossiped header's programme time may be from this
-	// node's clock while the timeline is empty and nothing better is known.
+	// node's clock while the timeline is empty and nothing better is known. Either clock
+	// may be wrong: then the timeline has to be fetched.
 	FirstTolerance = 24 * time.Hour
 	// EpochGrace is how long after a new epoch began its predecessor's headers may
 	// still be under way from honest peers.
@@ -35,6 +36,7 @@ var (
 	ErrKnown        = errors.New("header already known")
 	ErrLate         = errors.New("header of the epoch before, still under way")
 	ErrStale        = errors.New("header too old")
+	ErrClock        = errors.New("header from another time than this node's clock")
 	ErrAhead        = errors.New("header too far ahead")
 	ErrEquivocation = errors.New("two different headers for one part")
 )
@@ -68,16 +70,14 @@ func (t *Timeline) Rendition() string { return t.rendition }
 func (t *Timeline) Changed() <-chan struct{} { return t.changed.wait() }
 
 // Fresh says whether a header that arrived by gossip at now may be passed on.
-// Errors wrap [ErrKnown], [ErrLate] (honest peers may send these), [ErrStale],
-// [ErrAhead] or [ErrEquivocation] (they do not).
+// Errors wrap [ErrKnown], [ErrLate], [ErrClock] (honest peers may send these),
+// [ErrStale], [ErrAhead] or [ErrEquivocation] (they do not).
 func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.headers) == 0 {
-		if off := h.ProgramTime.Sub(now); off < -FirstTolerance {
-			return fmt.Errorf("%w: part %v is from %v ago", ErrStale, h.Position, -off)
-		} else if off > FirstTolerance {
-			return fmt.Errorf("%w: part %v is from %v in the future", ErrAhead, h.Position, off)
+		if off := h.ProgramTime.Sub(now); off.Abs() > FirstTolerance {
+			return fmt.Errorf("%w: part %v is %v off", ErrClock, h.Position, off)
 		}
 		return nil
 	}

@@ -322,11 +322,11 @@ func TestFreshBeforeAnythingIsKnown(t *testing.T) {
 		off  time.Duration // of the programme time from this node's clock
 		want error
 	}{
-		{-FirstTolerance - time.Microsecond, ErrStale},
+		{-FirstTolerance - time.Microsecond, ErrClock},
 		{-FirstTolerance, nil},
 		{0, nil},
 		{FirstTolerance, nil},
-		{FirstTolerance + time.Microsecond, ErrAhead},
+		{FirstTolerance + time.Microsecond, ErrClock},
 	} {
 		tl := NewTimeline(testKey.ID(), "main")
 		h := shifted(t, Position{1, 0, 0}, began.Add(c.off))
