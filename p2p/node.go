@@ -138,14 +138,16 @@ func (n *Node) Start() (err error) {
 // Close leaves all streams, ends all services and waits for them. It is safe to call
 // more than once.
 func (n *Node) Close() error {
+	n.joining.Lock() // so that every swarm has started
 	n.mu.Lock()
-	if n.closed || n.cancel == nil {
-		n.mu.Unlock()
-		return nil
-	}
-	n.closed = true
+	first := !n.closed && n.cancel != nil
+	n.closed = n.closed || first
 	swarms := slices.Clone(n.order)
 	n.mu.Unlock()
+	n.joining.Unlock()
+	if !first {
+		return nil
+	}
 	// Discovery first, so that nobody new comes; then the streams, while gossipsub can
 	// still tell neighbours; then gossipsub; the host's connections last.
 	if n.mdns != nil {
