@@ -19,6 +19,9 @@ const (
 	targetHolders = 10
 	// maxCandidates bounds the peers that a node remembers to dial.
 	maxCandidates = 64
+	// maxAddrs bounds the addresses of a peer: who names a hundred makes everybody knock
+	// at a hundred doors.
+	maxAddrs = 16
 	// dialTimeout bounds one attempt.
 	dialTimeout = 10 * time.Second
 	// dialFirst and dialRarest are how long a peer that could not be reached is left
@@ -43,11 +46,26 @@ type dialer struct {
 }
 
 type candidate struct {
-	addrs  []multiaddr.Multiaddr
-	linked bool // named by a link: never forgotten
-	busy   bool
-	wait   time.Duration
-	next   time.Time
+	link    []multiaddr.Multiaddr // named by a link: never forgotten
+	learned []multiaddr.Multiaddr // by others, the last ones first
+	busy    bool
+	wait    time.Duration
+	next    time.Time
+}
+
+func (c *candidate) addrs() []multiaddr.Multiaddr {
+	return slices.Concat(c.link, c.learned)
+}
+
+// learn takes addresses at which the peer may be found now.
+func (c *candidate) learn(addrs []multiaddr.Multiaddr) {
+	all := slices.Concat(addrs[:min(len(addrs), maxAddrs)], c.learned)
+	c.learned = nil
+	for _, a := range all {
+		if len(c.learned) < maxAddrs && !slices.ContainsFunc(c.learned, a.Equal) {
+			c.learned = append(c.learned, a)
+		}
+	}
 }
 
 func newDialer(s *Swarm) *dialer {
@@ -79,10 +97,9 @@ func (d *dialer) addLink(peers []peer.AddrInfo) {
 			c = &candidate{}
 			d.candidates[p.ID] = c
 		}
-		c.linked = true
 		for _, a := range p.Addrs {
-			if !slices.ContainsFunc(c.addrs, a.Equal) {
-				c.addrs = append(c.addrs, a)
+			if !slices.ContainsFunc(c.link, a.Equal) {
+				c.link = append(c.link, a)
 			}
 		}
 	}
@@ -113,28 +130,34 @@ func (d *dialer) add(records [][]byte) {
 			continue
 		}
 		d.mu.Lock()
-		d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: rec.Addrs})
+		d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: shareable(rec.Addrs)})
 		d.mu.Unlock()
 	}
 	d.wake()
 }
 
-// addLocked adds a candidate that is not known yet. If there are too many, one that
-// could not be reached makes room, or else the new one is left out.
+// addLocked adds a candidate, or addresses of a known one. If there are too many, one
+// that could not be reached makes room, or else the new one is left out.
 func (d *dialer) addLocked(info peer.AddrInfo) {
-	if info.ID == d.s.node.host.ID() || d.candidates[info.ID] != nil {
+	if info.ID == d.s.node.host.ID() {
+		return
+	}
+	if c := d.candidates[info.ID]; c != nil {
+		c.learn(info.Addrs)
 		return
 	}
 	if len(d.candidates) >= maxCandidates {
 		for id, c := range d.candidates {
-			if !c.linked && !c.busy && c.wait > 0 {
+			if len(c.link) == 0 && !c.busy && c.wait > 0 {
 				delete(d.candidates, id)
 				break
 			}
 		}
 	}
 	if len(d.candidates) < maxCandidates {
-		d.candidates[info.ID] = &candidate{addrs: info.Addrs}
+		c := &candidate{}
+		c.learn(info.Addrs)
+		d.candidates[info.ID] = c
 	}
 }
 
@@ -180,7 +203,7 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	for _, id := range ready[:max(0, min(len(ready), maxDials-busy, targetHolders-have))] {
 		c := d.candidates[id]
 		c.busy = true
-		out = append(out, peer.AddrInfo{ID: id, Addrs: c.addrs})
+		out = append(out, peer.AddrInfo{ID: id, Addrs: c.addrs()})
 	}
 	return out
 }
