@@ -24,6 +24,7 @@ import (
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/wire"
 )
 
 // attacker is a peer that speaks gossipsub and the topics of a stream, and says what
@@ -420,6 +421,35 @@ func TestPeersThatLeftAreForgotten(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := s.Sources(); n != 0 {
 			t.Errorf("%d peers that left may be asked", n)
+		}
+	})
+}
+
+func TestSlowReadersOfAnswersAreCutOff(t *testing.T) {
+	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
+		var request []byte
+		id := victim.ID()
+		request = wire.AppendBytes(request, 1, id[:])
+		for range 64 {
+			part := wire.AppendBytes(nil, 1, []byte("main"))
+			part = wire.AppendBytes(part, 2, group(a.first(t).Position))
+			request = wire.AppendBytes(request, 3, wire.AppendBytes(part, 3, []byte{1}))
+		}
+		s, err := a.host.NewStream(context.Background(), net.Host(1).ID(), protocol.ID("/grapevine/fetch/1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		if _, err := s.Write(append(binary.AppendUvarint(nil, uint64(len(request))), request...)); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for err == nil && time.Since(start) < time.Minute {
+			_, err = io.CopyN(io.Discard, s, 6<<10)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("an answer took %v", took)
 		}
 	})
 }

@@ -18,6 +18,9 @@ const (
 	fetchRequestTimeout = 5 * time.Second
 	// fetchStallTimeout is how long a peer may take to read one message.
 	fetchStallTimeout = 5 * time.Second
+	// fetchServeTimeout bounds an answer: no honest peer waits longer than fetchTimeout
+	// for one, and who reads slowly keeps others from being served.
+	fetchServeTimeout = fetchTimeout + time.Second
 	// maxServing and maxServingPeer bound the requests answered at a time, of all peers
 	// and of one. Others are reset, and ask somebody else.
 	maxServing     = 64
@@ -92,8 +95,13 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 		return nil // nothing of it here: an empty answer
 	}
 	w := bufio.NewWriterSize(s, maxResponseSize)
+	end := time.Now().Add(fetchServeTimeout)
 	send := func(r fetchResponse) error {
-		if err := s.SetWriteDeadline(time.Now().Add(fetchStallTimeout)); err != nil {
+		deadline := time.Now().Add(fetchStallTimeout)
+		if deadline.After(end) {
+			deadline = end
+		}
+		if err := s.SetWriteDeadline(deadline); err != nil {
 			return err
 		}
 		return writeFrame(w, r.marshal())
