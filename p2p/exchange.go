@@ -319,6 +319,7 @@ func (x *exchange) expire(now time.Time) {
 		return
 	}
 	x.expireAt = now.Add(expireEvery)
+	maps.DeleteFunc(x.heard, func(_ peer.ID, at time.Time) bool { return now.Sub(at) > exchangeTTL })
 	maps.DeleteFunc(x.past, func(_ stream.PartID, p pastPart) bool { return !now.Before(p.until) })
 	x.order = slices.DeleteFunc(x.order, func(p *part) bool {
 		if now.Sub(p.born) < exchangeTTL {

@@ -61,10 +61,8 @@ func refusal(err error) (reason string, penalty bool) {
 		return refusedLate, false
 	case errors.Is(err, stream.ErrEquivocation):
 		return refusedEquivocation, false
-	case errors.Is(err, errTooManyRenditions):
-		return refusedMalformed, false
-	default:
-		return refusedMalformed, true
+	default: // what this node fails at is nobody's fault
+		return refusedMalformed, errors.Is(err, stream.ErrMalformed)
 	}
 }
 

@@ -13,8 +13,13 @@ import (
 // errWire is wrapped by errors about bytes from peers that are no message of ours.
 var errWire = errors.New("malformed message")
 
-// maxBitmap is the bytes of the largest bitmap.
-const maxBitmap = stream.MaxChunks / 8
+const (
+	// maxBitmap is the bytes of the largest bitmap.
+	maxBitmap = stream.MaxChunks / 8
+	// maxMetadata bounds a PartsMetadata, with room for fields of later versions: many
+	// may wait in an inbox.
+	maxMetadata = 1 << 10
+)
 
 // metadata is what a node tells a neighbour of one part: the chunks that it has and
 // those that it wants from this neighbour. Each message replaces the one before it.
@@ -36,6 +41,9 @@ func (m metadata) marshal() []byte {
 
 func parseMetadata(b []byte) (metadata, error) {
 	var m metadata
+	if len(b) > maxMetadata {
+		return m, fmt.Errorf("%w: metadata of %d bytes", errWire, len(b))
+	}
 	err := wire.Fields(b, func(field int, _ uint64, raw []byte) {
 		switch field {
 		case 1:

@@ -58,6 +58,7 @@ func TestMetadataIsBounded(t *testing.T) {
 	for name, raw := range map[string][]byte{
 		"have of 65 bytes": wire.AppendBytes(nil, 1, make([]byte, maxBitmap+1)),
 		"want of 65 bytes": wire.AppendBytes(nil, 2, make([]byte, maxBitmap+1)),
+		"2 KiB, unknown":   wire.AppendBytes(nil, 9, make([]byte, 2<<10)),
 		"cut short":        {0x0a, 2, 0x01},
 	} {
 		if _, err := parseMetadata(raw); !errors.Is(err, errWire) {
