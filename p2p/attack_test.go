@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
@@ -450,6 +451,49 @@ func TestSlowReadersOfAnswersAreCutOff(t *testing.T) {
 		}
 		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("an answer took %v", took)
+		}
+	})
+}
+
+func TestPeerThatSubscribesToEverythingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := p2ptest.New(t, latency)
+		victim := net.AddNode(p2ptest.Link{})
+		attacker := net.AddHost(p2ptest.Link{})
+		attacker.SetStreamHandler(pubsub.GossipSubID_v12, func(s network.Stream) { io.Copy(io.Discard, s) })
+		net.Start()
+		defer net.Close()
+		net.Connect(1, 0)
+		s, err := attacker.NewStream(context.Background(), net.Host(0).ID(), pubsub.GossipSubID_v12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		var topics []string
+		for range 20 {
+			rpc := &pb.RPC{}
+			for range 200 {
+				topic, yes := "/grapevine/1/"+stream.ID{1, byte(len(topics)), byte(len(topics) >> 8)}.String(), true
+				topics = append(topics, topic)
+				rpc.Subscriptions = append(rpc.Subscriptions, &pb.RPC_SubOpts{Topicid: &topic, Subscribe: &yes})
+			}
+			raw, err := proto.Marshal(rpc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Write(append(binary.AppendUvarint(nil, uint64(len(raw))), raw...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		known := 0
+		for _, topic := range topics {
+			if victim.Subscribed(topic) {
+				known++
+			}
+		}
+		if known < 500 || known > 1000 {
+			t.Errorf("of %d subscriptions of a peer %d are kept, want at most 1000", len(topics), known)
 		}
 	})
 }

@@ -12,3 +12,6 @@ func (s *Swarm) Sources() (n int) {
 	s.OnLoop(func() { n = len(s.repair.peers) })
 	return n
 }
+
+// Subscribed reports whether the node knows a peer of a topic.
+func (n *Node) Subscribed(topic string) bool { return len(n.ps.ListPeers(topic)) > 0 }

@@ -35,8 +35,6 @@ const (
 	// us, maxGroups for all peers of a topic.
 	maxPeerGroups = 32
 	maxGroups     = 512
-	// maxTopics bounds the subscriptions that one message of a peer may carry.
-	maxTopics = 256
 )
 
 func headersTopic(id stream.ID) string { return topicPrefix + id.String() }
@@ -89,7 +87,7 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 		}),
 		pubsub.WithMaxMessageSize(maxRPC),
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewRegexpSubscriptionFilter(topicPattern), maxTopics)),
+		pubsub.WithSubscriptionFilter(&n.subscriptions),
 		pubsub.WithPeerScore(scoreParams(), scoreThresholds()),
 		// pubsub keeps state for every topic that a partial message names.
 		pubsub.WithAppSpecificRpcInspector(func(_ peer.ID, rpc *pubsub.RPC) error {

@@ -63,6 +63,8 @@ type Node struct {
 	fetches   *fetchServer
 	mdns      *localDiscovery
 
+	subscriptions subscriptions
+
 	joining sync.Mutex // held while topics are joined or left
 
 	mu      sync.Mutex // guards all following
@@ -94,6 +96,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[stream.ID]*Swarm), records: make(map[peer.ID][]byte)}
+	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
 	return n, nil
 }

@@ -50,6 +50,7 @@ func (n *Node) onDisconnected(id peer.ID) {
 	if n.host.Network().Connectedness(id) == network.Connected {
 		return // it is back
 	}
+	n.subscriptions.forget(id)
 	n.mu.Lock()
 	delete(n.records, id)
 	n.mu.Unlock()
