@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -495,5 +496,29 @@ func TestPeerThatSubscribesToEverythingIsBounded(t *testing.T) {
 		if known < 500 || known > 1000 {
 			t.Errorf("of %d subscriptions of a peer %d are kept, want at most 1000", len(topics), known)
 		}
+	})
+}
+
+func TestLiarIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := stream.NewKey()
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		net.AddHost(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		var asked atomic.Int32
+		net.Host(1).SetStreamHandler("/grapevine/fetch/1", func(s network.Stream) {
+			asked.Add(1)
+			answerWith([]byte{4, 0x0a, 2, 1, 1})(s) // no header
+		})
+		a := newAttacker(t, net.Host(1), key.ID()) // it says that it holds the stream
+		defer a.stop()
+		s := join(t, net, 0, net.Link(key.ID(), 1))
+		time.Sleep(time.Minute)
+		if n := asked.Load(); n < 1 || n > 2 {
+			t.Errorf("a liar was asked %d times within a minute, want once or twice", n)
+		}
+		refused(t, s.Stats(), a)
 	})
 }

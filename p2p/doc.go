@@ -47,8 +47,8 @@
 // # Partial messages
 //
 // A group is a part: its ID is epoch, segment and part number as varints. The parts
-// metadata is a PartsMetadata with two bitmaps, one bit a chunk; each replaces the one
-// before it:
+// metadata is a PartsMetadata with two bitmaps, one bit a chunk. Each want replaces the
+// one before it, and each have adds to it:
 //
 //	message PartsMetadata {
 //	  bytes have = 1;  // what the sender holds and shows

@@ -163,25 +163,26 @@ type chunkSource struct {
 	fetch bool
 }
 
-// onChunk verifies a chunk, and keeps it.
-func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte, now time.Time) {
+// onChunk verifies a chunk, and keeps it. It returns why it refused it, if it did.
+func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte, now time.Time) error {
 	p := x.parts[id]
 	if (p == nil || p.header == nil) && (src.fetch || x.past[id].asked.of(src.from, i)) {
 		x.s.count(func(c *counters) { c.stats.ChunksLate++ })
-		return
+		return nil
 	}
 	if p == nil || p.header == nil || i >= len(p.header.Chunks) || !src.fetch && !p.asked.of(src.from, i) {
-		x.s.refuse(src.from, refusedUnsolicited, fmt.Errorf("chunk %d of part %v", i, id.Position))
-		return
+		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, i, id.Position)
+		x.s.refuse(src.from, refusedUnsolicited, err)
+		return err
 	}
 	pp := p.peer(src.from)
 	if pp == nil {
 		x.s.count(func(c *counters) { c.unknown++ })
-		return
+		return nil
 	}
 	if p.have.Get(i) {
 		x.s.count(func(c *counters) { c.stats.ChunksDuplicate++ })
-		return
+		return nil
 	}
 	chunk, err := stream.OpenChunk(p.header, i, data)
 	if err != nil {
@@ -191,7 +192,7 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 		}
 		pp.have.Clear(i)
 		p.dirty = true
-		return
+		return err
 	}
 	x.s.node.store.Put(chunk)
 	x.s.count(func(c *counters) {
@@ -212,6 +213,7 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 		p.newsAt = now
 	}
 	p.dirty = true
+	return nil
 }
 
 // onGossip tells peers outside the mesh of a part, if this node has some of it.

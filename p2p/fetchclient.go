@@ -25,7 +25,7 @@ const (
 type fetched struct {
 	headers int // verified
 	added   int // of those, new
-	chunks  int // handed to the exchange, which verifies them
+	chunks  int // of those asked for
 	peers   [][]byte
 	err     error
 }
@@ -120,9 +120,13 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 			return err
 		}
 		f.chunks++
-		return s.send(ctx, func(now time.Time) {
-			s.exchange.onChunk(chunkSource{id, true}, asked[c.part].ID(), c.index, c.data, now)
-		})
+		var refused error
+		if err := s.send(ctx, func(now time.Time) {
+			refused = s.exchange.onChunk(chunkSource{id, true}, asked[c.part].ID(), c.index, c.data, now)
+		}); err != nil {
+			return err
+		}
+		return refused
 	case answer.peerRecord != nil:
 		if len(f.peers) < maxPeersReply {
 			f.peers = append(f.peers, answer.peerRecord)

@@ -22,7 +22,8 @@ const (
 )
 
 // metadata is what a node tells a neighbour of one part: the chunks that it has and
-// those that it wants from this neighbour. Each message replaces the one before it.
+// those that it wants from this neighbour. Each want replaces the one before it; what
+// was had once is never taken back.
 //
 //	message PartsMetadata {
 //	  bytes have = 1;

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"cmp"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -42,6 +43,8 @@ const (
 	maxFetches = 8
 	// peerRest is how long a peer that failed a request is not asked again.
 	peerRest = 3 * time.Second
+	// liarRest is how long one is not asked again that sent what no honest peer sends.
+	liarRest = invalidDecayWindow
 )
 
 // repair decides what to fetch: timelines when joining or cut off, chunks of holes.
@@ -278,12 +281,22 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 				r.nextTimeline = now.Add(timelineEvery)
 			}
 			if result.err != nil {
-				p.rest = now.Add(peerRest)
+				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("timeline not fetched", "peer", id, "err", result.err)
 			}
 			r.s.dialer.add(result.peers)
 		})
 	})
+}
+
+// restAfter returns how long a peer is not asked again after err, nil if it had nothing.
+func restAfter(err error) time.Duration {
+	for _, lie := range []error{errWire, stream.ErrBadChunk, stream.ErrForged, stream.ErrMalformed} {
+		if errors.Is(err, lie) {
+			return liarRest
+		}
+	}
+	return peerRest
 }
 
 // missingChunks is what a job asks for of one part.
@@ -365,7 +378,7 @@ func (r *repair) askChunks(id peer.ID, p *source, holes []missingChunks, now tim
 			p.jobs--
 			p.got += result.chunks
 			if result.err != nil || result.chunks == 0 {
-				p.rest = now.Add(peerRest)
+				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("chunks not fetched", "peer", id, "got", result.chunks, "err", result.err)
 			}
 			for _, h := range holes {

@@ -67,7 +67,7 @@ func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessage
 			s.exchange.onMetadata(from, id, meta, now)
 		}
 		if data != nil {
-			s.exchange.onChunk(chunkSource{from, false}, id, index, data, now)
+			_ = s.exchange.onChunk(chunkSource{from, false}, id, index, data, now)
 		}
 	})
 }
