@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -28,6 +29,9 @@ const (
 	// alone, at first and at last.
 	dialFirst  = 500 * time.Millisecond
 	dialRarest = 30 * time.Second
+	// dialAlone is instead of dialRarest while there is no holder at all: the network, or
+	// this machine, may be back any moment.
+	dialAlone = 3 * time.Second
 	// dialRound is how often the dialer looks for what to do, at the latest.
 	dialRound = time.Second
 	// maxDials bounds the attempts under way.
@@ -194,6 +198,8 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	for id, c := range d.candidates {
 		if c.busy {
 			busy++
+		} else if have == 0 && now.Add(dialAlone).Before(c.next) {
+			c.next = now.Add(rand.N(dialAlone))
 		} else if !now.Before(c.next) && d.s.node.host.Network().Connectedness(id) != network.Connected {
 			ready = append(ready, id)
 		}
@@ -211,6 +217,9 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 func (d *dialer) dial(info peer.AddrInfo) {
 	ctx, cancel := context.WithTimeout(d.s.ctx, dialTimeout)
 	defer cancel()
+	if n, ok := d.s.node.host.Network().(*swarm.Swarm); ok {
+		n.Backoff().Clear(info.ID) // ours is shorter
+	}
 	err := d.s.node.host.Connect(ctx, info)
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -324,3 +324,45 @@ func TestBroadcasterWithAWrongClockIsHeard(t *testing.T) {
 		})
 	}
 }
+
+func TestViewerWhoseNetworkWasDeadComesBackToTheLiveEdge(t *testing.T) {
+	for _, dead := range []time.Duration{4 * time.Second, 50 * time.Second, 5 * time.Minute} {
+		t.Run(dead.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
+				net := line(t, 3, 3, src.Key)
+				defer net.Close()
+				ctx, cancel := context.WithCancel(context.Background())
+				done := make(chan map[stream.Position][]byte)
+				go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+				time.Sleep(20 * time.Second)
+				net.Cut(2, true)
+				time.Sleep(dead)
+				net.Cut(2, false)
+				took := waitFor(t, time.Minute, "the last three segments", func() bool {
+					segments := net.Node(1).Swarms()[0].Timelines()[0].Segments(stream.Position{})
+					for _, s := range segments[len(segments)-4 : len(segments)-1] {
+						for _, h := range s.Headers {
+							if !net.Node(2).Store().Whole(h.ID()) {
+								return false
+							}
+						}
+					}
+					return true
+				})
+				cancel()
+				sent := <-done
+				time.Sleep(3 * time.Second)
+				fetched := net.Node(2).Swarms()[0].Stats().ChunksFetched
+				t.Logf("back after %v, %d chunks fetched", took, fetched)
+				if took > 4*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				last := uint64(len(sent)/4) - 10
+				if missing := p2ptest.Missing(net.Node(2), src.Key.ID(), after(sent, stream.Position{Epoch: 1, Segment: last})); len(missing) > 0 {
+					t.Errorf("lacks %d parts of the last: %v", len(missing), missing)
+				}
+			})
+		})
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +39,7 @@ type Network struct {
 	bandwidth []*meter
 	nodes     []*p2p.Node
 	started   bool
+	cut       sync.Map // of the IPs of hosts whose packets are lost
 }
 
 // New returns a network without hosts, whose packets take latency one way. Cleanup
@@ -44,7 +47,14 @@ type Network struct {
 // the bubble ends.
 func New(tb testing.TB, latency time.Duration) *Network {
 	n := &Network{tb: tb, latency: latency}
-	n.sim = &simnet.Simnet{LatencyFunc: simnet.StaticLatency(latency)}
+	n.sim = &simnet.Simnet{LatencyFunc: func(p *simnet.Packet) time.Duration {
+		for _, a := range []net.Addr{p.From, p.To} {
+			if _, lost := n.cut.Load(a.(*net.UDPAddr).IP.String()); lost {
+				return time.Hour // the simulator has no other loss
+			}
+		}
+		return latency
+	}}
 	return n
 }
 
@@ -156,6 +166,17 @@ func (n *Network) Node(i int) *p2p.Node { return n.nodes[i] }
 // Bytes returns what host i received and sent so far, as libp2p counts it.
 func (n *Network) Bytes(i int) (in, out int64) {
 	return n.bandwidth[i].in.Load(), n.bandwidth[i].out.Load()
+}
+
+// Cut makes all packets from and to host i get lost, or stops that. Nobody is told, as
+// when a laptop sleeps.
+func (n *Network) Cut(i int, cut bool) {
+	ip := simnet.IntToPublicIPv4(i).String()
+	if cut {
+		n.cut.Store(ip, true)
+	} else {
+		n.cut.Delete(ip)
+	}
 }
 
 // Stop closes the node and the host i, as if its machine were switched off.
