@@ -324,6 +324,10 @@ func (x *exchange) expire(now time.Time) {
 	maps.DeleteFunc(x.heard, func(_ peer.ID, at time.Time) bool { return now.Sub(at) > exchangeTTL })
 	maps.DeleteFunc(x.past, func(_ stream.PartID, p pastPart) bool { return !now.Before(p.until) })
 	x.order = slices.DeleteFunc(x.order, func(p *part) bool {
+		if p.late && p.missing() && x.s.repair.old(p.header) {
+			// It was the newest of what was fetched after a long silence, when it came.
+			x.giveUp(p)
+		}
 		if now.Sub(p.born) < exchangeTTL {
 			for id, pp := range p.peers {
 				if p.header == nil || pp.sent.Count() == 0 || now.Sub(pp.sentAt) < sentTimeout {

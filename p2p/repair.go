@@ -134,8 +134,7 @@ func (r *repair) onHeader(now time.Time) {
 // joined on, unless they are too old to be played by anybody at the live edge.
 func (r *repair) wants(h *stream.SignedHeader, now time.Time) bool {
 	t := r.s.timeline(h.Rendition)
-	newest := t.Newest()
-	if newest == nil || newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL {
+	if r.old(h) {
 		return false
 	}
 	floor, ok := r.floor[h.Rendition]
@@ -150,6 +149,12 @@ func (r *repair) wants(h *stream.SignedHeader, now time.Time) bool {
 		r.floor[h.Rendition] = floor
 	}
 	return h.Position.Compare(floor) >= 0
+}
+
+// old reports whether a part is too old to be played by anybody at the live edge.
+func (r *repair) old(h *stream.SignedHeader) bool {
+	newest := r.s.timeline(h.Rendition).Newest()
+	return newest.ProgramTime.Sub(h.ProgramTime) > exchangeTTL
 }
 
 // step asks for whatever is due, and returns when to look again at the latest.
