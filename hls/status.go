@@ -34,6 +34,8 @@ type StreamStatus struct {
 	ChunksReceived  int64 `json:"chunks_received"`  // new and verified
 	ChunksDuplicate int64 `json:"chunks_duplicate"` // had them already
 	ChunksRefused   int64 `json:"chunks_refused"`   // failed verification
+	ChunksLate      int64 `json:"chunks_late"`      // of no use any more when they came
+	ChunksLost      int64 `json:"chunks_lost"`      // given up
 	ChunksSent      int64 `json:"chunks_sent"`
 	HeadersReceived int64 `json:"headers_received"` // new and verified
 	HeadersRefused  int64 `json:"headers_refused"`  // forged, stale or malformed

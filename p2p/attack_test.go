@@ -54,6 +54,9 @@ func newAttacker(t *testing.T, h host.Host, id stream.ID) *attacker {
 		pubsub.WithPartialMessagesExtension(&partialmessages.PartialMessagesExtension[struct{}]{
 			Logger:       slog.New(slog.DiscardHandler),
 			OnEmitGossip: func(string, []byte, []peer.ID, map[peer.ID]struct{}) {},
+
+			PeerInitiatedGroupLimitPerTopicPerPeer: 1000,
+			PeerInitiatedGroupLimitPerTopic:        1000,
 			OnIncomingRPC: func(from peer.ID, _ map[peer.ID]struct{}, rpc *pb.PartialMessagesExtension) error {
 				a.mu.Lock()
 				f := a.onRPC
@@ -231,18 +234,24 @@ func TestReplayedHeadersAreRefused(t *testing.T) {
 
 func TestForgedChunksAreRefusedAndFetchedElsewhere(t *testing.T) {
 	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
-		// The attacker claims to have whatever the victim speaks of, and sends rubbish.
+		// The attacker claims to have everything and to stand next to the broadcaster,
+		// promises whatever the victim wants, and sends rubbish.
+		claim := append([]byte{0x0a, 1, 0xff, 0x22, 2, 0xff, 0xff, 0x2a, 8}, make([]byte, 8)...)
+		rubbish := append([]byte{0}, make([]byte, 31250)...)
 		a.mu.Lock()
 		a.onRPC = func(from peer.ID, rpc *pb.PartialMessagesExtension) {
-			rubbish := make([]byte, 31250)
-			a.say(t, from, rpc.GroupID, []byte{0x0a, 1, 0xff}, nil)
+			a.say(t, from, rpc.GroupID, claim, nil)
 			if len(rpc.PartsMetadata) > 3 { // it wants something
-				a.say(t, from, rpc.GroupID, nil, append([]byte{0}, rubbish...))
+				a.say(t, from, rpc.GroupID, nil, rubbish)
 			}
 		}
 		a.mu.Unlock()
-		// It announces each new part before the broadcaster's chunks can arrive.
-		for range 20 {
+		for i := range 100 {
+			// The broadcaster's connection breaks again and again, so that the victim looks
+			// for other parents; the dialer brings it back.
+			if i%10 == 0 {
+				net.Host(1).Network().ClosePeer(net.Host(0).ID())
+			}
 			a.mu.Lock()
 			newest := a.seen[len(a.seen)-1].Position
 			a.mu.Unlock()
@@ -250,8 +259,9 @@ func TestForgedChunksAreRefusedAndFetchedElsewhere(t *testing.T) {
 			if next.Part++; next.Part == 4 {
 				next.Segment, next.Part = next.Segment+1, 0
 			}
-			a.say(t, net.Host(1).ID(), group(next), []byte{0x0a, 1, 0xff}, nil)
-			time.Sleep(500 * time.Millisecond)
+			a.say(t, net.Host(1).ID(), group(newest), claim, nil)
+			a.say(t, net.Host(1).ID(), group(next), claim, nil)
+			time.Sleep(100 * time.Millisecond)
 		}
 		s := victim.Stats()
 		refused(t, s, a)

@@ -7,7 +7,9 @@
 //	swarm      the nodes that hold a stream; [Swarm] is this node's part in it
 //	neighbour  a peer in this node's gossipsub mesh for a topic
 //	holder     a connected peer that is subscribed to the stream
-//	want       "send me this chunk", said to one neighbour at a time
+//	want       "send me this chunk", said to one neighbour at a time; a standing want is
+//	           "send me every chunk of this stripe"
+//	stripe     one sixteenth of a rendition's chunks
 //	have       "I hold this chunk", which also acknowledges what was sent
 //	exchange   what neighbours tell each other of one part
 //	repair     fetching what gossip did not bring
@@ -51,9 +53,14 @@
 // one before it, and each have adds to it:
 //
 //	message PartsMetadata {
-//	  bytes have = 1;  // what the sender holds and shows
-//	  bytes want = 2;  // what it wants from the receiver
+//	  bytes have     = 1;  // what the sender holds and shows
+//	  bytes want     = 2;  // what it wants from the receiver
+//	  bytes standing = 3;  // stripes that it wants unasked from now on: 16 bits, least first
+//	  bytes grants   = 4;  // of those that the receiver wants, the ones that it will get
+//	  bytes depths   = 5;  // the sender's hops from the broadcaster by stripe: 16 times 4 bits
 //	}
+//
+// The last three are there only when they changed, in the message about the newest part.
 //
 // A partial message is one chunk: its index as a varint, then its bytes. A node sends
 // a chunk once for each time that its bit in want is set; who takes a want back and
@@ -65,8 +72,36 @@
 // refused, counted, and lowers the sender's gossipsub score until nothing of it is
 // read any more.
 //
-// The broadcaster shows a chunk to two neighbours first and to one more every 400 ms,
-// so that its upload stays near twice the stream's rate however many watch.
+// # Standing wants
+//
+// Chunks are dealt out to 16 stripes. For each, a node has a parent, a neighbour that
+// promised to send it every chunk at once, which takes one trip where have, want and
+// chunk take three; and children, to whom it promised the same. Nodes tell neighbours
+// how many hops from the broadcaster they are on each stripe (15: not fed). A node asks
+// the neighbour with the fewest hops, and moves when another is nearer by two or more;
+// who is asked promises to at most four children a stripe, and to nobody while it is not
+// fed itself. So each stripe grows a shallow tree of its own, without loops, over
+// whatever mesh there is.
+//
+//	child                                   parent
+//	  | <-- depths ------------------------- |
+//	  | --- standing: stripes 3, 7 --------> |
+//	  | <-- grants: stripe 7 --------------- |   (3 is full: the child asks another)
+//	  | <-- chunk of stripe 7 -------------- |   (at once, whenever there is one)
+//	  | --- have --------------------------> |   (which acknowledges it)
+//
+// A chunk that a neighbour has, and the parent did not send within 300 ms, is wanted
+// from the neighbour; two in a row, and the parent is given up. Chunks that outrun
+// their header wait for it.
+//
+// The broadcaster feeds each stripe to one child and shows its chunks to others only
+// 400 ms later and one by one, so that its upload stays near the stream's rate however
+// many watch. Stripes without a child it shows to two neighbours first.
+//
+// # Sending
+//
+// A part's chunks go out oldest part first, and each once before any goes out twice.
+// A token bucket holds them to the uplink, if it is known ([Config].MaxUpload).
 //
 // # Fetch
 //
@@ -81,7 +116,7 @@
 //   - Nothing is kept, shown or passed on that the stream's key did not sign, directly
 //     or through a header's hashes.
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
-//     timed out.
+//     timed out, or while a parent is exchanged for another.
 //   - No peer is waited on beyond a deadline: 0.6 to 3 s for a want, 2 s of silence for
 //     a fetch.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in

@@ -22,7 +22,7 @@ const (
 	lateTTL = time.Minute
 	// haveDelay is how long news of a chunk waits for more of them, so that one message
 	// tells of several.
-	haveDelay = 25 * time.Millisecond
+	haveDelay = 80 * time.Millisecond
 	// sendWindow bounds the bytes sent to a peer that its have-bitmap did not
 	// acknowledge yet: 40 Mbit/s at a round trip of 200 ms.
 	sendWindow = 1 << 20
@@ -36,6 +36,8 @@ const (
 	// maxRepeats bounds how often a peer gets a part: losses are repeated, but who asks
 	// without end is not served.
 	maxRepeats = 4
+	// maxEarly bounds the chunks of a part that parents push before its header arrives.
+	maxEarly = 16
 	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
 	// their headers arrived.
 	maxUnknownParts = 128
@@ -52,6 +54,7 @@ type exchange struct {
 	past     map[stream.PartID]pastPart
 	unknown  int // parts without a header
 	sending  map[peer.ID]*sending
+	stripes  map[string]*stripes   // by rendition
 	wanted   map[peer.ID]int       // chunks wanted from each peer
 	heard    map[peer.ID]time.Time // when each peer last delivered, see schedule.Peer.Silent
 	expireAt time.Time             // when to look for what is over
@@ -63,6 +66,7 @@ func newExchange(s *Swarm) *exchange {
 		parts:   make(map[stream.PartID]*part),
 		past:    make(map[stream.PartID]pastPart),
 		sending: make(map[peer.ID]*sending),
+		stripes: make(map[string]*stripes),
 		wanted:  make(map[peer.ID]int),
 		heard:   make(map[peer.ID]time.Time),
 	}
@@ -112,8 +116,14 @@ func (x *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 		p.newsAt = now
 	}
 	p.asks = make([]ask, n)
+	p.seen = make([]time.Time, n)
 	for _, pp := range p.peers {
 		pp.grow(n)
+	}
+	early := p.early
+	p.early = nil
+	for _, e := range early {
+		x.onChunk(chunkSource{e.from, false}, p.id, e.index, e.data, now)
 	}
 }
 
@@ -130,6 +140,9 @@ func (x *exchange) onMetadata(from peer.ID, id stream.PartID, m metadata, now ti
 		return
 	}
 	p.dirty = true
+	if m.hasStanding || m.hasGrants || m.depths != nil {
+		x.onStripes(from, id, m, now)
+	}
 	if p.header == nil {
 		pp.have, pp.want = or(pp.have, m.have), m.want.Clone()
 		return
@@ -137,6 +150,9 @@ func (x *exchange) onMetadata(from peer.ID, id stream.PartID, m metadata, now ti
 	n := len(p.header.Chunks)
 	for i := range n {
 		if m.have.Get(i) {
+			if p.seen[i].IsZero() {
+				p.seen[i] = now
+			}
 			pp.have.Set(i)
 			if pp.sent.Get(i) {
 				pp.sent.Clear(i)
@@ -165,12 +181,21 @@ type chunkSource struct {
 
 // onChunk verifies a chunk, and keeps it. It returns why it refused it, if it did.
 func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte, now time.Time) error {
+	st, stripe := x.stripesOf(id), stripeOf(id, i)
+	pushed := !src.fetch && st.mayPush(src.from, stripe)
 	p := x.parts[id]
-	if (p == nil || p.header == nil) && (src.fetch || x.past[id].asked.of(src.from, i)) {
+	if pushed && p == nil && x.past[id].asked == nil && x.unknown < maxUnknownParts {
+		p = x.get(id, now) // it outran its header
+	}
+	if pushed && p != nil && p.header == nil && len(p.early) < maxEarly {
+		p.early = append(p.early, earlyChunk{src.from, i, data})
+		return nil
+	}
+	if (p == nil || p.header == nil) && (src.fetch || pushed || x.past[id].asked.of(src.from, i)) {
 		x.s.count(func(c *counters) { c.stats.ChunksLate++ })
 		return nil
 	}
-	if p == nil || p.header == nil || i >= len(p.header.Chunks) || !src.fetch && !p.asked.of(src.from, i) {
+	if p == nil || p.header == nil || i >= len(p.header.Chunks) || !src.fetch && !pushed && !p.asked.of(src.from, i) {
 		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, i, id.Position)
 		x.s.refuse(src.from, refusedUnsolicited, err)
 		return err
@@ -180,6 +205,9 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 		x.s.count(func(c *counters) { c.unknown++ })
 		return nil
 	}
+	if pushed && !p.asked.of(src.from, i) {
+		st.pushed(src.from, stripe)
+	}
 	if p.have.Get(i) {
 		x.s.count(func(c *counters) { c.stats.ChunksDuplicate++ })
 		return nil
@@ -187,6 +215,9 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 	chunk, err := stream.OpenChunk(p.header, i, data)
 	if err != nil {
 		x.s.refuse(src.from, refusedForged, err)
+		if st.wanted(src.from).has(stripe) {
+			st.drop(stripe, src.from, now)
+		}
 		if p.asks[i].from == src.from {
 			x.unask(p, i, true)
 		}
@@ -203,7 +234,13 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 		}
 		c.peer(src.from).BytesIn += int64(len(data))
 	})
+	if o := x.s.node.cfg.Observer; o != nil {
+		o.ChunkReceived(p.header, i)
+	}
 	x.heard[src.from] = now
+	if !src.fetch {
+		st.delivered(stripe, src.from, now)
+	}
 	x.unask(p, i, false)
 	p.have.Set(i)
 	p.count++
@@ -259,6 +296,9 @@ func (x *exchange) onGone(id peer.ID) {
 		x.unknown--
 		return true
 	})
+	for _, st := range x.stripes {
+		st.onGone(id)
+	}
 	delete(x.sending, id)
 	delete(x.wanted, id)
 	delete(x.heard, id)
@@ -282,6 +322,24 @@ func (x *exchange) onDropped(id peer.ID, part stream.PartID) {
 	p.dirty = true
 }
 
+// onStripes takes what a neighbour says of standing wants.
+func (x *exchange) onStripes(from peer.ID, id stream.PartID, m metadata, now time.Time) {
+	st := x.stripesOf(id)
+	if m.depths != nil {
+		st.onDepths(from, *m.depths, now)
+	}
+	if m.hasGrants {
+		st.onGrants(from, m.grants, now)
+	}
+	if m.hasStanding {
+		l := schedule.GrantLimits{PerStripe: maxChildren, PerPeer: schedule.Stripes, Total: maxChildren * schedule.Stripes}
+		if x.s.publishing() {
+			l = schedule.GrantLimits{PerStripe: sourceChildren, PerPeer: max(2, schedule.Stripes/max(1, len(x.s.neighbours()[id.Rendition]))), Total: sourceChildren * schedule.Stripes}
+		}
+		st.onWants(from, m.standing, l, now)
+	}
+}
+
 // step decides and sends whatever is due, and returns when to look again at the
 // latest.
 func (x *exchange) step(now time.Time) time.Duration {
@@ -289,10 +347,25 @@ func (x *exchange) step(now time.Time) time.Duration {
 	x.expire(now)
 	x.schedule(now)
 	neighbours := x.s.neighbours()
+	for name, st := range x.stripes {
+		neighbours[name] = st.with(neighbours[name])
+	}
 	wanted := 0
+	newest := make(map[string]*part)
+	for _, p := range x.order {
+		if p.header != nil {
+			newest[p.id.Rendition] = p
+		}
+	}
 	for _, p := range x.order {
 		if p.header == nil {
 			continue
+		}
+		if st := x.stripesOf(p.id); newest[p.id.Rendition] == p {
+			st.choose(neighbours[p.id.Rendition], now)
+			for _, id := range neighbours[p.id.Rendition] {
+				p.dirty = p.dirty || st.dirty(id)
+			}
 		}
 		if p.missing() {
 			wanted += len(p.header.Chunks) - p.count
@@ -306,12 +379,15 @@ func (x *exchange) step(now time.Time) time.Duration {
 			continue
 		}
 		p.dirty = false
-		if wait := x.flush(p, neighbours[p.id.Rendition], now); wait > 0 {
+		if wait := x.flush(p, newest[p.id.Rendition] == p, neighbours[p.id.Rendition], now); wait > 0 {
 			p.dirty = true
 			next = min(next, wait)
 		}
 	}
 	x.s.count(func(c *counters) { c.stats.Wanted = wanted })
+	if wait := x.pump(now); wait > 0 {
+		next = min(next, wait)
+	}
 	return next
 }
 
@@ -322,6 +398,9 @@ func (x *exchange) expire(now time.Time) {
 	}
 	x.expireAt = now.Add(expireEvery)
 	maps.DeleteFunc(x.heard, func(_ peer.ID, at time.Time) bool { return now.Sub(at) > exchangeTTL })
+	for _, st := range x.stripes {
+		st.expire(now)
+	}
 	maps.DeleteFunc(x.past, func(_ stream.PartID, p pastPart) bool { return !now.Before(p.until) })
 	x.order = slices.DeleteFunc(x.order, func(p *part) bool {
 		if p.late && p.missing() && x.s.repair.old(p.header) {

@@ -22,7 +22,7 @@ func TestWantsEndWithTheirPart(t *testing.T) {
 	}
 	const slow, asker = peer.ID("slow"), peer.ID("asker")
 	now := time.Now()
-	x := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0)}, h.Stream).exchange
+	x := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0), uplink: newBucket(0)}, h.Stream).exchange
 	x.s.node.store.Put(chunks[0])
 	x.onHeader(h, true, false, false, now)
 	p := x.parts[h.ID()]
@@ -31,7 +31,7 @@ func TestWantsEndWithTheirPart(t *testing.T) {
 	// The store lets go of the part while another peer wants what was there.
 	x.s.node.store.Drop(h.Stream)
 	p.peer(asker).want.Set(0)
-	if actions := x.send(p, p.peer(asker), asker, now, nil); len(actions) > 0 {
+	if actions, _ := x.pumpPart(p, now); len(actions) > 0 {
 		t.Error("sent what the store does not hold")
 	}
 	x.expire(now.Add(2 * exchangeTTL))

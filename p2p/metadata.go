@@ -28,14 +28,37 @@ const (
 //	message PartsMetadata {
 //	  bytes have = 1;
 //	  bytes want = 2;
+//	  bytes standing = 3;  // stripes wanted unasked from now on, if it changed: 16 bits, least first
+//	  bytes grants   = 4;  // of those that the receiver wants, the ones that it will get
+//	  bytes depths   = 5;  // hops from the broadcaster to the sender by stripe, if they changed: 16 times 4 bits
 //	}
-type metadata struct{ have, want stream.Bitmap }
+type metadata struct {
+	have, want  stream.Bitmap
+	standing    mask // stripes wanted unasked from the receiver
+	hasStanding bool
+	grants      mask // stripes that the sender promises the receiver
+	hasGrants   bool
+	depths      *depths // of the sender, nil if they did not change
+}
 
 func (m metadata) marshal() []byte {
 	// Never empty, so that pubsub sends it even when both bitmaps are.
 	b := wire.AppendMessage(nil, 1, m.have)
 	if m.want.Count() > 0 {
 		b = wire.AppendBytes(b, 2, m.want)
+	}
+	if m.hasStanding {
+		b = wire.AppendBytes(b, 3, []byte{byte(m.standing), byte(m.standing >> 8)})
+	}
+	if m.hasGrants {
+		b = wire.AppendBytes(b, 4, []byte{byte(m.grants), byte(m.grants >> 8)})
+	}
+	if d := m.depths; d != nil {
+		var packed [len(d) / 2]byte
+		for s := range packed {
+			packed[s] = d[2*s] | d[2*s+1]<<4
+		}
+		b = wire.AppendBytes(b, 5, packed[:])
 	}
 	return b
 }
@@ -51,6 +74,22 @@ func parseMetadata(b []byte) (metadata, error) {
 			m.have = raw
 		case 2:
 			m.want = raw
+		case 3:
+			if len(raw) == 2 {
+				m.standing, m.hasStanding = mask(raw[0])|mask(raw[1])<<8, true
+			}
+		case 5:
+			var d depths
+			if len(raw) == len(d)/2 {
+				for s := range d {
+					d[s] = raw[s/2] >> (4 * (s % 2)) & 15
+				}
+				m.depths = &d
+			}
+		case 4:
+			if len(raw) == 2 {
+				m.grants, m.hasGrants = mask(raw[0])|mask(raw[1])<<8, true
+			}
 		}
 	})
 	if err != nil {

@@ -41,8 +41,18 @@ type Config struct {
 	Host host.Host
 	// Bandwidth is the reporter of Host, for Stats. nil reports nothing.
 	Bandwidth metrics.Reporter
+	// MaxUpload bounds what the node sends, in bits per second. 0 means no bound.
+	MaxUpload int
+	// Observer is told what happens, if not nil.
+	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.
 	Logger *slog.Logger
+}
+
+// Observer is told of events as they happen, on a swarm's loop: it must not block.
+type Observer interface {
+	// ChunkReceived is called for each chunk that was verified and is new.
+	ChunkReceived(h *stream.SignedHeader, index int)
 }
 
 // Node is one peer of any number of streams.
@@ -61,6 +71,7 @@ type Node struct {
 	bandwidth metrics.Reporter
 	ps        *pubsub.PubSub
 	fetches   *fetchServer
+	uplink    *bucket
 	mdns      *localDiscovery
 
 	subscriptions subscriptions
@@ -98,6 +109,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[stream.ID]*Swarm), records: make(map[peer.ID][]byte)}
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
+	n.uplink = newBucket(cfg.MaxUpload)
 	return n, nil
 }
 

@@ -25,8 +25,18 @@ type part struct {
 	born   time.Time // first heard of
 	ready  time.Time // header known
 	dirty  bool
-	newsAt time.Time // of the oldest chunk that neighbours were not told of; zero if none
-	opened bool      // pubsub knows that this node speaks of the group, too
+	newsAt time.Time    // of the oldest chunk that neighbours were not told of; zero if none
+	seen   []time.Time  // when each chunk was first known to be in the swarm; zero if not
+	early  []earlyChunk // pushed before the header arrived
+	sends  bool         // something may have to be sent
+	opened bool         // pubsub knows that this node speaks of the group, too
+}
+
+// earlyChunk is a chunk that cannot be verified yet.
+type earlyChunk struct {
+	from  peer.ID
+	index int
+	data  []byte
 }
 
 // ask is a chunk that is wanted from a peer.

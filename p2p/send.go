@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -45,7 +46,7 @@ type action struct {
 
 // flush sends what neighbours should know of a part, and the chunks they want. It
 // returns how long to wait until the rest is due, 0 if there is none.
-func (x *exchange) flush(p *part, neighbours []peer.ID, now time.Time) time.Duration {
+func (x *exchange) flush(p *part, newest bool, neighbours []peer.ID, now time.Time) time.Duration {
 	for _, id := range neighbours {
 		p.peer(id)
 	}
@@ -57,13 +58,18 @@ func (x *exchange) flush(p *part, neighbours []peer.ID, now time.Time) time.Dura
 	var actions []action
 	for id, pp := range p.peers {
 		visible := x.visible(p, id, neighbours, now)
-		if x.due(p, pp, visible, newsDue) {
-			actions = append(actions, action{to: id, meta: metadata{visible, pp.asked}.marshal()})
+		stripes := newest && x.stripesOf(p.id).dirty(id)
+		if stripes || x.due(p, pp, visible, newsDue) {
+			m := metadata{have: visible, want: pp.asked}
+			if stripes {
+				x.stripesOf(p.id).tell(id, &m, now)
+			}
+			actions = append(actions, action{to: id, meta: m.marshal()})
 			pp.told, pp.toldAsked = visible, pp.asked.Clone()
 			pp.owesAck, pp.toldAnything = false, true
 		}
-		actions = x.send(p, pp, id, now, actions)
 	}
+	p.sends = true
 	if newsDue {
 		p.newsAt = time.Time{}
 	}
@@ -80,10 +86,18 @@ func (x *exchange) visible(p *part, id peer.ID, neighbours []peer.ID, now time.T
 	if !p.own {
 		return p.have.Clone()
 	}
+	st := x.stripesOf(p.id)
 	pos := slices.Index(neighbours, id)
 	out := stream.NewBitmap(len(p.header.Chunks))
 	for i := range p.header.Chunks {
 		turn := i + int(p.id.Part)*3 + int(p.id.Segment%(1<<20))*7
+		if st.children(stripeOf(p.id, i)) > 0 {
+			// Its children have it already: the others are shown it later.
+			if now.Sub(p.born) > schedule.Widen && pos >= 0 && schedule.Reveal(turn, pos, len(neighbours), now.Sub(p.born)-2*schedule.Widen) {
+				out.Set(i)
+			}
+			continue
+		}
 		if pos < 0 && now.Sub(p.born) > time.Second || pos >= 0 && schedule.Reveal(turn, pos, len(neighbours), now.Sub(p.born)) {
 			out.Set(i)
 		}
@@ -114,45 +128,99 @@ func (x *exchange) due(p *part, pp *partPeer, visible stream.Bitmap, newsDue boo
 	return false
 }
 
-// send adds the chunks that a peer wants, as far as its window allows.
-func (x *exchange) send(p *part, pp *partPeer, id peer.ID, now time.Time, actions []action) []action {
-	for i := range p.header.Chunks {
-		if !pp.want.Get(i) || pp.have.Get(i) || pp.sent.Get(i) || !p.have.Get(i) {
+// pump sends the chunks that are wanted, as far as the uplink and the peers' windows
+// allow: of the oldest part first, and each chunk once before any goes out twice, so
+// that others can pass it on meanwhile. It returns when to go on, 0 if nothing waits
+// for the uplink.
+func (x *exchange) pump(now time.Time) time.Duration {
+	for _, p := range x.order {
+		if !p.sends || p.header == nil || p.count == 0 {
 			continue
 		}
-		out := x.sending[id]
-		if out == nil {
-			out = &sending{}
-			x.sending[id] = out
+		actions, wait := x.pumpPart(p, now)
+		if len(actions) > 0 {
+			x.publish(p, actions)
 		}
-		if pp.sends >= maxRepeats*len(p.header.Chunks) {
-			x.s.count(func(c *counters) { c.unknown++ })
-			break
+		if wait > 0 {
+			return wait
 		}
-		n := p.header.ChunkLen(i)
-		if out.bytes+n > sendWindow {
-			out.blocked = true
-			break
-		}
-		data := x.s.node.store.Chunk(p.id, i)
-		if data == nil { // the store let go of it
-			p.have.Clear(i)
-			p.count--
-			x.giveUp(p)
-			continue
-		}
-		actions = append(actions, action{to: id, data: marshalChunk(i, data)})
-		pp.sent.Set(i)
-		pp.sentAt = now
-		pp.sends++
-		out.bytes += n
-		x.s.count(func(c *counters) {
-			c.stats.ChunksSent++
-			c.stats.BytesSent += int64(n)
-			c.peer(id).BytesOut += int64(n)
-		})
+		p.sends = false
 	}
-	return actions
+	return 0
+}
+
+func (x *exchange) pumpPart(p *part, now time.Time) (actions []action, wait time.Duration) {
+	st := x.stripesOf(p.id)
+	ids := slices.Sorted(maps.Keys(p.peers))
+	takers := make([][]peer.ID, len(p.header.Chunks))
+	for k := range ids {
+		id := ids[(k+int(p.id.Part)*5+int(p.id.Segment%64)*3)%len(ids)]
+		pp := p.peers[id]
+		for i := range takers {
+			if p.have.Get(i) && !pp.have.Get(i) && !pp.sent.Get(i) && (pp.want.Get(i) || st.pushes(id, p, i)) {
+				takers[i] = append(takers[i], id)
+			}
+		}
+	}
+	for more := true; more; {
+		more = false
+		for i := range takers {
+			for len(takers[i]) > 0 {
+				id := takers[i][0]
+				takers[i] = takers[i][1:]
+				a, ok, w := x.sendChunk(p, id, i, now)
+				if w > 0 {
+					return actions, w
+				}
+				if ok {
+					actions = append(actions, a)
+					more = true
+					break
+				}
+			}
+		}
+	}
+	return actions, 0
+}
+
+// sendChunk makes the message with chunk i for a peer, unless its window is full or,
+// for wait, the uplink is.
+func (x *exchange) sendChunk(p *part, id peer.ID, i int, now time.Time) (a action, ok bool, wait time.Duration) {
+	pp := p.peers[id]
+	out := x.sending[id]
+	if out == nil {
+		out = &sending{}
+		x.sending[id] = out
+	}
+	if pp.sends >= maxRepeats*len(p.header.Chunks) {
+		x.s.count(func(c *counters) { c.unknown++ })
+		return a, false, 0
+	}
+	n := p.header.ChunkLen(i)
+	if out.bytes+n > sendWindow {
+		out.blocked = true
+		return a, false, 0
+	}
+	data := x.s.node.store.Chunk(p.id, i)
+	if data == nil { // the store let go of it
+		p.have.Clear(i)
+		p.count--
+		x.giveUp(p)
+		return a, false, 0
+	}
+	if wait = x.s.node.uplink.take(n, now); wait > 0 {
+		return a, false, wait
+	}
+	pp.sent.Set(i)
+	pp.sentAt = now
+	pp.sends++
+	out.bytes += n
+	x.s.count(func(c *counters) {
+		c.stats.ChunksSent++
+		c.stats.BytesSent += int64(n)
+		c.peer(id).BytesOut += int64(n)
+	})
+	return action{to: id, data: marshalChunk(i, data)}, true, 0
 }
 
 // publish hands messages to pubsub.

@@ -38,7 +38,11 @@ func TestTwentyNodesReceiveEachByteOnce(t *testing.T) {
 			total += int64(len(data))
 		}
 		_, up := net.Bytes(0)
-		t.Logf("source sent %.2f bytes per byte of stream", float64(up)/float64(total))
+		source := float64(up) / float64(total)
+		t.Logf("the broadcaster sent %.2f bytes per byte of stream", source)
+		if source > 1.5 {
+			t.Errorf("the broadcaster sent %.2f bytes per byte of stream: standing wants should leave the work to others", source)
+		}
 		for i := 1; i < nodes; i++ {
 			if missing := p2ptest.Missing(net.Node(i), src.Key.ID(), sent); len(missing) > 0 {
 				t.Errorf("node %d lacks %d of %d parts: %v", i, len(missing), len(sent), missing[0])

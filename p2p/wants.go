@@ -63,9 +63,13 @@ func (x *exchange) schedule(now time.Time) {
 		if !p.missing() {
 			continue
 		}
+		st := x.stripesOf(p.id)
 		for i := range p.asks {
 			a := &p.asks[i]
 			if p.have.Get(i) || a.fetch {
+				continue
+			}
+			if a.from == "" && !p.late && st.fed(stripeOf(p.id, i)) && (p.seen[i].IsZero() || now.Sub(p.seen[i]) < standingGrace) {
 				continue
 			}
 			c := schedule.Chunk{Asked: schedule.None}

@@ -54,6 +54,8 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		ChunksReceived:  st.ChunksReceived,
 		ChunksDuplicate: st.ChunksDuplicate,
 		ChunksRefused:   st.ChunksRefused,
+		ChunksLate:      st.ChunksLate,
+		ChunksLost:      st.ChunksLost,
 		ChunksSent:      st.ChunksSent,
 		HeadersReceived: st.HeadersReceived,
 		PayloadIn:       st.BytesReceived,

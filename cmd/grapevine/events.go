@@ -67,7 +67,9 @@ type streamStats struct {
 	ChunksFetched   int64            `json:"chunks_fetched"`
 	ChunksRefused   int64            `json:"chunks_refused"`
 	ChunksSent      int64            `json:"chunks_sent"`
+	ChunksLate      int64            `json:"chunks_late"`
 	ChunksLost      int64            `json:"chunks_lost"`
+	EventsDropped   int64            `json:"events_dropped"`
 	Wanted          int              `json:"wanted"`
 	Penalised       int64            `json:"penalised"`
 	DialError       string           `json:"dial_error,omitempty"`
@@ -111,7 +113,9 @@ func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
 		ChunksFetched:   s.ChunksFetched,
 		ChunksRefused:   s.ChunksRefused,
 		ChunksSent:      s.ChunksSent,
+		ChunksLate:      s.ChunksLate,
 		ChunksLost:      s.ChunksLost,
+		EventsDropped:   s.EventsDropped,
 		Wanted:          s.Wanted,
 		Penalised:       s.Penalties,
 		DialError:       s.LastDialError,
