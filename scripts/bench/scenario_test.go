@@ -51,4 +51,14 @@ var scenarios = []scenario{
 	{Name: "wide", What: "uplinks 20", Nodes: 100, Segments: 10, Warmup: 3, Source: 20 * mbit, Uplink: even(20 * mbit), Latency: latency, Deadline: 3 * time.Second},
 	{Name: "thin", What: "source 5.2, uplinks 20", Nodes: 100, Segments: 10, Warmup: 3, Source: 5_200_000, Uplink: even(20 * mbit), Latency: latency, Deadline: 3 * time.Second},
 	{Name: "starved", What: "source 8, uplinks 6", Nodes: 50, Segments: 10, Warmup: 3, Source: 8 * mbit, Uplink: even(6 * mbit), Latency: latency, Deadline: 3 * time.Second},
+	{Name: "uneven", What: "30% at 1, 50% at 8, 20% at 50", Nodes: 100, Segments: 10, Warmup: 3, Source: 20 * mbit, Uplink: func(_ int, r *rand.Rand) int {
+		switch x := r.Float64(); {
+		case x < 0.3:
+			return mbit
+		case x < 0.8:
+			return 8 * mbit
+		default:
+			return 50 * mbit
+		}
+	}, Latency: latency, Deadline: 3 * time.Second},
 }
