@@ -94,14 +94,16 @@
 // from the neighbour; two in a row, and the parent is given up. Chunks that outrun
 // their header wait for it.
 //
-// The broadcaster feeds each stripe to one child and shows its chunks to others only
-// 400 ms later and one by one, so that its upload stays near the stream's rate however
-// many watch. Stripes without a child it shows to two neighbours first.
+// The broadcaster feeds each stripe to one child and shows its chunks to two others
+// 400 ms later and to one more every 400 ms from 1.2 s on, so that its upload stays near
+// the stream's rate however many watch. Stripes without a child it shows to two
+// neighbours at once and to one more every 400 ms.
 //
 // # Sending
 //
 // A part's chunks go out oldest part first, and each once before any goes out twice.
-// A token bucket holds them to the uplink, if it is known ([Config].MaxUpload).
+// A token bucket holds them to the uplink, if it is known ([Config].MaxUpload). The fetch
+// protocol does not ask the bucket yet.
 //
 // # Fetch
 //

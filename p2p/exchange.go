@@ -36,8 +36,9 @@ const (
 	// maxRepeats bounds how often a peer gets a part: losses are repeated, but who asks
 	// without end is not served.
 	maxRepeats = 4
-	// maxEarly bounds the chunks of a part that parents push before its header arrives.
-	maxEarly = 16
+	// maxEarly bounds the chunks that parents push before their headers arrive: 2 MiB that
+	// nothing vouches for yet.
+	maxEarly = 64
 	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
 	// their headers arrived.
 	maxUnknownParts = 128
@@ -173,6 +174,14 @@ func (x *exchange) onMetadata(from peer.ID, id stream.PartID, m metadata, now ti
 	}
 }
 
+// early returns how many chunks wait for their headers.
+func (x *exchange) early() (n int) {
+	for _, p := range x.order {
+		n += len(p.early)
+	}
+	return n
+}
+
 // chunkSource tells how a chunk came.
 type chunkSource struct {
 	from  peer.ID
@@ -187,7 +196,7 @@ func (x *exchange) onChunk(src chunkSource, id stream.PartID, i int, data []byte
 	if pushed && p == nil && x.past[id].asked == nil && x.unknown < maxUnknownParts {
 		p = x.get(id, now) // it outran its header
 	}
-	if pushed && p != nil && p.header == nil && len(p.early) < maxEarly {
+	if pushed && p != nil && p.header == nil && x.early() < maxEarly {
 		p.early = append(p.early, earlyChunk{src.from, i, data})
 		return nil
 	}

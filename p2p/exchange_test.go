@@ -39,3 +39,23 @@ func TestWantsEndWithTheirPart(t *testing.T) {
 		t.Errorf("%d chunks of a part given up are wanted of a peer", x.wanted[slow])
 	}
 }
+
+func TestChunksThatOutrunTheirHeadersAreBounded(t *testing.T) {
+	id := stream.NewKey().ID()
+	x := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0), uplink: newBucket(0)}, id).exchange
+	now := time.Now()
+	const parent = peer.ID("parent")
+	for n := range 4 * maxEarly {
+		part := stream.PartID{Stream: id, Rendition: "main", Position: stream.Position{Epoch: 1, Segment: uint64(n / 8)}}
+		x.stripesOf(part).allowed[parent] = allowance{mask: 0xffff, at: now}
+		if err := x.onChunk(chunkSource{from: parent}, part, n%8, []byte("x"), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := x.early(); n != maxEarly {
+		t.Errorf("%d chunks wait for their headers, want %d", n, maxEarly)
+	}
+	if late := x.s.Stats().ChunksLate; late != 3*maxEarly {
+		t.Errorf("%d chunks were counted as left out, want %d", late, 3*maxEarly)
+	}
+}

@@ -41,7 +41,8 @@ type Config struct {
 	Host host.Host
 	// Bandwidth is the reporter of Host, for Stats. nil reports nothing.
 	Bandwidth metrics.Reporter
-	// MaxUpload bounds what the node sends, in bits per second. 0 means no bound.
+	// MaxUpload is the node's uplink in bits per second, to which chunks for neighbours
+	// are held. What the fetch protocol sends is not yet. 0 means no bound.
 	MaxUpload int
 	// Observer is told what happens, if not nil.
 	Observer Observer

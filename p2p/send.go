@@ -44,8 +44,8 @@ type action struct {
 	data []byte
 }
 
-// flush sends what neighbours should know of a part, and the chunks they want. It
-// returns how long to wait until the rest is due, 0 if there is none.
+// flush tells neighbours what they should know of a part, and lets pump look for what
+// they want of it. It returns how long to wait until the rest is due, 0 if there is none.
 func (x *exchange) flush(p *part, newest bool, neighbours []peer.ID, now time.Time) time.Duration {
 	for _, id := range neighbours {
 		p.peer(id)
@@ -92,7 +92,8 @@ func (x *exchange) visible(p *part, id peer.ID, neighbours []peer.ID, now time.T
 	for i := range p.header.Chunks {
 		turn := i + int(p.id.Part)*3 + int(p.id.Segment%(1<<20))*7
 		if st.children(stripeOf(p.id, i)) > 0 {
-			// Its children have it already: the others are shown it later.
+			// Its child gets it unasked: two others are shown it a Widen later, and one more
+			// each Widen from the third on.
 			if now.Sub(p.born) > schedule.Widen && pos >= 0 && schedule.Reveal(turn, pos, len(neighbours), now.Sub(p.born)-2*schedule.Widen) {
 				out.Set(i)
 			}

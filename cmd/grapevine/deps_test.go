@@ -29,7 +29,6 @@ var arrows = []struct{ from, to, why string }{
 	{"p2p", "stream", "what is carried: headers, chunks, links"},
 	{"p2p/p2ptest", "p2p", "it runs production nodes"},
 	{"p2p/p2ptest", "stream", "it broadcasts test streams"},
-	{"p2p/schedule", "stream", "it decides about parts and chunks"},
 	{"p2p", "stream/wire", "the protocols' messages are Protocol Buffers too"},
 	{"scripts/bench", "p2p", "it measures production nodes"},
 	{"scripts/bench", "p2p/p2ptest", "it measures on simulated links"},
