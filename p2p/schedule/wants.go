@@ -1,92 +1,173 @@
 package schedule
 
 import (
+	"cmp"
 	"slices"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
-// None stands for no peer.
-const None = -1
-
-// Peer is what the scheduler sees of a peer.
-type Peer struct {
-	Wanted int           // chunks wanted from it and not there yet
-	RTT    time.Duration // 0 if unknown
-	Silent time.Duration // since it last delivered a chunk that was wanted from it, or since it got a want after having none
-}
-
-// Chunk is a missing chunk.
-type Chunk struct {
-	Holders []int         // indices of peers that say they have it
-	Failed  []int         // of those, the ones that were asked in vain before
-	Asked   int           // index of the peer that it is wanted from, or None
-	Since   time.Duration // since it was asked for
-}
-
-// Limits are the scheduler's time-outs and bounds.
-type Limits struct {
-	// MinWait is the shortest time that a peer gets to deliver.
-	MinWait time.Duration
-	// MaxWait is the longest time that a peer gets, if it delivers other chunks
+const (
+	// leastPatience is the shortest time that a peer gets to deliver what is wanted.
+	leastPatience = 300 * time.Millisecond
+	// mostPatience is the longest time that a peer gets that delivers other chunks
 	// meanwhile: a queue that moves is not cut short, as asking again would only make
 	// every queue longer.
-	MaxWait time.Duration
-	// MaxWanted bounds the chunks wanted from one peer at a time.
-	MaxWanted int
+	mostPatience = 4 * time.Second
+	// maxWanted bounds the chunks wanted from one peer at a time.
+	maxWanted = 48
+	// leastRoom is how many children's worth of upload a neighbour that has no room left is
+	// thought to find for a want, idleRoom of one that told nothing yet, in streams.
+	leastRoom = 0.5
+	idleRoom  = 0.5
+	// leastRate is what a stream is taken to have at least, in bits per second.
+	leastRate = 64_000
+	// silence is how long a parent may say nothing about a part until it is taken as gone.
+	silence = 200 * time.Millisecond
+)
+
+// unask takes back the want of a chunk, noting whether it was in vain.
+func (x *Exchange) unask(p *part, i int, failed bool) {
+	a := &p.asks[i]
+	if a.from == None {
+		return
+	}
+	if a.fetch {
+		if failed {
+			a.fetches++
+		}
+	} else {
+		if pp := p.peers[a.from]; pp != nil {
+			pp.asked.Clear(i)
+		}
+		if n := x.peers[a.from]; n != nil {
+			n.wanted--
+		}
+		p.dirty = true
+	}
+	if failed && !slices.Contains(a.failed, a.from) {
+		a.failed = append(a.failed, a.from)
+	}
+	a.from, a.fetch = None, false
 }
 
-// DefaultLimits suit a live stream watched a few seconds behind.
-var DefaultLimits = Limits{MinWait: 600 * time.Millisecond, MaxWait: 3 * time.Second, MaxWanted: 64}
-
-// Expired reports whether a chunk that is wanted from p since that time should be
-// wanted from somebody else.
-func (l Limits) Expired(p Peer, since time.Duration) bool {
-	wait := max(l.MinWait, 4*p.RTT)
-	return since > max(l.MaxWait, wait) || since > wait && p.Silent > wait
+// GiveUp takes back all wants of a part.
+func (x *Exchange) GiveUp(pos stream.Position) {
+	if p := x.parts[pos]; p != nil {
+		x.giveUp(p)
+	}
 }
 
-// Wants returns for each chunk, in order of urgency, the peer that it shall be wanted
-// from, or None. Each is wanted from one peer at a time: the holder from which least
-// is wanted, those that failed it last. A want that has not expired stays. It changes
-// peers' Wanted as it goes.
-func Wants(peers []Peer, chunks []Chunk, l Limits) []int {
-	out := make([]int, len(chunks))
-	for i, c := range chunks {
-		out[i] = c.Asked
-		if c.Asked == None {
+func (x *Exchange) giveUp(p *part) {
+	p.wanted = false
+	for i := range p.asks {
+		x.unask(p, i, false)
+	}
+}
+
+// expected returns how long a want of a chunk of so many bytes from n is expected to
+// take, if it shares what n's children leave with the others.
+func (x *Exchange) expected(n *neighbour, bytes int) time.Duration {
+	room := idleRoom * Stripes // not told yet
+	if n.known {
+		room = max(leastRoom, float64(n.state.Free))
+	}
+	each := float64(bytes*8) / (max(x.rate, leastRate) / Stripes * room)
+	return max(n.rtt, n.service/4) + n.state.Queue.Duration() + time.Duration(float64(n.wanted+1)*each*float64(time.Second))
+}
+
+// expired reports whether a want should go to somebody else.
+func (n *neighbour) expired(a *ask, now time.Time) bool {
+	since := now.Sub(a.at)
+	return since > max(mostPatience, a.patience) || since > a.patience && now.Sub(n.delivered) > a.patience
+}
+
+// stepWants sets from whom each missing chunk is wanted explicitly: those that no
+// parent sends, or not in time. Each is wanted from one peer at a time.
+func (x *Exchange) stepWants(now time.Time) time.Duration {
+	next := time.Second
+	for _, p := range x.order {
+		if !p.missing() {
 			continue
 		}
-		if l.Expired(peers[c.Asked], c.Since) {
-			peers[c.Asked].Wanted--
-			out[i] = None
-		}
-	}
-	for i, c := range chunks {
-		if out[i] == None {
-			if out[i] = choose(peers, c, i, l); out[i] != None {
-				peers[out[i]].Wanted++
+		next = min(next, missingPoll)
+		for i := range p.asks {
+			a := &p.asks[i]
+			if p.have.Get(i) || a.fetch {
+				continue
+			}
+			if a.from != None {
+				n := x.peers[a.from]
+				if n != nil && !n.expired(a, now) {
+					continue
+				}
+				x.stats.Expired++
+				if n != nil {
+					if n.vain++; n.vain >= maxVain {
+						x.suspect(n, now)
+					}
+				}
+				x.unask(p, i, true)
+			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) {
+				st := &x.stripes[s]
+				if due := st.due() - now.Sub(p.ready); due > 0 {
+					next = min(next, due)
+					continue
+				}
+				// The parent may be gone: of the swarm's news it should have told some by now.
+				if n := x.peers[st.parent]; n.heard.Before(p.ready) && now.Sub(p.ready) > silence && st.from.Compare(p.pos) < 0 {
+					x.leave(n, now)
+				}
+			}
+			if n := x.holder(p, i); n != nil {
+				a.from, a.at = n.id, now
+				a.patience = max(leastPatience, 3*n.rtt, 2*x.expected(n, p.chunkLen(i)))
+				pp := p.peers[n.id]
+				pp.asked.Set(i)
+				if p.asked[n.id] == nil {
+					p.asked[n.id] = stream.NewBitmap(p.n)
+				}
+				p.asked[n.id].Set(i)
+				if n.wanted++; n.wanted == 1 {
+					n.delivered = now
+				}
+				p.dirty = true
 			}
 		}
 	}
-	return out
+	return next
 }
 
-// choose picks a holder for a chunk. Equals are taken in turn, by the chunk's place,
-// so that neighbours who announce everything at once share the load.
-func choose(peers []Peer, c Chunk, turn int, l Limits) int {
-	best, bestCost := None, 0
-	for k := range c.Holders {
-		p := c.Holders[(k+turn)%len(c.Holders)]
-		if p == c.Asked || peers[p].Wanted >= l.MaxWanted {
+// missingPoll is how often to look whether wants have expired.
+const missingPoll = 50 * time.Millisecond
+
+// holder picks the peer that a chunk is wanted from: the one that is expected to send
+// it first, those that failed it last.
+func (x *Exchange) holder(p *part, i int) *neighbour {
+	var best *neighbour
+	bestFailed, bestCost := false, time.Duration(0)
+	for id, pp := range p.peers {
+		n := x.peers[id]
+		if n == nil || !pp.have.Get(i) || n.wanted >= maxWanted {
 			continue
 		}
-		cost := peers[p].Wanted
-		if slices.Contains(c.Failed, p) {
-			cost += l.MaxWanted
-		}
-		if best == None || cost < bestCost {
-			best, bestCost = p, cost
+		failed := slices.Contains(p.asks[i].failed, id) || n.vain >= maxVain/2
+		cost := x.expected(n, p.chunkLen(i))
+		if best == nil || cmp.Or(compareBool(failed, bestFailed), cmp.Compare(cost, bestCost), cmp.Compare(id, best.id)) < 0 {
+			best, bestFailed, bestCost = n, failed, cost
 		}
 	}
 	return best
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
 }

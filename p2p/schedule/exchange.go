@@ -1,0 +1,540 @@
+package schedule
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// Peer names a neighbour. Whoever runs the exchange deals the numbers out.
+type Peer int32
+
+// None stands for no peer.
+const None Peer = -1
+
+// Budget is the node's uplink, shared by all of its exchanges; see [Uplink].
+type Budget interface {
+	// Take takes n bytes, or returns how long to wait before asking again.
+	Take(n int, now time.Time) time.Duration
+	// Rate returns the bits per second that chunks may fill, 0 if nothing bounds them.
+	Rate() int
+}
+
+// Config configures an [Exchange].
+type Config struct {
+	Source bool   // this node is the broadcaster
+	Uplink Budget // what chunks are held to
+	Seed   uint64 // of what is drawn at random
+	// TTL is how long after it was first heard of a part is exchanged. Who lacks it
+	// longer has shown a hole. 0 means 30 s.
+	TTL time.Duration
+}
+
+// Exchange decides for one rendition what a node says to its neighbours and which
+// chunks it sends them, when. It has no clock and does no I/O: it is told what happened
+// and when, and [Exchange.Step] returns what to do. The same code runs in the node and,
+// ten thousand of it at a time, in the event simulator. Not safe for concurrent use.
+type Exchange struct {
+	cfg   Config
+	rng   *rand.Rand
+	peers map[Peer]*neighbour
+	ids   []*neighbour // of peers, by ID: what is random is random by rng alone
+	parts map[stream.Position]*part
+	order []*part // of parts, by position
+
+	stripes   [Stripes]stripe
+	queue     queue
+	seq       uint64 // of items queued
+	actions   []Action
+	unknown   int             // parts without a header
+	newest    stream.Position // with a header
+	tellAt    stream.Position // the part with which what there is to say of stripes is said
+	rate      float64         // of the stream, bits per second, measured
+	duration  time.Duration   // of the newest part
+	hop       time.Duration   // between neighbours, one way, measured
+	waited    time.Duration   // from having a chunk to sending it to a child, measured
+	reserved  int             // bits per second promised elsewhere
+	chooseAt  time.Time
+	expireAt  time.Time
+	revokeAt  time.Time
+	most      int // children that the uplink was found to feed at most
+	mostUntil time.Time
+	suspects  []Peer
+	stats     Stats
+}
+
+// Stats are what an exchange counts.
+type Stats struct {
+	Wanted     int   // chunks missing of parts that this node wants, now
+	Feeding    int   // children, each stripe of each counted, now
+	Fed        int   // stripes that a parent sends, now
+	Slots      int   // children that the uplink feeds, now
+	Waiting    int   // chunks that wait for the uplink, now
+	Expired    int64 // wants that were not met in time
+	Overdue    int64 // chunks not sent, as nobody could have played them any more
+	Revoked    int64 // promises taken back
+	Changed    int64 // parents changed for better ones
+	LateFeeds  int64 // chunks that a parent failed to send in time
+	Unsolved   int64 // requests and repeats beyond what a peer may ask
+	ChunksSent int64
+}
+
+// Action is a message to a neighbour about one part.
+type Action struct {
+	To     Peer
+	Part   stream.Position
+	Meta   *Metadata // nil if there is nothing to say
+	Chunks []SendChunk
+}
+
+// SendChunk is a chunk to be sent.
+type SendChunk struct {
+	Index int
+	Age   time.Duration // since its publication, as far as nodes on the way measured it
+}
+
+const (
+	defaultTTL = 30 * time.Second
+	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
+	// their headers arrived.
+	maxUnknownParts = 128
+	// maxPartPeers bounds the peers that may exchange one part with this node.
+	maxPartPeers = 256
+	// expireEvery is how often to look for parts and bytes whose time is over.
+	expireEvery = 250 * time.Millisecond
+	// gain is how fast measured averages follow.
+	gain = 8
+)
+
+// New returns an exchange.
+func New(cfg Config) *Exchange {
+	if cfg.TTL == 0 {
+		cfg.TTL = defaultTTL
+	}
+	x := &Exchange{
+		cfg:   cfg,
+		rng:   rand.New(rand.NewPCG(cfg.Seed, 0)),
+		peers: make(map[Peer]*neighbour),
+		parts: make(map[stream.Position]*part),
+	}
+	for s := range x.stripes {
+		x.stripes[s] = newStripe(cfg.Source)
+	}
+	return x
+}
+
+// Stats returns what was counted so far.
+func (x *Exchange) Stats() Stats {
+	s := x.stats
+	for _, p := range x.order {
+		if p.missing() {
+			s.Wanted += p.n - p.count
+		}
+	}
+	for i := range x.stripes {
+		if x.stripes[i].parent != None {
+			s.Fed++
+		}
+	}
+	s.Feeding, s.Slots, s.Waiting = x.children(), x.slots(), len(x.queue)
+	return s
+}
+
+// Promised returns the bits per second that this node has promised to children.
+func (x *Exchange) Promised() int { return int(float64(x.children()) * x.rate / Stripes) }
+
+// Reserve sets what other exchanges of the node have promised, in bits per second.
+func (x *Exchange) Reserve(bits int) { x.reserved = bits }
+
+// Part describes a part of which the header is known.
+type Part struct {
+	stream.Position
+	Size, ChunkSize int // bytes
+	Chunks          int
+	Duration        time.Duration
+	Have            stream.Bitmap // chunks that the node has already
+	Own             bool          // published by this node: it has all chunks
+	Wanted          bool          // this node wants the chunks that it lacks
+	Late            bool          // it is of the past: nobody may speak of it any more
+}
+
+// Header begins the exchange of a part. It reports whether it was new.
+func (x *Exchange) Header(h Part, now time.Time) bool {
+	p := x.get(h.Position, now)
+	if p.known {
+		return false
+	}
+	x.unknown--
+	p.known, p.n, p.size, p.chunkSize = true, h.Chunks, h.Size, h.ChunkSize
+	p.wanted, p.late, p.own, p.ready, p.dirty = h.Wanted && !h.Own, h.Late, h.Own, now, true
+	p.have = stream.NewBitmap(p.n)
+	p.asks, p.at, p.age, p.seen = make([]ask, p.n), make([]time.Time, p.n), make([]time.Duration, p.n), make([]time.Time, p.n)
+	for i := range p.n {
+		p.asks[i].from = None
+		if h.Own || h.Have.Get(i) {
+			p.have.Set(i)
+			p.count++
+			p.at[i] = now
+		}
+	}
+	if p.count > 0 {
+		p.newsAt = now
+	}
+	for _, pp := range p.peers {
+		pp.grow(p.n)
+	}
+	if x.newest.Compare(p.pos) < 0 {
+		x.newest, x.tellAt = p.pos, p.pos
+		for _, n := range x.ids {
+			if n.pending != 0 {
+				x.settle(n, p.pos)
+			}
+		}
+	}
+	if h.Duration > 0 && !h.Late {
+		x.duration = h.Duration
+		x.rate = average(x.rate, float64(h.Size)*8/h.Duration.Seconds())
+	}
+	if p.count > 0 {
+		for i := range p.n {
+			if p.have.Get(i) {
+				x.offer(p, i, now)
+			}
+		}
+	}
+	return true
+}
+
+// get returns the part, made if need be.
+func (x *Exchange) get(pos stream.Position, now time.Time) *part {
+	p := x.parts[pos]
+	if p == nil {
+		p = &part{pos: pos, peers: make(map[Peer]*partPeer), asked: make(map[Peer]stream.Bitmap), born: now}
+		x.parts[pos] = p
+		x.unknown++
+		i, _ := slices.BinarySearchFunc(x.order, pos, func(p *part, pos stream.Position) int { return p.pos.Compare(pos) })
+		x.order = slices.Insert(x.order, i, p)
+	}
+	return p
+}
+
+// average follows a measured value, beginning with the first.
+func average(mean, value float64) float64 {
+	if mean == 0 {
+		return value
+	}
+	return mean + (value-mean)/gain
+}
+
+func averageDuration(mean, value time.Duration) time.Duration {
+	if mean == 0 {
+		return value
+	}
+	return mean + (value-mean)/gain
+}
+
+// Verdict is what is to be done with a chunk that arrived.
+type Verdict int
+
+const (
+	Accept      Verdict = iota // verify it, then call Got or Forged
+	Duplicate                  // it is there already
+	Early                      // its header is still under way: keep it until then, if there is room
+	Late                       // it was wanted once, but not any more
+	Unsolicited                // no honest peer sends it
+	Unserved                   // more peers speak of the part than are listened to
+)
+
+// Admit says what to do with a chunk that a peer sent. fetched is for chunks that
+// came by the fetch protocol.
+func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, now time.Time) Verdict {
+	n := x.peers[from]
+	pushed := !fetched && n != nil && n.mayPush.Has(Stripe(pos, i))
+	p := x.parts[pos]
+	if pushed && p == nil && x.unknown < maxUnknownParts && x.newest.Compare(pos) < 0 {
+		p = x.get(pos, now) // it outran its header
+	}
+	if pushed && p != nil && !p.known {
+		return Early
+	}
+	if p == nil || !p.known {
+		if fetched || pushed || n != nil && n.lateAsked.Compare(pos) >= 0 && !n.lateUntil.Before(now) {
+			return Late
+		}
+		return Unsolicited
+	}
+	if i >= p.n || !fetched && !pushed && !p.asked[from].Get(i) {
+		return Unsolicited
+	}
+	if !fetched && p.peer(from) == nil {
+		return Unserved
+	}
+	if n != nil {
+		n.heard = now
+		if pushed && !p.asked[from].Get(i) {
+			x.pushed(n, Stripe(pos, i))
+		}
+	}
+	if p.have.Get(i) {
+		st := &x.stripes[Stripe(pos, i)]
+		switch {
+		case p.asked[from].Get(i):
+			Dups[0]++
+		case st.parent == from && st.from.Compare(pos) < 0:
+			Dups[1]++
+		case st.parent == from:
+			Dups[2]++
+		case n.toldWant.Has(Stripe(pos, i)):
+			Dups[3]++
+		default:
+			Dups[4]++
+		}
+		return Duplicate
+	}
+	return Accept
+}
+
+// Got takes a verified chunk. age is what its sender said of it, ignored if fetched.
+func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration, fetched bool, now time.Time) {
+	p := x.parts[pos]
+	if p == nil || !p.known || i >= p.n || p.have.Get(i) {
+		return
+	}
+	n := x.peers[from]
+	if n != nil {
+		n.delivered, n.vain = now, 0
+		if a := p.asks[i]; a.from == from && !a.fetch {
+			n.service = averageDuration(n.service, now.Sub(a.at))
+		}
+	}
+	p.have.Set(i)
+	p.count++
+	p.at[i] = now
+	if fetched || n == nil {
+		p.age[i] = now.Sub(p.ready)
+	} else {
+		p.age[i] = max(0, age) + n.rtt/2
+		x.arrived(p, i, n, now)
+	}
+	x.unask(p, i, false)
+	if n != nil && !fetched {
+		if pp := p.peer(from); pp != nil {
+			pp.have.Set(i)
+			pp.owesAck = true
+		}
+	}
+	if p.newsAt.IsZero() {
+		p.newsAt = now
+	}
+	p.dirty = true
+	x.offer(p, i, now)
+}
+
+// Forged notes that a peer sent other bytes than the broadcaster published.
+func (x *Exchange) Forged(from Peer, pos stream.Position, i int, now time.Time) {
+	s := Stripe(pos, i)
+	if x.stripes[s].parent == from || x.stripes[s].next == from {
+		x.drop(s, from, now)
+	}
+	n := x.peers[from]
+	if n != nil {
+		x.distrust(n, now)
+	}
+	p := x.parts[pos]
+	if p == nil || !p.known || i >= p.n {
+		return
+	}
+	if p.asks[i].from == from {
+		x.unask(p, i, true)
+	}
+	if pp := p.peers[from]; pp != nil {
+		pp.have.Clear(i)
+	}
+	p.dirty = true
+}
+
+// Lost notes that the node has lost a chunk: its store let go of it.
+func (x *Exchange) Lost(pos stream.Position, i int) {
+	if p := x.parts[pos]; p != nil && p.known && p.have.Get(i) {
+		p.have.Clear(i)
+		p.count--
+		x.GiveUp(pos)
+	}
+}
+
+// Metadata takes what a peer says of a part.
+func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time.Time) {
+	n := x.peers[from]
+	if n == nil {
+		return
+	}
+	n.heard = now
+	if m.State != nil {
+		x.onState(n, *m.State, now)
+	}
+	if m.Grants != nil {
+		x.onGrants(n, *m.Grants, pos, now)
+	}
+	if m.Standing != nil {
+		x.onStanding(n, *m.Standing, pos, now)
+	}
+	p := x.parts[pos]
+	if p == nil {
+		if x.unknown >= maxUnknownParts || len(x.order) > 0 && pos.Compare(x.order[0].pos) < 0 && m.Want.Count() == 0 {
+			return // of the past
+		}
+		p = x.get(pos, now)
+	}
+	pp := p.peer(from)
+	if pp == nil {
+		x.stats.Unsolved++
+		return
+	}
+	p.dirty = true
+	if !p.known {
+		pp.have, pp.want = or(pp.have, m.Have), m.Want.Clone()
+		return
+	}
+	for i := range p.n {
+		if m.Have.Get(i) {
+			if p.seen[i].IsZero() {
+				p.seen[i] = now
+			}
+			pp.have.Set(i)
+			x.acknowledge(p, n, pp, i, true, now)
+		}
+		if want := m.Want.Get(i); want != pp.want.Get(i) {
+			if !want {
+				pp.want.Clear(i)
+				continue
+			}
+			x.acknowledge(p, n, pp, i, false, now) // asked for anew, so what was sent got lost
+			pp.want.Set(i)
+			if p.have.Get(i) && !pp.have.Get(i) {
+				x.enqueue(p, i, n, true, now)
+			}
+		}
+	}
+}
+
+// Gossip makes the node tell a peer, who is no neighbour, of a part.
+func (x *Exchange) Gossip(to Peer, pos stream.Position) {
+	p := x.parts[pos]
+	if p == nil || !p.known || p.count == 0 || x.peers[to] == nil {
+		return
+	}
+	p.peer(to)
+	p.dirty = true
+}
+
+// Dropped notes that messages to a peer about a part were lost on the way out, so that
+// they are repeated.
+func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
+	p, n := x.parts[pos], x.peers[to]
+	if n == nil {
+		return
+	}
+	n.toldState, n.toldWant, n.toldGrant = nil, ^n.wants(x), ^n.grants
+	if p == nil || !p.known || p.peers[to] == nil {
+		return
+	}
+	pp := p.peers[to]
+	for i := range p.n {
+		x.acknowledge(p, n, pp, i, false, now)
+	}
+	pp.told, pp.toldAsked, pp.toldAnything = stream.NewBitmap(p.n), stream.NewBitmap(p.n), false
+	for i := range p.n {
+		if p.have.Get(i) && !pp.have.Get(i) && (pp.want.Get(i) || n.takes(Stripe(pos, i), pos)) {
+			x.enqueue(p, i, n, pp.want.Get(i), now)
+		}
+	}
+	p.dirty = true
+}
+
+// Suspects returns the peers that were found to lie since it was last called: they
+// claim and promise, and never deliver.
+func (x *Exchange) Suspects() []Peer {
+	s := x.suspects
+	x.suspects = nil
+	return s
+}
+
+// Step decides and returns what is to be said and sent now, and how long to wait
+// until the next call at the latest. The actions are valid until then.
+func (x *Exchange) Step(now time.Time) ([]Action, time.Duration) {
+	x.actions = x.actions[:0]
+	x.expire(now)
+	x.review(now)
+	next := min(time.Second, x.choose(now))
+	next = min(next, x.stepWants(now))
+	next = min(next, x.tell(now))
+	if wait := x.pump(now); wait > 0 {
+		next = min(next, wait)
+	}
+	return x.actions, next
+}
+
+// expire drops parts whose time is over, and sent bytes that were never acknowledged.
+func (x *Exchange) expire(now time.Time) {
+	if now.Before(x.expireAt) {
+		return
+	}
+	x.expireAt = now.Add(expireEvery)
+	x.order = slices.DeleteFunc(x.order, func(p *part) bool {
+		over := now.Sub(p.born) >= x.cfg.TTL
+		for id, pp := range p.peers {
+			if p.known && pp.sending > 0 && (over || now.Sub(pp.sentAt) >= sentTimeout) {
+				for i := range p.n {
+					x.acknowledge(p, x.peers[id], pp, i, false, now)
+				}
+			}
+		}
+		if !over {
+			return false
+		}
+		x.forget(p, now)
+		return true
+	})
+}
+
+// forget drops what is kept of a part.
+func (x *Exchange) forget(p *part, now time.Time) {
+	delete(x.parts, p.pos)
+	if !p.known {
+		x.unknown--
+		return
+	}
+	for id := range p.asked {
+		if n := x.peers[id]; n != nil {
+			n.lateUntil = now.Add(lateTTL)
+			if n.lateAsked.Compare(p.pos) < 0 {
+				n.lateAsked = p.pos
+			}
+		}
+	}
+	x.giveUp(p)
+}
+
+// Idle reports whether every chunk was taken by whoever wants it.
+func (x *Exchange) Idle() bool {
+	if len(x.queue) > 0 {
+		return false
+	}
+	for _, p := range x.order {
+		for _, pp := range p.peers {
+			if pp.sending > 0 {
+				return false
+			}
+			for i := range p.n {
+				if pp.want.Get(i) && p.have.Get(i) && !pp.have.Get(i) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+var Dups [5]int

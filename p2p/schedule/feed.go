@@ -1,0 +1,314 @@
+package schedule
+
+import (
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// leaveFor is how long a child is fed on after a promise was taken back.
+	leaveFor = 1200 * time.Millisecond
+	// leastFanout and mostFanout bound the children of one stripe, and usualFanout is for
+	// an uplink of which nothing is known.
+	leastFanout = 2
+	mostFanout  = 12
+	usualFanout = 8
+	// revokeEvery is how often a promise may be taken back for a better use of it.
+	revokeEvery = 250 * time.Millisecond
+	// begging is how long a neighbour must have wanted a stripe in vain until it gets it
+	// although it should rather have it from somebody else.
+	begging = 1500 * time.Millisecond
+	// forgotten is how long a wish is remembered.
+	forgotten = 8 * time.Second
+	// extraFirst and extraMost are for how long it gets it then, at first and at last.
+	extraFirst = 10 * time.Second
+	extraMost  = 160 * time.Second
+	// behind is how long a chunk may wait for the uplink until a promise is taken back.
+	behind = 700 * time.Millisecond
+	// mostFor is how long no new promise is made then.
+	mostFor = 10 * time.Second
+)
+
+// slots returns how many children the uplink feeds, each stripe of each child counted.
+func (x *Exchange) slots() int {
+	rate := x.cfg.Uplink.Rate()
+	switch {
+	case rate == 0:
+		return usualFanout * Stripes
+	case x.rate == 0:
+		return Stripes
+	}
+	n := max(0, int(float64(rate-x.reserved)/(x.rate/Stripes)+0.25))
+	if x.mostUntil.After(x.expireAt) {
+		n = min(n, x.most)
+	}
+	return n
+}
+
+// fanout returns how many children one stripe may have: a further child waits as long
+// as it would if it were a hop further away.
+func (x *Exchange) fanout() int {
+	p := x.parts[x.newest]
+	if x.cfg.Uplink.Rate() == 0 || p == nil || x.hop == 0 {
+		return usualFanout
+	}
+	send := time.Duration(float64(p.chunkSize*8) / float64(x.cfg.Uplink.Rate()) * float64(time.Second))
+	return max(leastFanout, min(mostFanout, 1+int((x.hop+send)/max(send, 1))))
+}
+
+// children returns how many children there are, each stripe of each counted.
+func (x *Exchange) children() (total int) {
+	for _, n := range x.ids {
+		total += (n.grants | n.pending).Count()
+	}
+	return total
+}
+
+// childrenOf returns how many neighbours are promised a stripe.
+func (x *Exchange) childrenOf(s int) (count int) {
+	for _, n := range x.ids {
+		if (n.grants | n.pending).Has(s) {
+			count++
+		}
+	}
+	return count
+}
+
+// takes reports whether a neighbour is promised the chunks of a stripe of a part.
+func (n *neighbour) takes(s int, pos stream.Position) bool {
+	if n.grants.Has(s) {
+		return n.from[s].Compare(pos) < 0
+	}
+	return n.from[s].Compare(pos) < 0 && (n.leaving.Has(s) || pos.Compare(n.until[s]) <= 0)
+}
+
+// onStanding takes what a neighbour wants unasked of the parts after pos, and promises
+// what it can.
+func (x *Exchange) onStanding(n *neighbour, want Mask, pos stream.Position, now time.Time) {
+	n.want = want
+	n.pending &= want
+	x.measureHop()
+	at := x.newest
+	if at.Compare(pos) < 0 {
+		at = pos
+	}
+	hurry := false
+	for s := range x.stripes {
+		switch {
+		case !want.Has(s):
+			if now.Sub(n.begged[s]) > forgotten {
+				n.begged[s] = time.Time{}
+			}
+			if n.grants.Has(s) || n.leaving.Has(s) {
+				n.end(s, pos)
+			}
+		case !n.grants.Has(s) && !n.leaving.Has(s) && !n.pending.Has(s):
+			hurry = hurry || n.state.Hops[s] >= Unfed
+			if x.grant(s, n, now) {
+				n.begged[s] = time.Time{}
+				n.pending |= 1 << s
+			} else if n.begged[s].IsZero() {
+				n.begged[s] = now
+			}
+		}
+	}
+	// Who is fed by another meanwhile is answered when the next part begins, and has time
+	// until the one after it to tell that parent.
+	if hurry || n.pending == 0 {
+		x.settle(n, at)
+	}
+}
+
+// settle promises what was decided, of all parts after at. It is always answered.
+func (x *Exchange) settle(n *neighbour, at stream.Position) {
+	for s := range x.stripes {
+		if n.pending.Has(s) && x.feedable(s) {
+			n.from[s] = at
+			n.grants |= 1 << s
+		}
+	}
+	n.pending = 0
+	n.toldGrant = ^n.grants
+	x.retell()
+}
+
+// end ends a promise with the part at pos.
+func (n *neighbour) end(s int, pos stream.Position) {
+	n.grants &^= 1 << s
+	n.leaving &^= 1 << s
+	n.extra &^= 1 << s
+	n.until[s] = pos
+}
+
+// measureHop takes the median of the neighbours' round trips.
+func (x *Exchange) measureHop() {
+	var sum time.Duration
+	count := 0
+	for _, n := range x.ids {
+		if n.rtt > 0 && n.mesh {
+			sum += n.rtt / 2
+			count++
+		}
+	}
+	if count > 0 {
+		x.hop = sum / time.Duration(count)
+	}
+}
+
+// grant decides on another child for a stripe. If there is no room, one that makes
+// less of it may have to leave.
+func (x *Exchange) grant(s int, n *neighbour, now time.Time) bool {
+	if !x.feedable(s) || x.stripes[s].parent == n.id || x.stripes[s].leaving {
+		return false
+	}
+	begs := !n.begged[s].IsZero() && now.Sub(n.begged[s]) > begging && n.state.Hops[s] >= Unfed
+	total, slots, here := x.children(), x.slots(), x.childrenOf(s)
+	if x.cfg.Source {
+		return x.grantSource(s, n, begs, here, total, slots, now)
+	}
+	if here >= x.fanout() && !begs {
+		return x.replace(s, n, now)
+	}
+	if total < slots {
+		return true
+	}
+	// Rather feed a stripe that arrives here early: revoke a child of the one that
+	// arrives last, if that is a hop and more later.
+	if now.Before(x.revokeAt) {
+		return false
+	}
+	worst, worstHops := (*neighbour)(nil), x.stripes[s].hops+1
+	worstStripe := 0
+	for _, c := range x.ids {
+		for t := range x.stripes {
+			if c.grants.Has(t) && x.stripes[t].hops > worstHops {
+				worst, worstStripe, worstHops = c, t, x.stripes[t].hops
+			}
+		}
+	}
+	if worst == nil {
+		return x.replace(s, n, now)
+	}
+	x.revoke(worst, worstStripe, now)
+	return true
+}
+
+// replace makes room on a stripe for a stronger child, at the cost of a much weaker
+// one that feeds nobody.
+func (x *Exchange) replace(s int, n *neighbour, now time.Time) bool {
+	if now.Before(x.revokeAt) {
+		return false
+	}
+	var weakest *neighbour
+	for _, c := range x.ids {
+		if c.grants.Has(s) && !c.state.Feeds.Has(s) && (weakest == nil || c.state.Slots < weakest.state.Slots) {
+			weakest = c
+		}
+	}
+	if weakest == nil || int(n.state.Slots) < 2*int(weakest.state.Slots)+Stripes/2 {
+		return false
+	}
+	x.revoke(weakest, s, now)
+	return true
+}
+
+// grantSource decides for the broadcaster, which gives each byte away once: to those
+// that can pass it on, equally.
+func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slots int, now time.Time) bool {
+	share := x.share(n)
+	if here == 0 {
+		return begs || (n.grants|n.pending).Count() < share
+	}
+	if (n.grants|n.pending).Count() < share && !now.Before(x.revokeAt) {
+		for _, c := range x.ids {
+			if c.grants.Has(s) && c.grants.Count() > x.share(c) {
+				x.revoke(c, s, now)
+				return true
+			}
+		}
+	}
+	if begs && total < slots {
+		n.extra |= 1 << s
+		n.extraAt[s] = now
+		return true
+	}
+	return false
+}
+
+// share returns how many stripes the broadcaster gives a neighbour: as many as it is
+// strong among all, and at first, when nothing is known yet, at most a quarter.
+func (x *Exchange) share(n *neighbour) int {
+	strength := 0
+	for _, c := range x.ids {
+		if c.mesh && c.known {
+			strength += int(c.state.Slots)
+		}
+	}
+	if strength == 0 {
+		return Stripes / 4
+	}
+	if 2*Stripes*int(n.state.Slots) < strength {
+		return 0
+	}
+	return (Stripes*int(n.state.Slots) + strength - 1) / strength
+}
+
+// revoke takes a promise back. The child is fed on for a moment, until it found
+// another parent.
+func (x *Exchange) revoke(n *neighbour, s int, now time.Time) {
+	if n.pending != 0 {
+		x.settle(n, x.newest)
+	}
+	n.grants &^= 1 << s
+	n.extra &^= 1 << s
+	n.leaving |= 1 << s
+	n.leaveAt[s] = now.Add(leaveFor)
+	n.begged[s] = time.Time{}
+	x.stats.Revoked++
+	x.revokeAt = now.Add(revokeEvery)
+	x.retell()
+}
+
+// review ends what was promised for a moment only, and takes promises back if chunks
+// wait too long for the uplink.
+func (x *Exchange) review(now time.Time) {
+	for _, n := range x.ids {
+		if n.leaving|n.extra|n.grants == 0 {
+			continue
+		}
+		if now.Sub(n.heard) > gone+2*x.duration {
+			for s := range x.stripes {
+				n.end(s, x.newest)
+			}
+			n.pending = 0
+			continue
+		}
+		for s := range x.stripes {
+			if n.leaving.Has(s) && now.After(n.leaveAt[s]) {
+				n.end(s, x.newest)
+			}
+			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor {
+				n.extraFor = min(extraMost, 2*n.extraFor)
+				x.revoke(n, s, now)
+			}
+		}
+	}
+	if len(x.queue) == 0 || now.Sub(x.queue[0].queued) < behind || now.Before(x.revokeAt) {
+		return
+	}
+	var worst *neighbour
+	stripe := 0
+	for _, c := range x.ids {
+		for t := range x.stripes {
+			if c.grants.Has(t) && (worst == nil || x.stripes[t].hops > x.stripes[stripe].hops) {
+				worst, stripe = c, t
+			}
+		}
+	}
+	if worst != nil {
+		x.revoke(worst, stripe, now)
+		x.revokeAt = now.Add(behind)
+		x.most, x.mostUntil = x.children(), now.Add(mostFor)
+	}
+}

@@ -1,0 +1,191 @@
+package schedule
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// lateTTL is how long after a part is exchanged no more the chunks of it that were
+	// asked for may still come, without blame for a peer behind a slow link.
+	lateTTL = time.Minute
+	// firstWindow, leastWindow and mostWindow bound the bytes sent to a peer that it did
+	// not acknowledge: at first, when its acknowledgements are late, and at best, which
+	// is 40 Mbit/s at a round trip of 200 ms.
+	firstWindow = 256 << 10
+	leastWindow = 64 << 10
+	mostWindow  = 1 << 20
+	// ackLate is when an acknowledgement is so late that less shall be under way.
+	ackLate = 1500 * time.Millisecond
+	// sentTimeout is when sent bytes that were never acknowledged are taken as lost.
+	sentTimeout = 5 * time.Second
+	// maxVain and maxBroken are how often a peer may fail to send what it said it has,
+	// and what it promised, without sending anything meanwhile, until it is a suspect.
+	maxVain   = 12
+	maxBroken = 6
+	// maxForged is how many forged chunks make a suspect: no honest peer sends one.
+	maxForged = 2
+)
+
+// neighbour is what an exchange knows of a peer.
+type neighbour struct {
+	id     Peer
+	mesh   bool // news go to it, and promises are sought from it
+	rtt    time.Duration
+	heard  time.Time // when it last said something
+	state  State     // its
+	known  bool      // it told its state
+	told   time.Time // when it was last told ours
+	forged int
+
+	// What is wanted explicitly from it.
+	wanted    int           // chunks
+	service   time.Duration // from want to arrival, measured
+	delivered time.Time     // when it last delivered a chunk, or got a want after having none
+	vain      int           // wants that it failed since it last delivered
+	broken    int           // promises that it broke since it last delivered
+	lateAsked stream.Position
+	lateUntil time.Time // until when it may be late with parts up to lateAsked
+
+	// What is wanted unasked, in both directions.
+	toldState *State // nil if it must be told
+	toldWant  Mask   // it knows that these are wanted from it
+	mayPush   Mask   // these were ever wanted
+	want      Mask   // it wants from this node
+	grants    Mask   // of those, promised
+	pending   Mask   // to be promised when the next part begins
+	toldGrant Mask
+	from      [Stripes]stream.Position // it gets the parts after that
+	until     [Stripes]stream.Position // up to that one, if not promised any more
+	begged    [Stripes]time.Time       // since when it wants in vain
+	leaving   Mask                     // not promised any more, but fed until leaveAt
+	leaveAt   [Stripes]time.Time
+	extra     Mask // of grants, beyond what the broadcaster gives gladly
+	extraAt   [Stripes]time.Time
+	extraFor  time.Duration
+
+	// What is under way to it.
+	inflight int // bytes sent, not acknowledged
+	window   int
+	shrunk   time.Time
+	parked   []item // waits for the window
+}
+
+// Neighbour adds a peer, or changes what is known of it. mesh tells whether it is one
+// to which news go; others only get answers. It must be called before anything that
+// the peer says is passed on to the exchange.
+func (x *Exchange) Neighbour(id Peer, mesh bool, rtt time.Duration) {
+	n := x.peers[id]
+	if n == nil {
+		n = &neighbour{id: id, state: unfedState(), window: firstWindow, extraFor: extraFirst}
+		x.peers[id] = n
+		i, _ := slices.BinarySearchFunc(x.ids, id, func(n *neighbour, id Peer) int { return cmp.Compare(n.id, id) })
+		x.ids = slices.Insert(x.ids, i, n)
+	}
+	if rtt > 0 {
+		n.rtt = rtt
+	}
+	if mesh && !n.mesh {
+		// It shall hear of all that it may still want.
+		for _, p := range x.order {
+			p.dirty = true
+			if pp := p.peers[id]; pp != nil && p.known {
+				pp.told, pp.toldAnything = stream.NewBitmap(p.n), false
+			}
+		}
+		x.chooseAt = time.Time{}
+	}
+	n.mesh = mesh
+}
+
+// related reports whether promises bind this node to n.
+func (x *Exchange) related(n *neighbour) bool {
+	return n.grants != 0 || n.toldGrant != n.grants || n.toldWant != 0 || n.wants(x) != 0
+}
+
+// talks reports whether n is told news. Promises outlive the mesh.
+func (x *Exchange) talks(n *neighbour) bool { return n.mesh || x.related(n) }
+
+// Gone forgets a peer that disconnected.
+func (x *Exchange) Gone(id Peer, now time.Time) {
+	n := x.peers[id]
+	if n == nil {
+		return
+	}
+	for _, p := range slices.Clone(x.order) {
+		for i := range p.asks {
+			if p.asks[i].from == id && !p.asks[i].fetch {
+				x.unask(p, i, true)
+			}
+		}
+		if p.peers[id] == nil {
+			continue
+		}
+		delete(p.peers, id)
+		p.dirty = true
+		if !p.known && len(p.peers) == 0 {
+			delete(x.parts, p.pos)
+			x.unknown--
+			x.order = slices.DeleteFunc(x.order, func(q *part) bool { return q == p })
+		}
+	}
+	x.leave(n, now)
+	for s := range x.stripes {
+		delete(x.stripes[s].rest, id)
+	}
+	delete(x.peers, id)
+	x.ids = slices.DeleteFunc(x.ids, func(o *neighbour) bool { return o == n })
+	x.chooseAt = time.Time{}
+}
+
+// suspect has the node cut a peer off.
+func (x *Exchange) suspect(n *neighbour, now time.Time) {
+	n.vain, n.broken = 0, 0
+	x.suspects = append(x.suspects, n.id)
+	x.leave(n, now)
+}
+
+// leave drops a peer as a parent of all stripes.
+func (x *Exchange) leave(n *neighbour, now time.Time) {
+	for s := range x.stripes {
+		if st := &x.stripes[s]; st.parent == n.id || st.next == n.id {
+			x.drop(s, n.id, now)
+		}
+	}
+}
+
+// acknowledge ends the time that a sent chunk is under way.
+func (x *Exchange) acknowledge(p *part, n *neighbour, pp *partPeer, i int, arrived bool, now time.Time) {
+	if !pp.sent.Get(i) {
+		return
+	}
+	pp.sent.Clear(i)
+	pp.sending--
+	if n == nil {
+		return
+	}
+	length := p.chunkLen(i)
+	n.inflight = max(0, n.inflight-length)
+	switch late := now.Sub(pp.sentAt) > ackLate; {
+	case arrived && !late:
+		n.window = min(mostWindow, n.window+length/4)
+	case now.Sub(n.shrunk) > ackLate:
+		n.window, n.shrunk = max(leastWindow, n.window/2), now
+	}
+	if len(n.parked) > 0 && n.inflight < n.window {
+		for _, it := range n.parked {
+			x.queue.push(it)
+		}
+		n.parked = nil
+	}
+}
+
+// distrust notes that a peer sent a forged chunk.
+func (x *Exchange) distrust(n *neighbour, now time.Time) {
+	if n.forged++; n.forged >= maxForged {
+		x.suspect(n, now)
+	}
+}

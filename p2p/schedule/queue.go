@@ -1,0 +1,167 @@
+package schedule
+
+import (
+	"cmp"
+	"container/heap"
+	"time"
+)
+
+const (
+	// overdue is how old a part may be until its chunks are sent nobody unasked: they
+	// could not be played any more.
+	overdue = 12 * time.Second
+	// maxRepeats bounds how often a peer gets a part: losses are repeated, but who asks
+	// without end is not served.
+	maxRepeats = 4
+)
+
+// item is a chunk that waits to be sent to a neighbour.
+type item struct {
+	p      *part
+	i      int
+	to     *neighbour
+	asked  bool   // explicitly
+	rank   int    // 0 for who passes it on, 1 for who does not
+	copies int    // queued before
+	seq    uint64 // of all items
+	queued time.Time
+}
+
+// queue orders what is to be sent: the oldest part first, as it is played first; what
+// was asked for explicitly, as somebody missed it, the rarest first; then to those who
+// pass it on; then each chunk once before any goes out twice.
+type queue []item
+
+func (q queue) Len() int      { return len(q) }
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q queue) Less(i, j int) bool {
+	a, b := &q[i], &q[j]
+	if c := a.p.pos.Compare(b.p.pos); c != 0 {
+		return c < 0
+	}
+	if a.asked != b.asked {
+		return a.asked
+	}
+	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.copies, b.copies), cmp.Compare(a.seq, b.seq)) < 0
+}
+func (q *queue) Push(v any) { *q = append(*q, v.(item)) }
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	v := (*q)[last]
+	(*q)[last] = item{}
+	*q = (*q)[:last]
+	return v
+}
+
+func (q *queue) push(it item) { heap.Push(q, it) }
+
+// offer queues a chunk that the node has for all that shall get it.
+func (x *Exchange) offer(p *part, i int, now time.Time) {
+	s := Stripe(p.pos, i)
+	for _, n := range x.ids {
+		if n.takes(s, p.pos) {
+			x.enqueue(p, i, n, false, now)
+		}
+	}
+	for id, pp := range p.peers {
+		if pp.want.Get(i) {
+			if n := x.peers[id]; n != nil {
+				x.enqueue(p, i, n, true, now)
+			}
+		}
+	}
+}
+
+func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Time) {
+	s := Stripe(p.pos, i)
+	it := item{p: p, i: i, to: n, asked: asked, queued: now}
+	x.seq++
+	it.seq = x.seq
+	if asked {
+		for _, pp := range p.peers {
+			if pp.have.Get(i) {
+				it.rank++ // the rarest first
+			}
+		}
+	} else {
+		if !n.state.Feeds.Has(s) {
+			it.rank = 1
+		}
+		it.copies = p.copies(i)
+	}
+	x.queue.push(it)
+}
+
+// copies returns to how many neighbours a chunk was sent.
+func (p *part) copies(i int) (n int) {
+	for _, pp := range p.peers {
+		if pp.sent.Get(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// pump sends what waits, as far as the uplink and the neighbours' windows allow. It
+// returns when to go on, 0 if nothing waits for the uplink.
+func (x *Exchange) pump(now time.Time) time.Duration {
+	for len(x.queue) > 0 {
+		it := x.queue[0]
+		p, n := it.p, it.to
+		pp := p.peer(n.id)
+		if x.peers[n.id] != n || x.parts[p.pos] != p || pp == nil || !p.have.Get(it.i) || pp.have.Get(it.i) || pp.sent.Get(it.i) ||
+			!pp.want.Get(it.i) && !n.takes(Stripe(p.pos, it.i), p.pos) {
+			heap.Pop(&x.queue) // cancelled
+			continue
+		}
+		if !pp.want.Get(it.i) && now.Sub(p.ready) > overdue {
+			heap.Pop(&x.queue)
+			x.stats.Overdue++
+			continue
+		}
+		if pp.sends >= maxRepeats*p.n {
+			heap.Pop(&x.queue)
+			x.stats.Unsolved++
+			continue
+		}
+		length := p.chunkLen(it.i)
+		if n.inflight > 0 && n.inflight+length > n.window {
+			heap.Pop(&x.queue)
+			n.parked = append(n.parked, it)
+			continue
+		}
+		if wait := x.cfg.Uplink.Take(length, now); wait > 0 {
+			return wait
+		}
+		heap.Pop(&x.queue)
+		pp.sent.Set(it.i)
+		pp.sending++
+		pp.sentAt = now
+		pp.sends++
+		n.inflight += length
+		x.stats.ChunksSent++
+		if !it.asked {
+			x.waited = averageDuration(x.waited, now.Sub(p.at[it.i]))
+		}
+		x.send(n.id, p, SendChunk{it.i, p.age[it.i] + now.Sub(p.at[it.i])})
+	}
+	return 0
+}
+
+// send adds a chunk to the last message if that goes the same way.
+func (x *Exchange) send(to Peer, p *part, c SendChunk) {
+	for k := len(x.actions) - 1; k >= 0; k-- {
+		a := &x.actions[k]
+		if a.To == to && a.Part == p.pos {
+			if len(a.Chunks) > 0 && (len(a.Chunks)+1)*p.chunkSize > maxMessage {
+				break
+			}
+			a.Chunks = append(a.Chunks, c)
+			return
+		}
+	}
+	x.actions = append(x.actions, Action{To: to, Part: p.pos, Chunks: []SendChunk{c}})
+}
+
+// maxMessage bounds the chunks' bytes in one message.
+const maxMessage = 64 << 10

@@ -1,0 +1,443 @@
+// Package simulate runs thousands of exchanges on a network of events: the same
+// decisions as the node's, without its cryptography, QUIC and goroutines. Links have a
+// latency and an uplink that sends one message after the other; headers are flooded.
+// It is deterministic.
+package simulate
+
+import (
+	"container/heap"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// Config is a swarm and what it carries.
+type Config struct {
+	Nodes    int
+	Dials    int                                     // by each node, to others drawn at random
+	Uplink   func(i int, r *rand.Rand) int           // bits per second; node 0 is the broadcaster
+	Known    bool                                    // nodes know their uplink
+	Latency  func(i int, r *rand.Rand) time.Duration // one way, half of it on each side
+	Rate     int                                     // of the stream, bits per second
+	Part     time.Duration                           // each part's duration
+	Chunk    int                                     // bytes
+	Warmup   int                                     // parts before it is measured
+	Parts    int                                     // parts measured
+	Deadline time.Duration                           // of playout, after publication
+	Seed     uint64
+	// Every is called at each part's publication, to let nodes die and join.
+	Every func(w *World, part int)
+}
+
+// Result is what was measured.
+type Result struct {
+	Rx, Src, UploadMax float64 // bytes over the stream's bytes
+	Delays             []time.Duration
+	Pairs, InTime      int            // node and part
+	Undelivered        int            // chunks
+	Depth              []int          // hops of each node and stripe
+	Stats              schedule.Stats // summed up over all nodes
+	Duplicates         int
+	Metas              map[int]int
+	Lines              []string
+	Events             int
+}
+
+const (
+	metaSize   = 60   // of a metadata message with all around it
+	stateSize  = 42   // of a state therein
+	chunkExtra = 50   // of a chunk's message
+	packetCost = 1.05 // QUIC, UDP and IP
+)
+
+// node is one node.
+type node struct {
+	x           *schedule.Exchange
+	up          float64 // bits per second
+	latency     time.Duration
+	free        time.Duration // when the uplink has sent what it was given
+	peers, mesh []int
+	b           *bucket
+	header      map[stream.Position]bool
+	early       map[stream.Position][]message
+	stepAt      time.Duration // of the timer that counts
+	due         bool
+	dead        bool
+	since       time.Duration
+	in, out     float64
+	in0, out0   float64
+}
+
+type message struct {
+	from   int
+	action schedule.Action
+	header bool
+	pos    stream.Position
+}
+
+type event struct {
+	at   time.Duration
+	seq  int
+	to   int
+	kind int // 0 message, 1 timer, 2 publish
+	msg  message
+}
+
+type events []event
+
+func (e events) Len() int      { return len(e) }
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
+}
+func (e *events) Push(v any) { *e = append(*e, v.(event)) }
+func (e *events) Pop() any {
+	last := len(*e) - 1
+	v := (*e)[last]
+	*e = (*e)[:last]
+	return v
+}
+
+// World is a running simulation.
+type World struct {
+	cfg       Config
+	rng       *rand.Rand
+	nodes     []*node
+	events    events
+	seq       int
+	now       time.Duration
+	base      time.Time
+	sizes     map[stream.Position]schedule.Part
+	published map[stream.Position]time.Duration
+	got       map[stream.Position][]int // chunks in time, by node
+	res       Result
+	Metas     map[int]int
+	measuring bool
+}
+
+const partsPerSegment = 4
+
+func position(i int) stream.Position {
+	return stream.Position{Epoch: 1, Segment: uint64(i / partsPerSegment), Part: uint32(i % partsPerSegment)}
+}
+
+// bucket is the token bucket of a known uplink.
+type bucket struct {
+	rate    float64
+	tokens  float64
+	at      time.Time
+	spent   float64 // control, bytes, decaying over ten seconds
+	spentAt time.Time
+}
+
+func (b *bucket) Spend(n int, now time.Time) {
+	b.tokens -= float64(n)
+	b.spent *= math.Exp(-now.Sub(b.spentAt).Seconds() / 10)
+	b.spentAt = now
+	b.spent += float64(n)
+}
+
+func (b *bucket) Rate() int { return int((b.rate - b.spent/10) * 8) }
+func (b *bucket) Take(n int, now time.Time) time.Duration {
+	b.tokens = min(b.rate*0.005, b.tokens+b.rate*now.Sub(b.at).Seconds())
+	b.at = now
+	if b.tokens < 0 {
+		return time.Duration(-b.tokens/b.rate*float64(time.Second)) + time.Microsecond
+	}
+	b.tokens -= float64(n)
+	return 0
+}
+
+// Run simulates.
+func Run(cfg Config) Result {
+	w := &World{cfg: cfg, Metas: make(map[int]int), rng: rand.New(rand.NewPCG(cfg.Seed, 1)), base: time.Unix(1e9, 0),
+		sizes: make(map[stream.Position]schedule.Part), published: make(map[stream.Position]time.Duration), got: make(map[stream.Position][]int)}
+	for range cfg.Nodes {
+		w.Add()
+	}
+	for i := range w.nodes {
+		for k := range cfg.Dials {
+			j := w.rng.IntN(len(w.nodes))
+			w.Connect(i, j)
+			if k < 3 {
+				w.Mesh(i, j)
+			}
+		}
+	}
+	size := cfg.Rate / 8 * int(cfg.Part/time.Millisecond) / 1000
+	total := cfg.Warmup + cfg.Parts
+	for i := range total {
+		w.push(event{at: time.Duration(i+1) * cfg.Part, kind: 2, msg: message{pos: position(i)}})
+		n := (size + cfg.Chunk - 1) / cfg.Chunk
+		w.sizes[position(i)] = schedule.Part{Position: position(i), Size: size, ChunkSize: cfg.Chunk, Chunks: n, Duration: cfg.Part}
+	}
+	end := time.Duration(total)*cfg.Part + cfg.Deadline + time.Second
+	count := 0
+	for len(w.events) > 0 {
+		e := heap.Pop(&w.events).(event)
+		if e.at > end {
+			break
+		}
+		w.now = e.at
+		switch e.kind {
+		case 0:
+			w.deliver(e.to, e.msg)
+		case 1:
+			if n := w.nodes[e.to]; n.stepAt == e.at && !n.dead {
+				w.step(e.to)
+			}
+		case 2:
+			if count == cfg.Warmup {
+				w.measuring = true
+				for _, n := range w.nodes {
+					n.in0, n.out0 = n.in, n.out
+				}
+			}
+			if cfg.Every != nil {
+				cfg.Every(w, count)
+			}
+			count++
+			w.publish(e.msg.pos)
+		}
+		w.res.Events++
+	}
+	bytes := float64(cfg.Parts * size)
+	viewers := 0.0
+	for i, n := range w.nodes {
+		out := (n.out - n.out0) / bytes
+		w.res.UploadMax = max(w.res.UploadMax, out)
+		s := n.x.Stats()
+		w.res.Stats.Expired += s.Expired
+		w.res.Stats.Overdue += s.Overdue
+		w.res.Stats.Revoked += s.Revoked
+		w.res.Stats.Changed += s.Changed
+		w.res.Stats.LateFeeds += s.LateFeeds
+		w.res.Stats.Unsolved += s.Unsolved
+		w.res.Stats.ChunksSent += s.ChunksSent
+		w.res.Stats.Fed += s.Fed
+		w.res.Stats.Feeding += s.Feeding
+		w.res.Stats.Slots += s.Slots
+		if i == 0 {
+			w.res.Src = out
+		} else if !n.dead && n.since == 0 {
+			w.res.Rx += (n.in - n.in0) / bytes
+			viewers++
+		}
+	}
+	w.res.Rx /= viewers
+	for pos, at := range w.published {
+		for i, n := range w.nodes {
+			if i == 0 || n.dead || n.since > 0 {
+				continue
+			}
+			w.res.Pairs++
+			if w.got[pos][i] == w.sizes[pos].Chunks {
+				w.res.InTime++
+			}
+		}
+		_ = at
+	}
+	for i, n := range w.nodes {
+		ok := 0
+		for pos := range w.published {
+			if w.got[pos][i] == w.sizes[pos].Chunks {
+				ok++
+			}
+		}
+		s := n.x.Stats()
+		w.res.Lines = append(w.res.Lines, fmt.Sprintf("node %d up %.1f out %.2f in %.2f lat %v ok %d/%d slots %d feeding %d fed %d waiting %d late %d revoked %d changed %d expired %d linkqueue %v", i, n.up/1e6, (n.out-n.out0)/bytes*float64(w.cfg.Rate)/1e6, (n.in-n.in0)/bytes, n.latency.Round(time.Millisecond), ok, len(w.published), s.Slots, s.Feeding, s.Fed, s.Waiting, s.LateFeeds, s.Revoked, s.Changed, s.Expired, n.free-w.now))
+	}
+	slices.Sort(w.res.Delays)
+	w.res.Metas = w.Metas
+	return w.res
+}
+
+// Add adds a node without connections, and returns it.
+func (w *World) Add() int {
+	i := len(w.nodes)
+	up := w.cfg.Uplink(i, w.rng)
+	b := &bucket{rate: float64(up) / 8 * 0.93}
+	n := &node{b: b,
+		x:  schedule.New(schedule.Config{Source: i == 0, Uplink: b, Seed: w.cfg.Seed<<32 + uint64(i), TTL: 15 * time.Second}),
+		up: float64(up), latency: w.cfg.Latency(i, w.rng),
+		header: make(map[stream.Position]bool), early: make(map[stream.Position][]message), since: w.now,
+	}
+	w.nodes = append(w.nodes, n)
+	return i
+}
+
+// Connect connects two nodes.
+func (w *World) Connect(i, j int) {
+	if i == j || slices.Contains(w.nodes[i].peers, j) || w.nodes[i].dead || w.nodes[j].dead {
+		return
+	}
+	a, b := w.nodes[i], w.nodes[j]
+	a.peers, b.peers = append(a.peers, j), append(b.peers, i)
+	rtt := a.latency + b.latency
+	a.x.Neighbour(schedule.Peer(j), true, rtt)
+	b.x.Neighbour(schedule.Peer(i), true, rtt)
+	w.wake(i)
+	w.wake(j)
+}
+
+// Mesh has two nodes pass headers to each other.
+func (w *World) Mesh(i, j int) {
+	if i != j {
+		w.nodes[i].mesh = append(w.nodes[i].mesh, j)
+		w.nodes[j].mesh = append(w.nodes[j].mesh, i)
+	}
+}
+
+// Kill has a node fall silent; its neighbours are not told.
+func (w *World) Kill(i int) { w.nodes[i].dead = true }
+
+// Alive returns the viewers that are alive.
+func (w *World) Alive() (out []int) {
+	for i := 1; i < len(w.nodes); i++ {
+		if !w.nodes[i].dead {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Rand returns the simulation's randomness.
+func (w *World) Rand() *rand.Rand { return w.rng }
+
+func (w *World) time() time.Time { return w.base.Add(w.now) }
+
+func (w *World) push(e event) {
+	w.seq++
+	e.seq = w.seq
+	heap.Push(&w.events, e)
+}
+
+// wake has a node decide as soon as all that arrives at this moment is there.
+func (w *World) wake(i int) {
+	n := w.nodes[i]
+	if n.due && n.stepAt == w.now {
+		return
+	}
+	n.due, n.stepAt = true, w.now
+	w.push(event{at: w.now, to: i, kind: 1})
+}
+
+func (w *World) step(i int) {
+	n := w.nodes[i]
+	n.due = false
+	actions, wait := n.x.Step(w.time())
+	for _, a := range actions {
+		size := 0
+		if a.Meta != nil {
+			w.Metas[i]++
+			n.b.Spend(metaSize, w.time())
+			size += metaSize
+			if a.Meta.State != nil {
+				size += stateSize
+			}
+		}
+		p := w.sizes[a.Part]
+		for _, c := range a.Chunks {
+			size += chunkExtra + min(p.ChunkSize, p.Size-c.Index*p.ChunkSize)
+		}
+		a.Chunks = slices.Clone(a.Chunks)
+		w.transmit(i, int(a.To), size, message{from: i, action: a})
+	}
+	n.stepAt = w.now + max(wait, time.Millisecond/10)
+	w.push(event{at: n.stepAt, to: i, kind: 1})
+}
+
+// transmit sends a message over a node's uplink.
+func (w *World) transmit(from, to, size int, m message) {
+	n := w.nodes[from]
+	n.out += float64(size)
+	n.free = max(n.free, w.now) + time.Duration(float64(size)*8*packetCost/n.up*float64(time.Second))
+	w.nodes[to].in += float64(size)
+	w.push(event{at: n.free + (n.latency+w.nodes[to].latency)/2, to: to, msg: m})
+}
+
+func (w *World) publish(pos stream.Position) {
+	src := w.nodes[0]
+	p := w.sizes[pos]
+	if w.measuring {
+		w.published[pos] = w.now
+		w.got[pos] = make([]int, len(w.nodes)+1000)
+	}
+	p.Own = true
+	src.header[pos] = true
+	src.x.Header(p, w.time())
+	w.flood(0, -1, pos)
+	w.wake(0)
+}
+
+// flood passes a header on.
+func (w *World) flood(i, from int, pos stream.Position) {
+	size := 170 + 16*w.sizes[pos].Chunks
+	for k, j := range w.nodes[i].peers {
+		if j != from && slices.Contains(w.nodes[i].mesh, j) {
+			_ = k
+			w.nodes[i].b.Spend(size, w.time())
+			w.transmit(i, j, size, message{from: i, header: true, pos: pos})
+		}
+	}
+}
+
+func (w *World) deliver(i int, m message) {
+	n := w.nodes[i]
+	if n.dead {
+		return
+	}
+	if m.header {
+		if n.header[m.pos] {
+			return
+		}
+		n.header[m.pos] = true
+		p := w.sizes[m.pos]
+		p.Wanted = true
+		n.x.Header(p, w.time())
+		for _, e := range n.early[m.pos] {
+			w.take(i, e)
+		}
+		delete(n.early, m.pos)
+		w.flood(i, m.from, m.pos)
+		w.wake(i)
+		return
+	}
+	if m.action.Meta != nil {
+		n.x.Metadata(schedule.Peer(m.from), m.action.Part, *m.action.Meta, w.time())
+	}
+	w.take(i, m)
+	w.wake(i)
+}
+
+func (w *World) take(i int, m message) {
+	n := w.nodes[i]
+	pos := m.action.Part
+	for _, c := range m.action.Chunks {
+		switch n.x.Admit(schedule.Peer(m.from), pos, c.Index, false, w.time()) {
+		case schedule.Accept:
+			n.x.Got(schedule.Peer(m.from), pos, c.Index, c.Age, false, w.time())
+			if at, ok := w.published[pos]; ok && n.since == 0 {
+				d := w.now - at
+				w.res.Delays = append(w.res.Delays, d)
+				if d <= w.cfg.Deadline {
+					w.got[pos][i]++
+				}
+			}
+		case schedule.Early:
+			one := m
+			one.action.Meta = nil
+			one.action.Chunks = []schedule.SendChunk{c}
+			n.early[pos] = append(n.early[pos], one)
+		case schedule.Duplicate:
+			w.res.Duplicates++
+		case schedule.Unsolicited:
+			panic("unsolicited chunk")
+		}
+	}
+}

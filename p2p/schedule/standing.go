@@ -1,0 +1,288 @@
+package schedule
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// chooseEvery is how often to look for better parents; whoever lost one looks at once.
+	chooseEvery = 100 * time.Millisecond
+	// answerTimeout is how long a neighbour may take to promise a stripe.
+	answerTimeout = 1500 * time.Millisecond
+	// refusedRest is how long a neighbour that refused or failed a stripe is not asked for
+	// it again.
+	refusedRest = 2 * time.Second
+	// maxLate is how many chunks in a row a parent may be late with.
+	maxLate = 3
+	// keep is how long a parent is kept before a better one is sought.
+	keep = 4 * time.Second
+	// maxChanges bounds the better parents that are sought at a time.
+	maxChanges = 1
+	// leastGain is by how much sooner a better parent must have chunks.
+	leastGain = 20 * time.Millisecond
+	// orphaned is how long a node that lost a parent goes on as if it had one: its
+	// children need not know if it finds another soon.
+	orphaned = 600 * time.Millisecond
+	// gone is how long a neighbour may say nothing before nothing is expected of it.
+	gone = 3 * time.Second
+	// firstLag is how late a chunk is thought to come as long as nothing was measured.
+	firstLag = 250 * time.Millisecond
+	// leastLag is how late it may always be.
+	leastLag = 60 * time.Millisecond
+)
+
+// stripe is a sixteenth of the chunks, and who sends it to this node.
+type stripe struct {
+	parent  Peer            // promised
+	from    stream.Position // the parts after that
+	since   time.Time
+	next    Peer // asked, to become the parent
+	asked   time.Time
+	hops    uint8     // of this node
+	lost    time.Time // when the last parent was lost
+	leaving bool      // the parent took its promise back, and sends for a moment only
+	late    int       // chunks in a row that did not come from the parent
+	got     bool      // the parent delivered
+	rest    map[Peer]time.Time
+
+	delay    time.Duration // from publication until here, measured
+	lag, dev time.Duration // from header until here, and its deviation
+}
+
+func newStripe(source bool) stripe {
+	st := stripe{parent: None, next: None, hops: Unfed}
+	if source {
+		st.hops = 0
+	}
+	return st
+}
+
+// due returns when after its header a chunk of the stripe should be there.
+func (st *stripe) due() time.Duration {
+	if st.lag == 0 {
+		return firstLag
+	}
+	return st.lag + max(leastLag, 4*st.dev)
+}
+
+// wants returns the stripes that are wanted from a neighbour.
+func (n *neighbour) wants(x *Exchange) (m Mask) {
+	for s := range x.stripes {
+		if st := &x.stripes[s]; st.parent == n.id || st.next == n.id {
+			m |= 1 << s
+		}
+	}
+	return m
+}
+
+// arrived measures a chunk that was not fetched, and judges the parent by it.
+func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
+	st := &x.stripes[Stripe(p.pos, i)]
+	if !p.late {
+		lag := now.Sub(p.ready)
+		st.dev = averageDuration(st.dev, max(lag-st.lag, st.lag-lag))
+		st.lag = averageDuration(st.lag, lag)
+	}
+	switch {
+	case st.parent == n.id:
+		st.late, st.got, n.broken = 0, true, 0
+		st.delay = averageDuration(st.delay, p.age[i])
+	case st.parent != None && st.from.Compare(p.pos) < 0 && st.next != n.id:
+		x.stats.LateFeeds++
+		if st.late++; st.late >= maxLate {
+			if parent := x.peers[st.parent]; !st.got {
+				if parent.broken++; parent.broken >= maxBroken {
+					x.suspect(parent, now)
+					return
+				}
+			}
+			x.drop(Stripe(p.pos, i), st.parent, now)
+		}
+	}
+}
+
+// pushed notes that a peer pushed a chunk. If that is not wanted any more, the peer is
+// told again: it may not have heard.
+func (x *Exchange) pushed(n *neighbour, s int) {
+	if st := &x.stripes[s]; st.parent != n.id && st.next != n.id && !n.toldWant.Has(s) && n.until[s] == (stream.Position{}) {
+		n.toldWant |= 1 << s
+	}
+}
+
+// drop gives up a neighbour as the parent of a stripe, present or next.
+func (x *Exchange) drop(s int, id Peer, now time.Time) {
+	st := &x.stripes[s]
+	if st.next == id {
+		st.next = None
+	}
+	if st.parent == id {
+		st.parent, st.late, st.got, st.leaving, st.lost = None, 0, false, false, now
+	}
+	if st.rest == nil {
+		st.rest = make(map[Peer]time.Time)
+	}
+	st.rest[id] = now.Add(refusedRest/2 + rand.N(refusedRest))
+	x.chooseAt = time.Time{}
+	x.retell()
+}
+
+// retell has what there is to say of stripes said.
+func (x *Exchange) retell() {
+	if p := x.parts[x.tellAt]; p != nil {
+		p.dirty = true
+	}
+}
+
+// fed reports whether a parent promised a stripe.
+func (x *Exchange) fed(s int) bool { return x.cfg.Source || x.stripes[s].parent != None }
+
+// feedable reports whether this node may promise a stripe to others.
+func (x *Exchange) feedable(s int) bool {
+	return x.cfg.Source || x.stripes[s].parent != None && x.stripes[s].hops < Unfed-1
+}
+
+// choose looks for parents, and for better ones.
+func (x *Exchange) choose(now time.Time) time.Duration {
+	if x.cfg.Source {
+		return time.Second
+	}
+	if now.Before(x.chooseAt) {
+		return x.chooseAt.Sub(now)
+	}
+	x.chooseAt = now.Add(chooseEvery)
+	changes := 0
+	load := make([]int, len(x.ids))
+	for k, n := range x.ids {
+		load[k] = n.wants(x).Count()
+	}
+	for s := range x.stripes {
+		st := &x.stripes[s]
+		if st.next != None && now.Sub(st.asked) > answerTimeout {
+			x.drop(s, st.next, now)
+		}
+		if st.leaving && now.Sub(st.lost) > leaveFor {
+			st.parent, st.leaving, st.late, st.got = None, false, 0, false
+		}
+		if st.parent == None && st.hops < Unfed && now.Sub(st.lost) > orphaned {
+			st.hops, st.delay = Unfed, 0
+			x.retell()
+		}
+		if st.next != None && st.parent != None {
+			changes++
+		}
+	}
+	turn := x.rng.IntN(Stripes) // nobody is first in line everywhere
+	for k := range x.stripes {
+		s := (k + turn) % Stripes
+		st := &x.stripes[s]
+		fed := st.parent != None && !st.leaving
+		if st.next != None || fed && (changes >= maxChanges || now.Sub(st.since) < keep || st.delay == 0) {
+			continue
+		}
+		best, bestCost := -1, time.Duration(0)
+		for k, n := range x.ids {
+			if !n.mesh || !n.known || now.Sub(n.heard) > gone+2*x.duration || n.id == st.parent || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
+				continue
+			}
+			if fed && (n.state.Free == 0 || n.state.Hops[s] >= st.hops) || !fed && st.hops < Unfed && n.state.Hops[s] >= st.hops {
+				continue // it may be fed by this node, and never sooner than this node
+			}
+			cost := n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2 + n.price() + time.Duration(load[k])*2*time.Millisecond
+			if n.state.Free == 0 {
+				cost += answerTimeout
+			}
+			cost += time.Duration(x.rng.Int64N(int64(delayUnit)))
+			if best < 0 || cost < bestCost {
+				best, bestCost = k, cost
+			}
+		}
+		if best < 0 || fed && bestCost+max(leastGain, st.delay/4) > st.delay+x.peers[st.parent].price() {
+			continue
+		}
+		if fed {
+			changes++
+		}
+		st.next, st.asked = x.ids[best].id, now
+		load[best]++
+		x.retell()
+	}
+	return chooseEvery
+}
+
+var PriceX = 30 * time.Millisecond
+
+// price is what a neighbour's load adds to the cost of being its child.
+func (n *neighbour) price() time.Duration {
+	if n.state.Slots == 0 {
+		return time.Second
+	}
+	return PriceX * time.Duration(n.state.Slots-n.state.Free) / time.Duration(n.state.Slots)
+}
+
+// onGrants takes what a neighbour promises of the parts after pos. What it does not is
+// sought elsewhere.
+func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now time.Time) {
+	for s := range x.stripes {
+		st := &x.stripes[s]
+		switch {
+		case !n.toldWant.Has(s):
+		case !granted.Has(s) && st.parent == n.id && !st.leaving:
+			st.leaving, st.lost = true, now
+			st.rest2(n.id, now.Add(leaveFor+refusedRest))
+			x.chooseAt = time.Time{}
+		case !granted.Has(s) && st.next == n.id:
+			x.drop(s, n.id, now)
+		case granted.Has(s) && st.next == n.id:
+			if st.parent != None && !st.leaving {
+				x.stats.Changed++
+			}
+			st.parent, st.next, st.late, st.got, st.leaving = n.id, None, 0, false, false
+			st.from, st.since = pos, now
+			st.delay = n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2
+			x.setHops(s, n)
+			if x.parts[pos] != nil && pos.Compare(x.tellAt) < 0 {
+				x.tellAt = pos // the one before shall send no part after that
+			}
+			x.retell()
+		}
+	}
+}
+
+func (st *stripe) rest2(id Peer, until time.Time) {
+	if st.rest == nil {
+		st.rest = make(map[Peer]time.Time)
+	}
+	st.rest[id] = until
+}
+
+// onState takes what a neighbour says of itself.
+func (x *Exchange) onState(n *neighbour, state State, now time.Time) {
+	if !n.known {
+		x.chooseAt = time.Time{}
+	}
+	n.state, n.known = state, true
+	for s := range x.stripes {
+		st := &x.stripes[s]
+		if st.parent == None && st.next == None && state.Hops[s] < Unfed {
+			x.chooseAt = time.Time{}
+		}
+		if st.parent != n.id {
+			continue
+		}
+		if state.Hops[s] >= Unfed-1 {
+			x.drop(s, n.id, now)
+		} else {
+			x.setHops(s, n)
+		}
+	}
+}
+
+func (x *Exchange) setHops(s int, parent *neighbour) {
+	if hops := parent.state.Hops[s] + 1; hops != x.stripes[s].hops {
+		x.stripes[s].hops = hops
+		x.retell()
+	}
+}

@@ -1,0 +1,202 @@
+package schedule
+
+import (
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// newsDelay is how long news of a chunk wait for more of them, so that one message
+	// tells of several. News of a whole part do not wait.
+	newsDelay = 200 * time.Millisecond
+	// stateEvery is how often changes of what was measured are told.
+	stateEvery = 2 * time.Second
+)
+
+// tell tells neighbours what they should know.
+func (x *Exchange) tell(now time.Time) time.Duration {
+	next := time.Second
+	var state *State
+	for _, p := range x.order {
+		newest := p.pos == x.tellAt
+		if p.own && now.Sub(p.ready) < revealFor {
+			p.dirty = true
+			next = min(next, Widen/4)
+		}
+		if !p.known || !p.dirty && !newest {
+			continue
+		}
+		if newest && state == nil {
+			s := x.state()
+			state = &s
+		}
+		p.dirty = false
+		if wait := x.tellPart(p, state, newest, now); wait > 0 {
+			p.dirty = true
+			next = min(next, wait)
+		}
+	}
+	x.tellAt = x.newest
+	return next
+}
+
+// state returns what neighbours shall know of this node.
+func (x *Exchange) state() State {
+	var out State
+	for s := range x.stripes {
+		st := &x.stripes[s]
+		out.Hops[s], out.Delays[s] = st.hops, DelayOf(st.delay)
+	}
+	for _, n := range x.ids {
+		out.Feeds |= n.grants
+	}
+	slots := x.slots()
+	out.Slots = uint8(min(255, slots))
+	out.Free = uint8(max(0, min(255, slots-x.children())))
+	out.Queue = DelayOf(x.waited)
+	return out
+}
+
+// stale reports whether n must be told the state: at once if the ways changed, or
+// whether there is room, later if only what was measured did.
+func (n *neighbour) stale(s *State, now time.Time) bool {
+	o := n.toldState
+	if o == nil || o.Hops != s.Hops || (o.Free == 0) != (s.Free == 0) {
+		return true
+	}
+	return now.Sub(n.told) >= stateEvery && *o != *s
+}
+
+func (x *Exchange) tellPart(p *part, state *State, newest bool, now time.Time) (wait time.Duration) {
+	newsDue := !p.newsAt.IsZero() && (p.count == p.n || now.Sub(p.newsAt) >= newsDelay)
+	if !p.newsAt.IsZero() && !newsDue {
+		wait = newsDelay - now.Sub(p.newsAt)
+	}
+	for _, n := range x.ids {
+		talks := x.talks(n)
+		pp := p.peers[n.id]
+		if pp == nil {
+			if !talks {
+				continue
+			}
+			if pp = p.peer(n.id); pp == nil {
+				continue
+			}
+		}
+		visible := p.have
+		if p.own {
+			visible = x.visible(p, n, now)
+		}
+		want := n.wants(x)
+		stripes := newest && talks && (want != n.toldWant || n.grants != n.toldGrant || n.stale(state, now))
+		if !stripes && !x.due(p, pp, visible, newsDue, talks) {
+			continue
+		}
+		m := &Metadata{Have: visible.Clone(), Want: pp.asked.Clone()}
+		if stripes {
+			if want != n.toldWant {
+				m.Standing = &want
+				n.toldWant = want
+				n.mayPush |= want
+			}
+			if n.grants != n.toldGrant {
+				grants := n.grants
+				m.Grants = &grants
+				n.toldGrant = n.grants
+			}
+			if n.stale(state, now) {
+				m.State = state
+				n.toldState, n.told = state, now
+			}
+		}
+		pp.told, pp.toldAsked = m.Have, m.Want
+		pp.owesAck, pp.toldAnything = false, true
+		x.actions = append(x.actions, Action{To: n.id, Part: p.pos, Meta: m})
+	}
+	if newsDue {
+		p.newsAt = time.Time{}
+	}
+	return wait
+}
+
+// due reports whether a peer should get a message about the part now: wants at once,
+// news when they have gathered.
+func (x *Exchange) due(p *part, pp *partPeer, visible stream.Bitmap, newsDue, talks bool) bool {
+	for i, asked := range pp.asked {
+		if asked&^pp.toldAsked[i]|pp.toldAsked[i]&^asked&^p.have[i] != 0 {
+			return true // what came since needs no taking back
+		}
+	}
+	if p.own {
+		newsDue = true // all chunks of a part are there at once
+	}
+	if !newsDue && pp.toldAnything {
+		return false
+	}
+	if pp.owesAck {
+		return true
+	}
+	for i := range visible {
+		if visible[i]&^pp.told[i]&^pp.have[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// Copies is to how many neighbours the broadcaster shows a chunk at first if nobody
+	// gets it unasked. The others get it from these, so that its upload stays near the
+	// stream's rate.
+	Copies = 2
+	// Widen is after how long it shows a chunk to one neighbour more.
+	Widen = 400 * time.Millisecond
+	// revealFor is after how long it shows everything to everybody.
+	revealFor = 8 * time.Second
+)
+
+// Reveal reports whether the broadcaster shows a chunk to its neighbour number pos of
+// n, age after it was published. turn differs from chunk to chunk, so that all
+// neighbours get their share first-hand.
+func Reveal(turn, pos, n int, age time.Duration) bool {
+	shown := Copies + int(age/Widen)
+	return shown >= n || ((pos-turn)%n+n)%n < shown
+}
+
+// visible returns the chunks of its own part that the broadcaster shows to a peer.
+func (x *Exchange) visible(p *part, n *neighbour, now time.Time) stream.Bitmap {
+	pos, mesh := -1, 0
+	for _, o := range x.ids {
+		if o == n && o.mesh {
+			pos = mesh
+		}
+		if o.mesh {
+			mesh++
+		}
+	}
+	var fed Mask
+	for _, o := range x.ids {
+		fed |= o.grants | o.leaving
+	}
+	age := now.Sub(p.ready)
+	out := stream.NewBitmap(p.n)
+	for i := range p.n {
+		if age >= revealFor {
+			out.Set(i)
+			continue
+		}
+		shown := age
+		if fed.Has(Stripe(p.pos, i)) {
+			// A child gets it unasked: two others are shown it a Widen later, and one more
+			// each Widen from the third on.
+			if shown -= Widen; shown < 0 {
+				continue
+			}
+		}
+		if pos < 0 && shown > time.Second || pos >= 0 && Reveal(i+int(p.pos.Part)*3+int(p.pos.Segment%(1<<20))*7, pos, mesh, shown) {
+			out.Set(i)
+		}
+	}
+	return out
+}
