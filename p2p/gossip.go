@@ -28,7 +28,7 @@ const (
 	outboundQueue = 1024
 	// maxRPC bounds what a peer can make pubsub read at once: a chunk with its
 	// envelope, several times.
-	maxRPC = 4 * stream.ChunkSize
+	maxRPC = 4 * stream.MaxChunkSize
 	// groupTTL is how many heartbeats (of a second) pubsub keeps a part's state.
 	groupTTL = int(exchangeTTL / time.Second)
 	// maxPeerGroups is how many parts a peer may tell us of before their headers reach

@@ -64,9 +64,9 @@ func runClassic(t *testing.T, s scenario, seed int64) result {
 	net.ConnectRandomly(dials, seed)
 	time.Sleep(5 * time.Second)
 	return s.measure(t, r, net, a, uplinks, func(i int, _ time.Time, data []byte) error {
-		for n := 0; n < len(data); n += stream.ChunkSize {
+		for n := 0; n < len(data); n += stream.MaxChunkSize {
 			message := binary.BigEndian.AppendUint32(nil, uint32(i))
-			message = append(message, data[n:min(len(data), n+stream.ChunkSize)]...)
+			message = append(message, data[n:min(len(data), n+stream.MaxChunkSize)]...)
 			if err := source.Publish(ctx, message); err != nil {
 				return err
 			}

@@ -101,6 +101,7 @@ func (s scenario) addHosts(r *rand.Rand, add func(i int, l p2ptest.Link)) (uplin
 // and measures all but the warm-up.
 func (s scenario) measure(t *testing.T, r *rand.Rand, net *p2ptest.Network, a *arrivals, uplinks int, publish func(i int, at time.Time, data []byte) error) result {
 	partSize := s.rate() / 8 * int(partDuration/time.Millisecond) / 1000
+	chunkSize := stream.ChunkSizeFor(partSize)
 	in, out := make([]int64, s.Nodes), make([]int64, s.Nodes)
 	start := time.Now()
 	for i := range (s.Warmup + s.Segments) * parts {
@@ -113,7 +114,7 @@ func (s scenario) measure(t *testing.T, r *rand.Rand, net *p2ptest.Network, a *a
 		data := make([]byte, partSize)
 		r.Read(data)
 		if i >= s.Warmup*parts {
-			a.publish(partPosition(i), (partSize+stream.ChunkSize-1)/stream.ChunkSize)
+			a.publish(partPosition(i), (partSize+chunkSize-1)/chunkSize)
 		}
 		if err := publish(i, start.Add(time.Duration(i)*partDuration), data); err != nil {
 			t.Fatal(err)
