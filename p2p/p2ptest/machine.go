@@ -32,6 +32,7 @@ type machine struct {
 	wire    struct{ in, out atomic.Int64 }
 	cut     atomic.Bool
 	closing sync.Once
+	onClose func()    // what runs on the host and is no node; may be nil
 	node    *p2p.Node // guarded by Network.mu
 
 	mu   sync.Mutex // guards all following
@@ -110,6 +111,9 @@ func (m *machine) start(l Link) (err error) {
 // close closes the host, the first time that it is called.
 func (m *machine) close() (err error) {
 	m.closing.Do(func() {
+		if m.onClose != nil {
+			m.onClose()
+		}
 		if err = m.host.Close(); err == nil {
 			err = m.quic.Close() // the host leaves that to whoever made it
 		}
