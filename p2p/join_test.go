@@ -240,6 +240,7 @@ func TestPeersBehindASlowLinkAreNotBlamed(t *testing.T) {
 		net.AddNode(p2ptest.Link{})
 		net.AddNode(p2ptest.Link{Down: 1_500_000}) // less than the stream has
 		net.Start()
+		defer time.Sleep(2 * time.Second) // in which pubsub's retries to full queues end
 		defer net.Close()
 		join(t, net, 1, net.Link(src.Key.ID(), 0))
 		viewer := join(t, net, 2, net.Link(src.Key.ID(), 1))
@@ -358,7 +359,7 @@ func TestViewerWhoseNetworkWasDeadComesBackToTheLiveEdge(t *testing.T) {
 				if took > 8*time.Second {
 					t.Errorf("it took %v", took)
 				}
-				if fetched > 300 { // of two a part: as much as half a minute and more
+				if fetched > 150*16 { // of 16 a part: as much as half a minute and more
 					t.Errorf("fetched %d chunks, most of them too old to be played", fetched)
 				}
 				last := uint64(len(sent)/4) - 10
