@@ -2,6 +2,7 @@ package p2p_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -369,4 +370,28 @@ func TestViewerWhoseNetworkWasDeadComesBackToTheLiveEdge(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestStreamsWhoseTopicsAreTheSameAreNotBothJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		node := net.Node(0)
+		first := stream.ID{9: 1, 31: 1}
+		second, third := first, first
+		second[31], third[9] = 2, 2 // beyond the 80 bits of topics, and within
+		s := join(t, net, 0, stream.Link{Stream: first})
+		if _, err := node.Join(stream.Link{Stream: second}); err == nil || !strings.Contains(err.Error(), second.String()) || !strings.Contains(err.Error(), first.String()) {
+			t.Errorf("join of a stream with another's topics: error %v, want one that names both", err)
+		}
+		join(t, net, 0, stream.Link{Stream: third})
+		if again := join(t, net, 0, stream.Link{Stream: first}); again != s {
+			t.Error("joined twice, another swarm")
+		}
+		if n := len(node.Swarms()); n != 2 {
+			t.Errorf("node is part of %d swarms, want 2", n)
+		}
+	})
 }
