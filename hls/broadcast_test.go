@@ -95,7 +95,7 @@ func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
 	for i := range parts {
 		data := make([]byte, 7000+i)
 		if i == 0 {
-			data = make([]byte, stream.ChunkSize+1000) // two chunks
+			data = make([]byte, stream.MaxChunkSize+1000) // several chunks, one of which starts at 32768
 		}
 		_, _ = b.random.Read(data) // never fails
 		h, chunks, err := b.publisher.Publish(stream.Part{

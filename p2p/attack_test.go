@@ -326,7 +326,7 @@ func TestPeerThatSubscribesToEverythingIsBounded(t *testing.T) {
 		for range 20 {
 			rpc := &pb.RPC{}
 			for range 200 {
-				topic, yes := "/grapevine/1/"+stream.ID{1, byte(len(topics)), byte(len(topics) >> 8)}.String(), true
+				topic, yes := "gv1/"+stream.ID{1, byte(len(topics)), byte(len(topics) >> 8)}.String()[:16], true
 				topics = append(topics, topic)
 				rpc.Subscriptions = append(rpc.Subscriptions, &pb.RPC_SubOpts{Topicid: &topic, Subscribe: &yes})
 			}

@@ -39,7 +39,7 @@ type attacker struct {
 func newAttacker(t *testing.T, h host.Host, id stream.ID) *attacker {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &attacker{host: h, stop: cancel, chunks: "/grapevine/1/" + id.String() + "/main"}
+	a := &attacker{host: h, stop: cancel, chunks: "gv1/" + id.String()[:16] + "/main"}
 	var err error
 	a.ps, err = pubsub.NewGossipSub(ctx, h,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
@@ -63,7 +63,7 @@ func newAttacker(t *testing.T, h host.Host, id stream.ID) *attacker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.headers, err = a.ps.Join("/grapevine/1/" + id.String()); err != nil {
+	if a.headers, err = a.ps.Join("gv1/" + id.String()[:16]); err != nil {
 		t.Fatal(err)
 	}
 	sub, err := a.headers.Subscribe()

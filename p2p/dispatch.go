@@ -12,11 +12,7 @@ import (
 
 // onPartial takes a partial message. It runs on pubsub's event loop.
 func (n *Node) onPartial(from peer.ID, rpc *pb.PartialMessagesExtension) {
-	id, rendition, ok := parseTopic(rpc.GetTopicID())
-	if !ok {
-		return
-	}
-	if s := n.swarm(id); s != nil {
+	if s, rendition := n.swarmOf(rpc.GetTopicID()); s != nil {
 		s.onPartial(from, rendition, rpc)
 	}
 }
@@ -24,20 +20,17 @@ func (n *Node) onPartial(from peer.ID, rpc *pb.PartialMessagesExtension) {
 // onEmitGossip tells a swarm to tell peers outside its mesh of a part. It runs on
 // pubsub's event loop.
 func (n *Node) onEmitGossip(topic string, group []byte, peers []peer.ID) {
-	id, rendition, ok := parseTopic(topic)
-	s := n.swarm(id)
+	s, rendition := n.swarmOf(topic)
 	position, err := parsePosition(group)
-	if ok && s != nil && err == nil {
-		s.onEmitGossip(stream.PartID{Stream: id, Rendition: rendition, Position: position}, slices.Clone(peers))
+	if s != nil && err == nil {
+		s.onEmitGossip(stream.PartID{Stream: s.id, Rendition: rendition, Position: position}, slices.Clone(peers))
 	}
 }
 
 // onMesh runs on pubsub's event loop.
 func (n *Node) onMesh(topic string, id peer.ID, grafted bool) {
-	if streamID, _, ok := parseTopic(topic); ok {
-		if s := n.swarm(streamID); s != nil {
-			s.onMesh(topic, id, grafted)
-		}
+	if s, _ := n.swarmOf(topic); s != nil {
+		s.onMesh(topic, id, grafted)
 	}
 }
 
@@ -56,21 +49,16 @@ func (n *Node) onDropRPC(rpc *pubsub.RPC, to peer.ID) {
 	if rpc.Partial == nil {
 		return
 	}
-	id, rendition, ok := parseTopic(rpc.Partial.GetTopicID())
-	s := n.swarm(id)
+	s, rendition := n.swarmOf(rpc.Partial.GetTopicID())
 	position, err := parsePosition(rpc.Partial.GetGroupID())
-	if ok && s != nil && err == nil {
-		s.onDropped(to, stream.PartID{Stream: id, Rendition: rendition, Position: position})
+	if s != nil && err == nil {
+		s.onDropped(to, stream.PartID{Stream: s.id, Rendition: rendition, Position: position})
 	}
 }
 
 // joinedRendition reports whether a topic carries the chunks of a rendition that this
 // node has joined. It runs on pubsub's event loop.
 func (n *Node) joinedRendition(topic string) bool {
-	id, rendition, ok := parseTopic(topic)
-	if !ok || rendition == "" {
-		return false
-	}
-	s := n.swarm(id)
-	return s != nil && s.timeline(rendition) != nil
+	s, rendition := n.swarmOf(topic)
+	return s != nil && rendition != "" && s.timeline(rendition) != nil
 }

@@ -36,8 +36,14 @@
 //
 // # Topics
 //
-//	/grapevine/1/<stream-id>              headers, as ordinary messages
-//	/grapevine/1/<stream-id>/<rendition>  chunks, as partial messages
+//	gv1/<stream>              headers, as ordinary messages
+//	gv1/<stream>/<rendition>  chunks, as partial messages
+//
+// <stream> is the first 16 characters of the stream's ID, as topics are part of every
+// message. That is 80 bits: who wants topics that are those of a given stream has to
+// make 2^80 keys, and then disturbs the stream as anybody can who sends forgeries to
+// its topics; whatever is taken from them must still be signed by the whole ID's key. A
+// node refuses to join the second of two streams with the same topics.
 //
 // A message on the first is a stream.SignedHeader, of which gossipsub's ID is the
 // first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,

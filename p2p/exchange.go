@@ -31,6 +31,9 @@ const (
 	// missingPoll is how often to look whether wants have expired while chunks are
 	// missing.
 	missingPoll = 50 * time.Millisecond
+	// queueRest is how long a peer whose queue was full gets nothing more, which would
+	// only be lost, too.
+	queueRest = 100 * time.Millisecond
 	// expireEvery is how often to look for parts and bytes whose time is over.
 	expireEvery = 250 * time.Millisecond
 	// maxRepeats bounds how often a peer gets a part: losses are repeated, but who asks
@@ -313,8 +316,11 @@ func (x *exchange) onGone(id peer.ID) {
 	delete(x.heard, id)
 }
 
-// onDropped repeats to a peer what a full queue lost.
-func (x *exchange) onDropped(id peer.ID, part stream.PartID) {
+// onDropped lets a peer rest whose queue was full, and then repeats what was lost.
+func (x *exchange) onDropped(id peer.ID, part stream.PartID, now time.Time) {
+	if out := x.sendingTo(id); !now.Before(out.rest) {
+		out.rest = now.Add(queueRest)
+	}
 	p := x.parts[part]
 	if p == nil || p.header == nil || p.peers[id] == nil {
 		return

@@ -16,7 +16,7 @@ func TestWantsEndWithTheirPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, chunks, err := publisher.Publish(stream.Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now(), Data: make([]byte, 2*stream.ChunkSize)})
+	h, chunks, err := publisher.Publish(stream.Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now(), Data: make([]byte, 2*stream.ChunkSizeFor(1))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ const fetchProtocol = "/grapevine/fetch/1"
 const (
 	maxFetchParts    = 64
 	maxRequestSize   = 32 << 10
-	maxResponseSize  = stream.ChunkSize + 1024
+	maxResponseSize  = stream.MaxChunkSize + 1024
 	maxPeerRecord    = 4 << 10
 	maxTimelineReply = 2 * stream.MaxTimeline // headers
 	maxPeersReply    = 8
@@ -239,7 +239,7 @@ func parseFetchedChunk(b []byte) (*fetchedChunk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errWire, err)
 	}
-	if c.part >= maxFetchParts || c.index >= stream.MaxChunks || len(c.data) > stream.ChunkSize {
+	if c.part >= maxFetchParts || c.index >= stream.MaxChunks || len(c.data) > stream.MaxChunkSize {
 		return nil, fmt.Errorf("%w: chunk", errWire)
 	}
 	return c, nil

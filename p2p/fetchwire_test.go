@@ -140,7 +140,7 @@ func TestFetchResponsesReadBack(t *testing.T) {
 	for name, r := range map[string]fetchResponse{
 		"a header":          {header: []byte("signed")},
 		"the first chunk":   {chunk: &fetchedChunk{0, 0, []byte("grapes")}},
-		"the largest chunk": {chunk: &fetchedChunk{maxFetchParts - 1, stream.MaxChunks - 1, make([]byte, stream.ChunkSize)}},
+		"the largest chunk": {chunk: &fetchedChunk{maxFetchParts - 1, stream.MaxChunks - 1, make([]byte, stream.MaxChunkSize)}},
 		"a peer record":     {peerRecord: []byte("envelope")},
 		"the largest header": {
 			header: make([]byte, stream.MaxHeaderSize),
@@ -169,7 +169,7 @@ func TestFetchResponsesAreBounded(t *testing.T) {
 		"part 2^64-1":            chunk(1<<64-1, 0, 1),
 		"chunk 512":              chunk(0, stream.MaxChunks, 1),
 		"chunk 2^64-1":           chunk(0, 1<<64-1, 1),
-		"a chunk too large":      chunk(0, 0, stream.ChunkSize+1),
+		"a chunk too large":      chunk(0, 0, stream.MaxChunkSize+1),
 		"a peer record too long": wire.AppendBytes(nil, 3, make([]byte, maxPeerRecord+1)),
 	} {
 		if r, err := parseFetchResponse(raw); !errors.Is(err, errWire) {
@@ -194,7 +194,7 @@ func FuzzParseFetchResponse(f *testing.F) {
 			t.Errorf("peer record of %d bytes, want at most %d", len(r.peerRecord), maxPeerRecord)
 		}
 		if c := r.chunk; c != nil {
-			if c.part < 0 || c.part >= maxFetchParts || c.index < 0 || c.index >= stream.MaxChunks || len(c.data) > stream.ChunkSize {
+			if c.part < 0 || c.part >= maxFetchParts || c.index < 0 || c.index >= stream.MaxChunks || len(c.data) > stream.MaxChunkSize {
 				t.Errorf("chunk %d of part %d with %d bytes is out of bounds", c.index, c.part, len(c.data))
 			}
 		}

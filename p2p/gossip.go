@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
-	"strings"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -21,14 +19,12 @@ import (
 )
 
 const (
-	topicPrefix = "/grapevine/1/"
-
 	// outboundQueue is how many messages may wait for one peer. pubsub's default of
 	// 32 drops silently under load; ours is bounded by sendWindow instead.
 	outboundQueue = 1024
 	// maxRPC bounds what a peer can make pubsub read at once: a chunk with its
 	// envelope, several times.
-	maxRPC = 4 * stream.ChunkSize
+	maxRPC = 4 * stream.MaxChunkSize
 	// groupTTL is how many heartbeats (of a second) pubsub keeps a part's state.
 	groupTTL = int(exchangeTTL / time.Second)
 	// maxPeerGroups is how many parts a peer may tell us of before their headers reach
@@ -36,24 +32,6 @@ const (
 	maxPeerGroups = 32
 	maxGroups     = 512
 )
-
-func headersTopic(id stream.ID) string { return topicPrefix + id.String() }
-
-func chunksTopic(id stream.ID, rendition string) string {
-	return topicPrefix + id.String() + "/" + rendition
-}
-
-var topicPattern = regexp.MustCompile(`^/grapevine/1/[a-z2-7]{52}(/[a-z0-9-]{1,32})?$`)
-
-// parseTopic returns the stream and rendition of a topic; headers have none.
-func parseTopic(topic string) (id stream.ID, rendition string, ok bool) {
-	if !topicPattern.MatchString(topic) {
-		return id, "", false
-	}
-	name, rendition, _ := strings.Cut(strings.TrimPrefix(topic, topicPrefix), "/")
-	id, err := stream.ParseID(name)
-	return id, rendition, err == nil
-}
 
 // errNotJoined refuses partial messages on topics that this node is not part of. An
 // honest peer sends them for a moment after the node left.

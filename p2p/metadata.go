@@ -110,7 +110,7 @@ func marshalChunk(i int, data []byte) []byte {
 
 func parseChunk(b []byte) (i int, data []byte, err error) {
 	v, n := binary.Uvarint(b)
-	if n <= 0 || v >= stream.MaxChunks || len(b)-n > stream.ChunkSize {
+	if n <= 0 || v >= stream.MaxChunks || len(b)-n > stream.MaxChunkSize {
 		return 0, nil, fmt.Errorf("%w: chunk", errWire)
 	}
 	return int(v), b[n:], nil

@@ -94,7 +94,7 @@ func FuzzParseMetadata(f *testing.F) {
 
 func TestChunksReadBack(t *testing.T) {
 	for _, i := range []int{0, 1, 127, 128, stream.MaxChunks - 1} {
-		for _, n := range []int{0, 1, stream.ChunkSize} {
+		for _, n := range []int{0, 1, stream.MaxChunkSize} {
 			data := bytes.Repeat([]byte{7}, n)
 			gotIndex, got, err := parseChunk(marshalChunk(i, data))
 			if err != nil || gotIndex != i || !bytes.Equal(got, data) {
@@ -110,7 +110,7 @@ func TestChunksAreBounded(t *testing.T) {
 		"an index cut short": {0x80},
 		"index 512":          marshalChunk(stream.MaxChunks, nil),
 		"an index of 2^64":   {0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2},
-		"a byte too many":    marshalChunk(0, make([]byte, stream.ChunkSize+1)),
+		"a byte too many":    marshalChunk(0, make([]byte, stream.MaxChunkSize+1)),
 	} {
 		if _, _, err := parseChunk(raw); !errors.Is(err, errWire) {
 			t.Errorf("%s: error %v, want one that wraps errWire", name, err)
@@ -128,7 +128,7 @@ func FuzzParseChunk(f *testing.F) {
 			}
 			return
 		}
-		if i < 0 || i >= stream.MaxChunks || len(data) > stream.ChunkSize {
+		if i < 0 || i >= stream.MaxChunks || len(data) > stream.MaxChunkSize {
 			t.Errorf("chunk %d of %d bytes is out of bounds", i, len(data))
 		}
 		if !bytes.HasSuffix(raw, data) {

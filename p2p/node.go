@@ -79,8 +79,8 @@ type Node struct {
 
 	joining sync.Mutex // held while topics are joined or left
 
-	mu      sync.Mutex // guards all following
-	swarms  map[stream.ID]*Swarm
+	mu      sync.Mutex        // guards all following
+	swarms  map[string]*Swarm // by topicName
 	order   []*Swarm
 	records map[peer.ID][]byte // signed envelopes of connected peers, with their addresses
 	closed  bool
@@ -107,7 +107,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[stream.ID]*Swarm), records: make(map[peer.ID][]byte)}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte)}
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
 	n.uplink = newBucket(cfg.MaxUpload)
@@ -237,7 +237,21 @@ func (n *Node) Swarms() []*Swarm {
 func (n *Node) swarm(id stream.ID) *Swarm {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.swarms[id]
+	if s := n.swarms[topicName(id)]; s != nil && s.id == id {
+		return s
+	}
+	return nil
+}
+
+// swarmOf returns the swarm that a topic belongs to, or nil, and the topic's rendition.
+func (n *Node) swarmOf(topic string) (s *Swarm, rendition string) {
+	name, rendition, ok := parseTopic(topic)
+	if !ok {
+		return nil, ""
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.swarms[name], rendition
 }
 
 // ErrBadPeer is wrapped by errors about a link's peer that is no multiaddr with a
@@ -268,8 +282,14 @@ func (n *Node) Join(link stream.Link) (*Swarm, error) {
 func (n *Node) join(id stream.ID, publishing bool) (*Swarm, error) {
 	n.joining.Lock()
 	defer n.joining.Unlock()
-	if s := n.swarm(id); s != nil {
-		return s, nil
+	name := topicName(id)
+	n.mu.Lock()
+	known := n.swarms[name]
+	n.mu.Unlock()
+	if known != nil && known.id != id {
+		return nil, fmt.Errorf("join stream %s: its topics are those of %s, which this node is part of", id, known.id)
+	} else if known != nil {
+		return known, nil
 	}
 	s := newSwarm(n, id)
 	s.source = publishing
@@ -278,13 +298,13 @@ func (n *Node) join(id stream.ID, publishing bool) (*Swarm, error) {
 		n.mu.Unlock()
 		return nil, ErrClosed
 	}
-	n.swarms[id] = s
+	n.swarms[name] = s
 	n.order = append(n.order, s)
 	n.mu.Unlock()
 	if err := s.start(); err != nil {
 		s.cancel()
 		n.mu.Lock()
-		delete(n.swarms, id)
+		delete(n.swarms, name)
 		n.order = slices.DeleteFunc(n.order, func(o *Swarm) bool { return o == s })
 		n.mu.Unlock()
 		return nil, fmt.Errorf("join stream %s: %w", id.Short(), err)

@@ -16,8 +16,18 @@ import (
 
 // sending is what is under way to a peer.
 type sending struct {
-	bytes   int  // sent, not acknowledged
-	blocked bool // something waits for the window
+	bytes   int       // sent, not acknowledged
+	blocked bool      // something waits for the window
+	rest    time.Time // its queue was full: nothing goes out before
+}
+
+func (x *exchange) sendingTo(id peer.ID) *sending {
+	out := x.sending[id]
+	if out == nil {
+		out = &sending{}
+		x.sending[id] = out
+	}
+	return out
 }
 
 // acknowledged frees window of a peer.
@@ -57,6 +67,12 @@ func (x *exchange) flush(p *part, newest bool, neighbours []peer.ID, now time.Ti
 	}
 	var actions []action
 	for id, pp := range p.peers {
+		if out := x.sending[id]; out != nil && now.Before(out.rest) {
+			if rest := out.rest.Sub(now); wait == 0 || rest < wait {
+				wait = rest
+			}
+			continue
+		}
 		visible := x.visible(p, id, neighbours, now)
 		stripes := newest && x.stripesOf(p.id).dirty(id)
 		if stripes || x.due(p, pp, visible, newsDue) {
@@ -188,10 +204,10 @@ func (x *exchange) pumpPart(p *part, now time.Time) (actions []action, wait time
 // for wait, the uplink is.
 func (x *exchange) sendChunk(p *part, id peer.ID, i int, now time.Time) (a action, ok bool, wait time.Duration) {
 	pp := p.peers[id]
-	out := x.sending[id]
-	if out == nil {
-		out = &sending{}
-		x.sending[id] = out
+	out := x.sendingTo(id)
+	if now.Before(out.rest) {
+		p.dirty = true // so that flush looks again afterwards
+		return a, false, 0
 	}
 	if pp.sends >= maxRepeats*len(p.header.Chunks) {
 		x.s.count(func(c *counters) { c.unknown++ })

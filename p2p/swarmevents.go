@@ -113,5 +113,5 @@ func (s *Swarm) onPeerGone(id peer.ID) {
 
 // onDropped notes a lost message. It runs on pubsub's event loop.
 func (s *Swarm) onDropped(id peer.ID, part stream.PartID) {
-	s.note(func(time.Time) { s.exchange.onDropped(id, part) })
+	s.note(func(now time.Time) { s.exchange.onDropped(id, part, now) })
 }

@@ -1,23 +1,50 @@
 #!/usr/bin/env bash
-# Prints figures.
-#
-#   scripts/bench.sh swarm                  all scenarios, three seeds each
-#   scripts/bench.sh swarm --scenario even  one
-#   scripts/bench.sh swarm --json           one JSON object a line
-#
-# All of it happens in virtual time: a busy machine takes longer, and prints the same.
+# Prints figures. All of it happens in virtual time: a busy machine takes longer, and
+# prints the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+usage() {
+  cat >&2 <<'END'
+usage: scripts/bench.sh swarm [options]
+
+Production nodes on simulated links in virtual time. Options:
+  --scenario NAMES  only these, separated by commas
+  --seeds N         seeds 1 to N instead of 1 to 3
+  --json            one JSON object per scenario and way, and nothing else, on stdout
+  --classic=false   without ordinary gossipsub messages beside it
+  --plot DIR        draw SVGs into a directory: the delay's distribution, growth with N
+  --short           three scenarios, 16 nodes, one seed; fails on gross regressions (CI)
+  --parallel N      runs at a time; as many as there are cores unless told otherwise
+  --nodes N, --segments N   instead of a scenario's
+
+Scenarios, 4 Mbit/s, 25 ms one way, downlinks 100 Mbit/s unless said otherwise:
+  even      50 nodes, uplinks 20 Mbit/s
+  wide100   100 nodes; wide means this and the next
+  wide200   200 nodes
+  thin      100 nodes, the broadcaster's uplink 5.2
+  starved   50 nodes, the broadcaster's uplink 8, the others' 6
+  edge      50 nodes, uplinks so that utilisation is 0.9, deadline 5 s
+  uneven    100 nodes, uplinks 30% 1, 50% 8, 20% 50; latencies 5 to 150 ms
+  churn     even, 2% of the nodes die and as many join each second
+  loss      even, 2% of packets lost
+  crowd     10 nodes, then 90 join within 2 s
+  liars     even, 15% claim to have and never send, 5% forge
+  long      8 nodes, 6 h of 300 kbit/s; seed 1 only
+
+Columns are explained below the table, and in scripts/bench/doc.go.
+END
+  exit 2
+}
+
 case "${1:-}" in
 swarm)
   shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
   dir=$(mktemp -d)
   trap 'rm -rf "$dir"' EXIT
   go test -c -o "$dir/bench" ./scripts/bench
   "$dir/bench" -bench "$@"
   ;;
-*)
-  echo "usage: scripts/bench.sh swarm [--scenario NAMES] [--json] [--seeds N]" >&2
-  exit 2
-  ;;
+*) usage ;;
 esac

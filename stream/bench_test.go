@@ -7,10 +7,11 @@ import (
 )
 
 func BenchmarkOpenHeader(b *testing.B) {
-	for _, chunks := range []int{8, 64} {
+	for _, chunks := range []int{8, 32, 512} {
 		b.Run(fmt.Sprintf("chunks=%d", chunks), func(b *testing.B) {
-			raw := opened(b, describe(firstPart(), pattern(chunks*ChunkSize))).Bytes()
+			raw := opened(b, describeCut(firstPart(), pattern(chunks*MinChunkSize), MinChunkSize)).Bytes()
 			id := testKey.ID()
+			b.ReportMetric(float64(len(raw)), "bytes")
 			for b.Loop() {
 				if _, err := OpenHeader(id, raw); err != nil {
 					b.Fatal(err)
@@ -21,13 +22,17 @@ func BenchmarkOpenHeader(b *testing.B) {
 }
 
 func BenchmarkOpenChunk(b *testing.B) {
-	data := pattern(ChunkSize)
-	h := opened(b, describe(firstPart(), data))
-	b.SetBytes(ChunkSize)
-	for b.Loop() {
-		if _, err := OpenChunk(h, 0, data); err != nil {
-			b.Fatal(err)
-		}
+	for _, n := range []int{4 << 10, 8 << 10, 32 << 10} {
+		b.Run(fmt.Sprintf("bytes=%d", n), func(b *testing.B) {
+			data := pattern(n)
+			h := opened(b, describeCut(firstPart(), data, n))
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				if _, err := OpenChunk(h, 0, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -46,13 +51,11 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkStorePut fills a full store.
 func BenchmarkStorePut(b *testing.B) {
-	const chunks, limit = 8, 512 * ChunkSize
-	data := pattern(ChunkSize)
-	_, hashes := split(pattern(chunks * ChunkSize))
-	s := NewStore(limit)
-	h := firstPart()
-	h.Size, h.Chunks = chunks*ChunkSize, hashes
-	b.SetBytes(ChunkSize)
+	const chunks, size = 32, 8 << 10
+	data := pattern(size)
+	s := NewStore(64 * chunks * size)
+	h := describeCut(firstPart(), pattern(chunks*size), size)
+	b.SetBytes(size)
 	n := 0
 	var signed *SignedHeader
 	for b.Loop() {

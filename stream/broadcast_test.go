@@ -3,7 +3,6 @@ package stream
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"errors"
 	"testing"
 	"time"
@@ -22,10 +21,14 @@ func seededKey(b byte) Key {
 	return Key{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))}
 }
 
-// describe fills in a header's size and hashes for data.
-func describe(h Header, data []byte) Header {
-	h.Size = len(data)
-	_, h.Chunks = split(data)
+// describe fills in a header's size, chunk size and hashes for data, cut as a publisher
+// does.
+func describe(h Header, data []byte) Header { return describeCut(h, data, ChunkSizeFor(len(data))) }
+
+// describeCut is describe with chunks of chunkSize bytes.
+func describeCut(h Header, data []byte, chunkSize int) Header {
+	h.Size, h.ChunkSize = len(data), chunkSize
+	_, h.Chunks = split(data, chunkSize)
 	return h
 }
 
@@ -97,7 +100,7 @@ func end(t testing.TB, epoch, segment uint64) *SignedHeader {
 func other(t testing.TB, h *SignedHeader) *SignedHeader {
 	t.Helper()
 	o := h.Header
-	o.Chunks = []Hash{sha256.Sum256([]byte("raisin"))}
+	o.Chunks = []Hash{hashOf([]byte("raisin"))}
 	return held(t, o)
 }
 

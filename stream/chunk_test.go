@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 )
 
@@ -9,46 +10,84 @@ import (
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
-		b[i] = byte(i*7) ^ byte(i/ChunkSize)
+		b[i] = byte(i*7) ^ byte(i/MinChunkSize) ^ byte(i/MinChunkSize>>8*31)
 	}
 	return b
 }
 
-func TestSplitCutsEvenlyButForTheLast(t *testing.T) {
-	for _, c := range []struct{ size, chunks, last int }{
-		{0, 0, 0},
-		{1, 1, 1},
-		{ChunkSize - 1, 1, ChunkSize - 1},
-		{ChunkSize, 1, ChunkSize},
-		{ChunkSize + 1, 2, 1},
-		{5*ChunkSize - 1, 5, ChunkSize - 1},
-		{MaxPartSize, MaxChunks, ChunkSize},
+func TestPublishersChunksAreSmallAndFew(t *testing.T) {
+	for _, c := range []struct{ size, chunkSize, chunks int }{
+		{1, 4 << 10, 1},
+		{16_000, 4 << 10, 4}, // half a second of 256 kbit/s
+		{128 << 10, 4 << 10, 32},
+		{128<<10 + 1, 8 << 10, 17},
+		{250_000, 8 << 10, 31}, // of 4 Mbit/s
+		{256 << 10, 8 << 10, 32},
+		{256<<10 + 1, 16 << 10, 17},
+		{512<<10 + 1, 32 << 10, 17},
+		{1 << 20, 32 << 10, 32},
+		{1<<20 + 1, 32 << 10, 33}, // none are larger
+		{MaxPartSize, 32 << 10, MaxChunks},
 	} {
-		data := pattern(c.size)
-		chunks, hashes := split(data)
-		if len(chunks) != c.chunks || len(hashes) != c.chunks {
-			t.Errorf("%d bytes: %d chunks, %d hashes, want %d", c.size, len(chunks), len(hashes), c.chunks)
-			continue
+		n := ChunkSizeFor(c.size)
+		if chunks, _ := split(make([]byte, c.size), n); n != c.chunkSize || len(chunks) != c.chunks {
+			t.Errorf("%d bytes: %d chunks of %d, want %d of %d", c.size, len(chunks), n, c.chunks, c.chunkSize)
 		}
-		if !bytes.Equal(bytes.Join(chunks, nil), data) {
-			t.Errorf("%d bytes: chunks joined are not the part", c.size)
+	}
+	// Whatever the constants: headers are valid.
+	for size := 1; size <= MaxPartSize; size += 1 + size/3 {
+		h := describe(firstPart(), make([]byte, size))
+		if err := h.validate(); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
 		}
-		h := Header{Size: c.size, Chunks: hashes}
-		for i, chunk := range chunks {
-			if len(chunk) != h.ChunkLen(i) || cap(chunk) != len(chunk) {
-				t.Errorf("%d bytes: chunk %d has %d bytes of %d, want %d", c.size, i, len(chunk), cap(chunk), h.ChunkLen(i))
+	}
+}
+
+func TestHashesAreTheFirstHalfOfSHA256(t *testing.T) {
+	// FIPS 180-2, appendix B.1.
+	if got := fmt.Sprintf("%x", hashOf([]byte("abc"))); got != "ba7816bf8f01cfea414140de5dae2223" {
+		t.Errorf("hash of abc is %s", got)
+	}
+}
+
+func TestSplitCutsEvenlyButForTheLast(t *testing.T) {
+	for n := MinChunkSize; n <= MaxChunkSize; n *= 2 {
+		for _, c := range []struct{ size, chunks, last int }{
+			{0, 0, 0},
+			{1, 1, 1},
+			{n - 1, 1, n - 1},
+			{n, 1, n},
+			{n + 1, 2, 1},
+			{5*n - 1, 5, n - 1},
+			{MaxChunks * n, MaxChunks, n},
+		} {
+			data := pattern(c.size)
+			chunks, hashes := split(data, n)
+			if len(chunks) != c.chunks || len(hashes) != c.chunks {
+				t.Errorf("%d bytes by %d: %d chunks, %d hashes, want %d", c.size, n, len(chunks), len(hashes), c.chunks)
+				continue
 			}
-		}
-		if c.chunks > 0 && len(chunks[c.chunks-1]) != c.last {
-			t.Errorf("%d bytes: last chunk has %d bytes, want %d", c.size, len(chunks[c.chunks-1]), c.last)
+			if !bytes.Equal(bytes.Join(chunks, nil), data) {
+				t.Errorf("%d bytes by %d: chunks joined are not the part", c.size, n)
+			}
+			h := Header{Size: c.size, ChunkSize: n, Chunks: hashes}
+			for i, chunk := range chunks {
+				if len(chunk) != h.ChunkLen(i) || cap(chunk) != len(chunk) {
+					t.Errorf("%d bytes by %d: chunk %d has %d bytes of %d, want %d", c.size, n, i, len(chunk), cap(chunk), h.ChunkLen(i))
+				}
+			}
+			if c.chunks > 0 && len(chunks[c.chunks-1]) != c.last {
+				t.Errorf("%d bytes by %d: last chunk has %d bytes, want %d", c.size, n, len(chunks[c.chunks-1]), c.last)
+			}
 		}
 	}
 }
 
 func TestOpenChunkTakesOnlyTheChunkThatTheHeaderDescribes(t *testing.T) {
-	data := pattern(2*ChunkSize + 100)
-	h := opened(t, describe(firstPart(), data))
-	first, second, last := data[:ChunkSize], data[ChunkSize:2*ChunkSize], data[2*ChunkSize:]
+	const n = 2 << 10 // not what a publisher chooses
+	data := pattern(2*n + 100)
+	h := opened(t, describeCut(firstPart(), data, n))
+	first, second, last := data[:n], data[n:2*n], data[2*n:]
 	changed := bytes.Clone(second)
 	changed[17] ^= 1
 
@@ -66,10 +105,10 @@ func TestOpenChunkTakesOnlyTheChunkThatTheHeaderDescribes(t *testing.T) {
 		{"an index too high", 3, last, ErrBadChunk},
 		{"a bit changed", 1, changed, ErrBadChunk},
 		{"nothing", 1, nil, ErrBadChunk},
-		{"cut short", 1, second[:ChunkSize-1], ErrBadChunk},
-		{"a byte too long", 1, data[ChunkSize : 2*ChunkSize+1], ErrBadChunk},
+		{"cut short", 1, second[:n-1], ErrBadChunk},
+		{"a byte too long", 1, data[n : 2*n+1], ErrBadChunk},
 		{"the last cut short", 2, last[:99], ErrBadChunk},
-		{"the last filled up", 2, append(bytes.Clone(last), make([]byte, ChunkSize-100)...), ErrBadChunk},
+		{"the last filled up", 2, append(bytes.Clone(last), make([]byte, n-100)...), ErrBadChunk},
 	} {
 		chunk, err := OpenChunk(h, c.index, c.data)
 		wantError(t, c.name, err, c.want)

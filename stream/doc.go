@@ -9,7 +9,7 @@
 //	rendition  one encoding of the stream
 //	segment    an HLS media segment: starts on a keyframe
 //	part       a slice of a segment, half a second by default: the unit of publication
-//	chunk      a slice of a part, at most [ChunkSize]: the unit of transfer and verification
+//	chunk      a slice of a part, at most [MaxChunkSize]: the unit of transfer and verification
 //	header     the broadcaster's signed description of one part
 //	timeline   the headers that a node knows of a rendition, in order
 //	store      the byte-bounded cache of verified chunks
@@ -46,8 +46,9 @@
 //	  uint64 duration     = 6;  // microseconds
 //	  uint64 program_time = 7;  // microseconds since 1970-01-01T00:00:00Z, of the first frame; before the year 10000
 //	  uint32 size         = 8;  // bytes
-//	  bytes  chunks       = 9;  // SHA-256 of each chunk, one after the other
-//	  Media  media        = 10; // on the first part of each segment
+//	  uint32 chunk_size   = 9;  // bytes of every chunk but the last: 1024, 2048, 4096, 8192, 16384 or 32768
+//	  bytes  chunks       = 10; // the first 16 bytes of the SHA-256 of each chunk, one after the other
+//	  Media  media        = 11; // on the first part of each segment
 //	}
 //	message Media {
 //	  string codecs     = 1;  // RFC 6381, as in HLS's CODECS
@@ -56,9 +57,17 @@
 //	  uint32 frame_rate = 4;  // thousandths of frames per second
 //	}
 //
-// All chunks of a part are [ChunkSize] long but for the last, so size and the
-// number of hashes must agree. A header that ends the stream has no chunks; its
-// position is the one that the next segment would have had.
+// All chunks of a part are chunk_size long but for the last, so size, chunk_size and
+// the number of hashes must agree; there are at most 512. Who publishes chooses
+// chunk_size, [ChunkSizeFor] says how this package does. A header that ends the stream
+// has neither size, chunk_size nor chunks; its position is the one that the next
+// segment would have had.
+//
+// A chunk's hash is what keeps peers from passing on other bytes, for which they would
+// need a second preimage: 2^128 tries, however the hash was cut. A collision takes only
+// 2^64, but serves nobody other than who writes the bytes, the broadcaster or whoever
+// encodes for it: it could show viewers different bytes under one header. It has that
+// for nothing by signing two headers.
 //
 // # Guarantees
 //

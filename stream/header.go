@@ -13,9 +13,10 @@ import (
 // Bounds of a header. They keep what a peer can make a node allocate small, and a
 // part's chunks within one bitmap of 64 bytes.
 const (
-	ChunkSize          = 32 << 10                  // bytes of every chunk but a part's last
+	MinChunkSize       = 1 << 10                   // bytes of every chunk but a part's last
+	MaxChunkSize       = 32 << 10                  // bytes of every chunk
 	MaxChunks          = 512                       // chunks in a part
-	MaxPartSize        = MaxChunks * ChunkSize     // bytes in a part: 16 MiB
+	MaxPartSize        = MaxChunks * MaxChunkSize  // bytes in a part: 16 MiB
 	MaxPartsPerSegment = 1024                      // parts in a segment
 	MaxPartDuration    = time.Minute               // a part is a slice of a segment
 	MaxRenditionName   = 32                        // bytes
@@ -62,6 +63,7 @@ type Header struct {
 	Duration    time.Duration // whole microseconds
 	ProgramTime time.Time     // of the first frame, by the broadcaster's clock; whole microseconds
 	Size        int           // bytes
+	ChunkSize   int           // bytes of every chunk but the last, see [Header.ChunkLen]; 0 at the end
 	Chunks      []Hash        // of each chunk, in order
 	Media       *Media        // on the first part of each segment, else nil
 }
@@ -72,9 +74,9 @@ func (h *Header) ID() PartID { return PartID{h.Stream, h.Rendition, h.Position} 
 // ChunkLen returns the bytes of chunk i, which must be one of the part's.
 func (h *Header) ChunkLen(i int) int {
 	if i == len(h.Chunks)-1 {
-		return h.Size - i*ChunkSize
+		return h.Size - i*h.ChunkSize
 	}
-	return ChunkSize
+	return h.ChunkSize
 }
 
 // Follows reports whether h is the part that comes directly after prev.
@@ -123,12 +125,16 @@ func (h *Header) validate() error {
 		return bad("programme time %v", h.ProgramTime)
 	case h.Size < 0 || h.Size > MaxPartSize:
 		return bad("size %d", h.Size)
-	case len(h.Chunks) != (h.Size+ChunkSize-1)/ChunkSize:
-		return bad("%d chunks for %d bytes", len(h.Chunks), h.Size)
-	case h.End && (h.Size != 0 || h.Part != 0 || h.Last || h.Media != nil):
+	case h.End && (h.Size != 0 || h.ChunkSize != 0 || len(h.Chunks) != 0 || h.Part != 0 || h.Last || h.Media != nil):
 		return bad("an end with content")
 	case !h.End && h.Size == 0:
 		return bad("no content")
+	case !h.End && !validChunkSize(h.ChunkSize):
+		return bad("chunks of %d bytes", h.ChunkSize)
+	case !h.End && len(h.Chunks) != (h.Size+h.ChunkSize-1)/h.ChunkSize:
+		return bad("%d chunks of %d bytes for %d bytes", len(h.Chunks), h.ChunkSize, h.Size)
+	case len(h.Chunks) > MaxChunks:
+		return bad("%d chunks", len(h.Chunks))
 	case h.Part != 0 && (h.Discontinuity || h.Media != nil):
 		return bad("a segment's description on part %d", h.Part)
 	case h.Part == 0 && !h.End && h.Media == nil:
@@ -144,6 +150,11 @@ func (h *Header) validate() error {
 		}
 	}
 	return nil
+}
+
+// validChunkSize reports whether n is a power of two within the bounds.
+func validChunkSize(n int) bool {
+	return n >= MinChunkSize && n <= MaxChunkSize && n&(n-1) == 0
 }
 
 // printable keeps what goes into a playlist's quoted string within what one allows
@@ -174,6 +185,7 @@ const (
 	fieldDuration
 	fieldProgramTime
 	fieldSize
+	fieldChunkSize
 	fieldChunks
 	fieldMedia
 
@@ -204,6 +216,7 @@ func (h *Header) marshal() []byte {
 	b = wire.AppendUint(b, fieldDuration, uint64(h.Duration.Microseconds()))
 	b = wire.AppendUint(b, fieldProgramTime, uint64(h.ProgramTime.UnixMicro()))
 	b = wire.AppendUint(b, fieldSize, uint64(h.Size))
+	b = wire.AppendUint(b, fieldChunkSize, uint64(h.ChunkSize))
 	b = wire.AppendBytes(b, fieldChunks, hashes)
 	if m := h.Media; m != nil {
 		var mb []byte
@@ -219,7 +232,7 @@ func (h *Header) marshal() []byte {
 // parseHeader reads what marshal writes.
 func parseHeader(id ID, b []byte) (*Header, error) {
 	h := &Header{Stream: id}
-	var duration, programTime, size, flags, part uint64
+	var duration, programTime, size, chunkSize, flags, part uint64
 	var media, hashes []byte
 	hasMedia := false
 	err := wire.Fields(b, func(field int, v uint64, raw []byte) {
@@ -240,6 +253,8 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 			programTime = v
 		case fieldSize:
 			size = v
+		case fieldChunkSize:
+			chunkSize = v
 		case fieldChunks:
 			hashes = raw
 		case fieldMedia:
@@ -250,12 +265,14 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	// Checked before any conversion could wrap.
-	if part >= MaxPartsPerSegment || size > MaxPartSize || duration > uint64(MaxPartDuration.Microseconds()) ||
-		programTime > maxProgramTime || len(hashes)%HashSize != 0 || len(hashes) > MaxChunks*HashSize {
+	if part >= MaxPartsPerSegment || size > MaxPartSize || chunkSize > MaxChunkSize ||
+		duration > uint64(MaxPartDuration.Microseconds()) || programTime > maxProgramTime ||
+		len(hashes)%HashSize != 0 || len(hashes) > MaxChunks*HashSize {
 		return nil, fmt.Errorf("%w: a number is out of bounds", ErrMalformed)
 	}
 	h.Part = uint32(part)
 	h.Size = int(size)
+	h.ChunkSize = int(chunkSize)
 	h.Duration = time.Duration(duration) * time.Microsecond
 	h.ProgramTime = time.UnixMicro(int64(programTime))
 	h.Independent = flags&flagIndependent != 0

@@ -10,16 +10,19 @@ import (
 
 func TestHeaderBounds(t *testing.T) {
 	const µs = time.Microsecond
-	sized := func(n int) func(*Header) {
-		return func(h *Header) { h.Size, h.Chunks = n, make([]Hash, (n+ChunkSize-1)/ChunkSize) }
+	cut := func(size, chunkSize int) func(*Header) {
+		return func(h *Header) {
+			h.Size, h.ChunkSize, h.Chunks = size, chunkSize, make([]Hash, (size+chunkSize-1)/chunkSize)
+		}
 	}
+	sized := func(n int) func(*Header) { return cut(n, MaxChunkSize) }
 	inside := func(change func(*Header)) func(*Header) {
 		return func(h *Header) { h.Media, h.Part = nil, 1; change(h) }
 	}
 	ending := func(change func(*Header)) func(*Header) {
 		return func(h *Header) {
 			h.Media, h.End, h.Independent = nil, true, false
-			sized(0)(h)
+			h.Size, h.ChunkSize, h.Chunks = 0, 0, nil
 			change(h)
 		}
 	}
@@ -57,13 +60,31 @@ func TestHeaderBounds(t *testing.T) {
 		{"size -1", func(h *Header) { h.Size, h.Chunks = -1, nil }, "size"},
 		{"size 0", sized(0), "no content"},
 		{"size 1", sized(1), ""},
-		{"a chunk less a byte", sized(ChunkSize - 1), ""},
-		{"a chunk", sized(ChunkSize), ""},
-		{"a chunk and a byte", sized(ChunkSize + 1), ""},
+		{"a chunk less a byte", sized(MaxChunkSize - 1), ""},
+		{"a chunk", sized(MaxChunkSize), ""},
+		{"a chunk and a byte", sized(MaxChunkSize + 1), ""},
 		{"512 chunks", sized(MaxPartSize), ""},
 		{"512 chunks and a byte", sized(MaxPartSize + 1), "size"},
-		{"a chunk too few", func(h *Header) { sized(2 * ChunkSize)(h); h.Chunks = h.Chunks[1:] }, "1 chunks"},
-		{"a chunk too many", func(h *Header) { sized(2 * ChunkSize)(h); h.Chunks = append(h.Chunks, Hash{}) }, "3 chunks"},
+		{"a chunk too few", func(h *Header) { sized(2 * MaxChunkSize)(h); h.Chunks = h.Chunks[1:] }, "1 chunks"},
+		{"a chunk too many", func(h *Header) { sized(2 * MaxChunkSize)(h); h.Chunks = append(h.Chunks, Hash{}) }, "3 chunks"},
+		{"no chunks", func(h *Header) { h.Chunks = nil }, "0 chunks"},
+
+		{"chunks of 1 KiB", cut(100_000, 1<<10), ""},
+		{"chunks of 2 KiB", cut(100_000, 2<<10), ""},
+		{"chunks of 4 KiB", cut(100_000, 4<<10), ""},
+		{"chunks of 8 KiB", cut(100_000, 8<<10), ""},
+		{"chunks of 16 KiB", cut(100_000, 16<<10), ""},
+		{"chunks of 32 KiB", cut(100_000, 32<<10), ""},
+		{"chunks of 64 KiB", cut(100_000, 64<<10), "chunks of 65536"},
+		{"chunks of 512 bytes", cut(100_000, 512), "chunks of 512"},
+		{"chunks of 1025 bytes", cut(100_000, 1025), "chunks of 1025"},
+		{"chunks of 24 KiB", cut(100_000, 24<<10), "chunks of 24576"},
+		{"chunks of 32 KiB less a byte", cut(100_000, 32<<10-1), "chunks of 32767"},
+		{"chunks of -4 KiB", func(h *Header) { h.ChunkSize = -4 << 10 }, "chunks of -4096"},
+		{"no chunk size", func(h *Header) { h.ChunkSize = 0 }, "chunks of 0"},
+		{"another chunk size than was counted", func(h *Header) { cut(100_000, 4<<10)(h); h.ChunkSize = 8 << 10 }, "25 chunks of 8192"},
+		{"512 chunks of 1 KiB", cut(512<<10, 1<<10), ""},
+		{"513 chunks of 1 KiB", cut(512<<10+1, 1<<10), "513 chunks"},
 
 		{"a first part without media", func(h *Header) { h.Media = nil }, "description"},
 		{"a first part after a discontinuity", func(h *Header) { h.Discontinuity = true }, ""},
@@ -76,6 +97,8 @@ func TestHeaderBounds(t *testing.T) {
 		{"an end", ending(nothing), ""},
 		{"an end at segment 0", ending(func(h *Header) { h.Segment = 0 }), ""},
 		{"an end with a byte", ending(sized(1)), "end"},
+		{"an end with a chunk size", ending(func(h *Header) { h.ChunkSize = 4 << 10 }), "end"},
+		{"an end with a hash", ending(func(h *Header) { h.Chunks = make([]Hash, 1) }), "end"},
 		{"an end on part 1", ending(func(h *Header) { h.Part = 1 }), "end"},
 		{"an end that is the last part", ending(func(h *Header) { h.Last = true }), "end"},
 		{"an end with media", ending(func(h *Header) { h.Media = &Media{} }), "end"},

@@ -42,7 +42,8 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	} else if clock.IsZero() {
 		clock = time.Now().Add(-part.Duration)
 	}
-	chunks, hashes := split(part.Data)
+	chunkSize := ChunkSizeFor(len(part.Data))
+	chunks, hashes := split(part.Data, chunkSize)
 	h := Header{
 		Rendition:     p.rendition,
 		Position:      p.next,
@@ -52,6 +53,7 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 		Duration:      part.Duration.Truncate(time.Microsecond),
 		ProgramTime:   clock.Truncate(time.Microsecond),
 		Size:          len(part.Data),
+		ChunkSize:     chunkSize,
 		Chunks:        hashes,
 	}
 	if part.StartsSegment {

@@ -65,7 +65,7 @@ func TestPublisherReturnsWhatOthersRead(t *testing.T) {
 	part.Duration = 500*time.Millisecond + 999
 	part.ProgramTime = began.Add(1999)
 	part.Media.FrameRate = 30000. / 1001
-	part.Data = pattern(3*ChunkSize + 5)
+	part.Data = pattern(3*smallestChunk + 5)
 	h, chunks, err := p.Publish(part)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +76,9 @@ func TestPublisherReturnsWhatOthersRead(t *testing.T) {
 	}
 	if !reflect.DeepEqual(read, h) {
 		t.Errorf("published\n%+v, others read\n%+v", h, read)
+	}
+	if h.ChunkSize != smallestChunk || len(chunks) != 4 {
+		t.Errorf("%d chunks of %d bytes, want 4 of %d", len(chunks), h.ChunkSize, smallestChunk)
 	}
 	if h.Duration != 500*time.Millisecond || !h.ProgramTime.Equal(began.Add(time.Microsecond)) || h.Media.FrameRate != 29.97 {
 		t.Errorf("%v at %v, %v frames/s; want rounded to the microsecond and the thousandth", h.Duration, h.ProgramTime, h.Media.FrameRate)
@@ -224,7 +227,7 @@ func TestAnEndInsideASegmentTakesTheNextSegmentsPlace(t *testing.T) {
 		}
 	}
 	h, err := p.End()
-	if err != nil || h.Position != (Position{7, 2, 0}) || !h.End || h.Last || len(h.Chunks) != 0 {
+	if err != nil || h.Position != (Position{7, 2, 0}) || !h.End || h.Last || len(h.Chunks) != 0 || h.ChunkSize != 0 {
 		t.Errorf("end %+v, %v, want one at 7/2/0", h, err)
 	}
 }

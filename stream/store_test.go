@@ -20,7 +20,7 @@ func storePart(t testing.TB, key Key, i, size int) []Chunk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pieces, _ := split(data)
+	pieces, _ := split(data, h.ChunkSize)
 	chunks := make([]Chunk, len(pieces))
 	for i, p := range pieces {
 		if chunks[i], err = OpenChunk(s, i, p); err != nil {
@@ -63,7 +63,7 @@ func wantParts(t *testing.T, s *Store, want ...[]Chunk) {
 }
 
 func TestStoreGivesAPartOnlyWhenItIsWhole(t *testing.T) {
-	chunks := storePart(t, testKey, 0, 2*ChunkSize+9)
+	chunks := storePart(t, testKey, 0, 2*smallestChunk+9)
 	id := chunks[0].Header().ID()
 	s := NewStore(0)
 	if s.Have(id) != nil || s.Chunk(id, 0) != nil || s.Part(id) != nil || s.Whole(id) {
@@ -86,7 +86,7 @@ func TestStoreGivesAPartOnlyWhenItIsWhole(t *testing.T) {
 			t.Errorf("chunk %d is another", i)
 		}
 	}
-	if !s.Whole(id) || !bytes.Equal(bytes.Join(s.Part(id), nil), pattern(2*ChunkSize+9)) {
+	if !s.Whole(id) || !bytes.Equal(bytes.Join(s.Part(id), nil), pattern(2*smallestChunk+9)) {
 		t.Error("the part is not what was put")
 	}
 	for _, i := range []int{-1, 3} {
@@ -94,15 +94,15 @@ func TestStoreGivesAPartOnlyWhenItIsWhole(t *testing.T) {
 			t.Errorf("chunk %d of 3 is there", i)
 		}
 	}
-	if got, want := s.Stats(), (StoreStats{Bytes: 2*ChunkSize + 9, Limit: DefaultStoreSize}); got != want {
+	if got, want := s.Stats(), (StoreStats{Bytes: 2*smallestChunk + 9, Limit: DefaultStoreSize}); got != want {
 		t.Errorf("stats %+v, want %+v", got, want)
 	}
 }
 
 func TestStoreLetsTheOldestPartGoWhole(t *testing.T) {
-	const size = 2 * ChunkSize
+	const size = 2 * smallestChunk
 	a, b, c := storePart(t, testKey, 3, size), storePart(t, testKey, 2, size), storePart(t, seededKey(2), 1, size)
-	s := NewStore(2*size + ChunkSize)
+	s := NewStore(2*size + smallestChunk)
 	putAll(s, a)
 	putAll(s, b)
 	held := s.Part(a[0].Header().ID())
@@ -125,8 +125,8 @@ func TestStoreLetsTheOldestPartGoWhole(t *testing.T) {
 }
 
 func TestStoreKeepsThePartThatIsBeingReceived(t *testing.T) {
-	s := NewStore(ChunkSize)
-	big := storePart(t, testKey, 0, 3*ChunkSize)
+	s := NewStore(smallestChunk)
+	big := storePart(t, testKey, 0, 3*smallestChunk)
 	small := storePart(t, testKey, 1, 100)
 	putAll(s, small)
 	putAll(s, big)
@@ -134,10 +134,10 @@ func TestStoreKeepsThePartThatIsBeingReceived(t *testing.T) {
 	putAll(s, small)
 	wantParts(t, s, small)
 
-	s = NewStore(3*ChunkSize + 200)
+	s = NewStore(3*smallestChunk + 200)
 	s.Put(big[0])
 	putAll(s, small)
-	later := storePart(t, testKey, 2, ChunkSize)
+	later := storePart(t, testKey, 2, smallestChunk)
 	putAll(s, later)
 	s.Put(big[1])
 	s.Put(big[2])
@@ -149,12 +149,12 @@ func TestStoreStaysWithinItsBound(t *testing.T) {
 	var all []Chunk
 	largest := 0
 	for i := range 40 {
-		size := 1 + random.IntN(5*ChunkSize)
+		size := 1 + random.IntN(5*smallestChunk)
 		largest = max(largest, size)
 		all = append(all, storePart(t, testKey, i, size)...)
 	}
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	const limit = 20 * ChunkSize
+	const limit = 20 * smallestChunk
 	s := NewStore(limit)
 	var put int64
 	for _, c := range slices.Concat(all, all, all) {
@@ -175,7 +175,7 @@ func TestStoreStaysWithinItsBound(t *testing.T) {
 
 func TestStoreWakesOnWholePartsOnly(t *testing.T) {
 	s := NewStore(0)
-	chunks := storePart(t, testKey, 0, 2*ChunkSize)
+	chunks := storePart(t, testKey, 0, 2*smallestChunk)
 	changed := s.Changed()
 	s.Put(chunks[1])
 	s.Put(chunks[1])
@@ -198,8 +198,8 @@ func TestStoreWakesOnWholePartsOnly(t *testing.T) {
 
 func TestStoreNeverMixesTwoHeadersOfOnePart(t *testing.T) {
 	s := NewStore(0)
-	first := storePart(t, testKey, 0, 2*ChunkSize)
-	second := storePart(t, testKey, 0, 3*ChunkSize) // an equivocation
+	first := storePart(t, testKey, 0, 2*smallestChunk)
+	second := storePart(t, testKey, 0, 3*smallestChunk) // an equivocation
 	s.Put(first[0])
 	for _, c := range second {
 		if s.Put(c) {
@@ -215,14 +215,14 @@ func TestStoreNeverMixesTwoHeadersOfOnePart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.Put(c) || !bytes.Equal(bytes.Join(s.Part(again.ID()), nil), pattern(2*ChunkSize)) {
+	if !s.Put(c) || !bytes.Equal(bytes.Join(s.Part(again.ID()), nil), pattern(2*smallestChunk)) {
 		t.Error("the first header's part is not whole")
 	}
 }
 
 func TestStoreDropsAStream(t *testing.T) {
 	s := NewStore(0)
-	mine, others := storePart(t, testKey, 0, ChunkSize), storePart(t, seededKey(2), 0, 100)
+	mine, others := storePart(t, testKey, 0, smallestChunk), storePart(t, seededKey(2), 0, 100)
 	putAll(s, mine)
 	putAll(s, others)
 	putAll(s, storePart(t, testKey, 1, 50))
@@ -237,10 +237,10 @@ func TestStoreDropsAStream(t *testing.T) {
 }
 
 func TestStoreServesManyAtOnce(t *testing.T) {
-	const parts, limit = 24, 12 * ChunkSize
+	const parts, limit = 24, 12 * smallestChunk
 	var all [][]Chunk
 	for i := range parts {
-		all = append(all, storePart(t, seededKey(byte(i%3)), i, 2*ChunkSize+i))
+		all = append(all, storePart(t, seededKey(byte(i%3)), i, 2*smallestChunk+i))
 	}
 	s := NewStore(limit)
 	var wg sync.WaitGroup

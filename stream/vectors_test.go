@@ -53,6 +53,7 @@ type vectorHeader struct {
 	Duration      int64        `json:"duration,string"`
 	ProgramTime   int64        `json:"program_time,string"`
 	Size          int          `json:"size"`
+	ChunkSize     int          `json:"chunk_size"`
 	Chunks        []string     `json:"chunks"` // hex of the hashes
 	Media         *vectorMedia `json:"media"`
 }
@@ -77,7 +78,7 @@ func asVector(h *Header) vectorHeader {
 		Epoch: h.Epoch, Rendition: h.Rendition, Segment: h.Segment, Part: h.Part,
 		Independent: h.Independent, Last: h.Last, Discontinuity: h.Discontinuity, End: h.End,
 		Duration: h.Duration.Microseconds(), ProgramTime: h.ProgramTime.UnixMicro(),
-		Size: h.Size, Chunks: []string{},
+		Size: h.Size, ChunkSize: h.ChunkSize, Chunks: []string{},
 	}
 	for _, c := range h.Chunks {
 		v.Chunks = append(v.Chunks, hex.EncodeToString(c[:]))
@@ -167,7 +168,7 @@ func makeVectors(t testing.TB) vectors {
 	v := vectors{
 		Comment: []string{
 			"Signed headers of grapevine streams; the package documentation of stream describes the format.",
-			"Each of valid opens with stream as the key and holds these fields; the part is size times the byte fill.",
+			"Each of valid opens with stream as the key and holds these fields; the part is size times the byte fill, cut into chunks of chunk_size.",
 			"Each of invalid must be refused: malformed without or forged with a look at the signature.",
 		},
 		Seed:   hex.EncodeToString(key.private.Seed()),
@@ -184,12 +185,23 @@ func makeVectors(t testing.TB) vectors {
 		v.Valid = append(v.Valid, validVector{name, asVector(&h), fill, hex.EncodeToString(unknown), hex.EncodeToString(signed)})
 	}
 	later := func(h *Header) { h.Media, h.Segment, h.Part = nil, 3, 5 }
+	cut := func(chunkSize int, fill byte) func(h *Header) {
+		return func(h *Header) {
+			later(h)
+			*h = describeCut(*h, bytes.Repeat([]byte{fill}, h.Size), chunkSize)
+		}
+	}
 
 	valid("the first part of a stream", 'g', nil, 1000, func(h *Header) {})
 	valid("a part inside a segment", 'r', nil, 1, later)
 	valid("the last part of a segment", 'a', nil, 20000, func(h *Header) { later(h); h.Last, h.Independent = true, false })
-	valid("a part of one whole chunk", 'p', nil, ChunkSize, later)
-	valid("a part of two chunks", 'e', nil, ChunkSize+1, later)
+	valid("a part of one whole chunk", 'p', nil, 4<<10, cut(4<<10, 'p'))
+	valid("a part of two chunks", 'e', nil, 4<<10+1, cut(4<<10, 'e'))
+	valid("chunks of 1 KiB", 'g', nil, 5000, cut(MinChunkSize, 'g'))
+	valid("chunks of 8 KiB", 'r', nil, 20000, cut(8<<10, 'r'))
+	valid("chunks of 32 KiB", 'a', nil, 3*MaxChunkSize, cut(MaxChunkSize, 'a'))
+	valid("a part of less than a chunk of 32 KiB", 'p', nil, 1, cut(MaxChunkSize, 'p'))
+	valid("512 chunks", 'e', nil, MaxChunks*MinChunkSize, cut(MinChunkSize, 'e'))
 	valid("a discontinuity", 'v', nil, 7, func(h *Header) { h.Discontinuity, h.Segment = true, 12 })
 	valid("a segment of one part", 'i', nil, 7, func(h *Header) { h.Last = true })
 	valid("audio only", 'n', nil, 7, func(h *Header) { h.Rendition, h.Media = "audio-de", &Media{Codecs: "mp4a.40.2"} })
@@ -228,18 +240,32 @@ func makeVectors(t testing.TB) vectors {
 	malformed("a microsecond above a minute", func(h *Header) { h.Duration = MaxPartDuration + time.Microsecond })
 	malformed("before 1970", func(h *Header) { h.ProgramTime = time.UnixMicro(-1) })
 	malformed("the year 10000", func(h *Header) { h.ProgramTime = time.UnixMicro(maxProgramTime + 1) })
-	malformed("no content", func(h *Header) { *h = describe(*h, nil) })
+	empty := func(h *Header) { h.Size, h.ChunkSize, h.Chunks = 0, 0, nil }
+	malformed("no content", empty)
 	malformed("a size without chunks", func(h *Header) { h.Chunks = nil })
 	malformed("chunks without a size", func(h *Header) { h.Size = 0 })
-	malformed("a chunk too few", func(h *Header) { h.Size = ChunkSize + 1 })
+	malformed("a chunk too few", func(h *Header) { h.Size = h.ChunkSize + 1 })
 	malformed("a chunk too many", func(h *Header) { h.Chunks = append(h.Chunks, h.Chunks[0]) })
+	recut := func(size, chunkSize int) func(h *Header) {
+		return func(h *Header) { *h = describeCut(*h, make([]byte, size), chunkSize) }
+	}
+	malformed("no chunk size", func(h *Header) { h.ChunkSize = 0 })
+	malformed("chunks of 1 byte", recut(6, 1))
+	malformed("chunks of 512 bytes", recut(1000, 512))
+	malformed("chunks of 1023 bytes", recut(1000, 1023))
+	malformed("chunks of 24 KiB", recut(30000, 24<<10))
+	malformed("chunks of 64 KiB", recut(70000, 64<<10))
+	malformed("a count for chunks of 4 KiB, and chunks of 8 KiB", func(h *Header) { recut(20000, 4<<10)(h); h.ChunkSize = 8 << 10 })
+	malformed("513 chunks", recut(MaxChunks*MinChunkSize+1, MinChunkSize))
+	malformed("more than 16 MiB", func(h *Header) { recut(6, MaxChunkSize)(h); h.Size = MaxPartSize + 1 })
 	malformed("a first part without media", func(h *Header) { h.Media = nil })
 	malformed("a second part with media", func(h *Header) { h.Part = 1 })
 	malformed("a discontinuity inside a segment", func(h *Header) { h.Media, h.Part, h.Discontinuity = nil, 1, true })
 	malformed("an end with content", func(h *Header) { h.Media, h.End = nil, true })
-	malformed("an end with media", func(h *Header) { *h = describe(*h, nil); h.End = true })
-	malformed("an end inside a segment", func(h *Header) { *h = describe(*h, nil); h.End, h.Media, h.Part = true, nil, 1 })
-	malformed("an end that is the last part", func(h *Header) { *h = describe(*h, nil); h.End, h.Media, h.Last = true, nil, true })
+	malformed("an end with media", func(h *Header) { empty(h); h.End = true })
+	malformed("an end with a chunk size", func(h *Header) { empty(h); h.End, h.Media, h.ChunkSize = true, nil, MinChunkSize })
+	malformed("an end inside a segment", func(h *Header) { empty(h); h.End, h.Media, h.Part = true, nil, 1 })
+	malformed("an end that is the last part", func(h *Header) { empty(h); h.End, h.Media, h.Last = true, nil, true })
 	malformed("a quote in codecs", func(h *Header) { h.Media.Codecs = `avc1",X="` })
 	malformed("a line feed in codecs", func(h *Header) { h.Media.Codecs = "avc1\n#EXT" })
 	malformed("codecs of 129 bytes", func(h *Header) { h.Media.Codecs = strings.Repeat("a", maxCodecs+1) })
@@ -254,7 +280,7 @@ func makeVectors(t testing.TB) vectors {
 	signature := signed[len(signed)-ed25519.SignatureSize:]
 	invalid("nothing", "malformed", nil)
 	invalid("no header", "malformed", signBody(key, nil))
-	invalid("a hash of 31 bytes", "malformed", signBody(key, shortenHash(t, body)))
+	invalid("a hash of 15 bytes", "malformed", signBody(key, shortenHash(t, body)))
 	invalid("a header cut short", "malformed", signBody(key, body[:len(body)-1]))
 	invalid("cut short", "malformed", signed[:len(signed)-1])
 	invalid("a field more", "malformed", wire.AppendUint(slices.Clone(signed), 3, 1))

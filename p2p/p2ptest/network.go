@@ -2,21 +2,19 @@
 // real libp2p hosts that speak real QUIC over simulated links (simlibp2p, simnet),
 // inside a testing/synctest bubble. It is not bit-deterministic, so tests assert
 // bounds, not values.
+//
+// A [Network] grows and shrinks while it runs: hosts can be added, cut off, stopped and
+// killed at any time. Its methods are safe for several goroutines.
 package p2ptest
 
 import (
 	"context"
-	"fmt"
 	"math/rand"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 
 	"github.com/grapevine-live/grapevine/p2p"
@@ -26,41 +24,61 @@ import (
 // Link is what connects a host to the network.
 type Link struct {
 	Up, Down int // bits per second; 0 means 100 Mbit/s
+	// Latency is what the host adds to the way of its packets: from one host to another
+	// takes the mean of their latencies, one way. 0 means the network's, so that all
+	// take that if no host has its own.
+	Latency time.Duration
 }
 
 const defaultRate = 100_000_000
 
-// Network is a set of hosts, of which some run nodes.
+// Network is a set of hosts, of which some run nodes. Hosts are counted from 0, in the
+// order in which they were added, whether they live or not.
 type Network struct {
-	tb        testing.TB
-	sim       *simnet.Simnet
-	latency   time.Duration
-	hosts     []host.Host
-	bandwidth []*meter
-	nodes     []*p2p.Node
-	started   bool
-	cut       sync.Map // of the IPs of hosts whose packets are lost
+	tb      testing.TB
+	sim     *simnet.Simnet
+	latency time.Duration
+
+	mu       sync.RWMutex // guards all following
+	machines []*machine
+	started  bool
+	loss     float64
+	lossSeed int64
 }
 
-// New returns a network without hosts, whose packets take latency one way. Cleanup
-// closes all hosts and nodes; call Close inside a synctest bubble instead, before
-// the bubble ends.
+// New returns a network without hosts, whose packets take latency one way unless a
+// [Link] says otherwise. Close must be called inside a synctest bubble before the
+// bubble ends.
 func New(tb testing.TB, latency time.Duration) *Network {
 	n := &Network{tb: tb, latency: latency}
 	n.sim = &simnet.Simnet{LatencyFunc: func(p *simnet.Packet) time.Duration {
-		for _, a := range []net.Addr{p.From, p.To} {
-			if _, lost := n.cut.Load(a.(*net.UDPAddr).IP.String()); lost {
-				return time.Hour // the simulator has no other loss
-			}
+		from, to := n.at(p.From), n.at(p.To)
+		if from == nil || to == nil {
+			return latency
 		}
-		return latency
+		return (from.latency + to.latency) / 2
 	}}
 	return n
 }
 
-// AddHost adds a host behind a link, and returns it. All hosts must be added before
-// the first connection.
+// Lose makes the network lose a share of all packets from now on, the same ones for the
+// same seed and traffic. A lost packet has passed its sender's uplink.
+func (n *Network) Lose(share float64, seed int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loss, n.lossSeed = share, seed
+	for _, m := range n.machines {
+		m.lose(share, seed)
+	}
+}
+
+// AddHost adds a host behind a link, and returns it.
 func (n *Network) AddHost(l Link) host.Host {
+	n.tb.Helper()
+	return n.addMachine(l).host
+}
+
+func (n *Network) addMachine(l Link) *machine {
 	n.tb.Helper()
 	if l.Up == 0 {
 		l.Up = defaultRate
@@ -68,28 +86,22 @@ func (n *Network) AddHost(l Link) host.Host {
 	if l.Down == 0 {
 		l.Down = defaultRate
 	}
-	bw := &meter{}
-	h, err := libp2p.New(
-		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(len(n.hosts)))),
-		simlibp2p.QUICSimnet(n.sim, simnet.NodeBiDiLinkSettings{
-			Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
-			Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
-		}),
-		libp2p.DisableIdentifyAddressDiscovery(), // it never rests, so virtual time would not advance
-		libp2p.ResourceManager(&network.NullResourceManager{}),
-		libp2p.BandwidthReporter(bw),
-		libp2p.DisableRelay(),
-	)
-	if err != nil {
+	if l.Latency == 0 {
+		l.Latency = n.latency
+	}
+	n.mu.Lock()
+	m := &machine{net: n, index: len(n.machines), latency: l.Latency}
+	m.lose(n.loss, n.lossSeed)
+	n.machines = append(n.machines, m)
+	n.mu.Unlock()
+	if err := m.start(l); err != nil {
 		n.tb.Fatalf("make host: %v", err)
 	}
-	n.hosts = append(n.hosts, h)
-	n.bandwidth = append(n.bandwidth, bw)
-	n.nodes = append(n.nodes, nil)
-	return h
+	return m
 }
 
-// AddNode adds a host behind a link, and a node, which Start starts.
+// AddNode adds a host behind a link, and a node. Start starts it; after that, it is
+// started at once.
 func (n *Network) AddNode(l Link) *p2p.Node {
 	n.tb.Helper()
 	return n.AddNodeWith(l, p2p.Config{})
@@ -98,22 +110,33 @@ func (n *Network) AddNode(l Link) *p2p.Node {
 // AddNodeWith is AddNode with a configuration, whose host is set.
 func (n *Network) AddNodeWith(l Link, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	cfg.Host = n.AddHost(l)
-	cfg.Bandwidth = n.bandwidth[len(n.hosts)-1]
+	m := n.addMachine(l)
+	cfg.Host, cfg.Bandwidth = m.host, &m.streams
 	node, err := p2p.New(cfg)
 	if err != nil {
 		n.tb.Fatalf("make node: %v", err)
 	}
-	n.nodes[len(n.hosts)-1] = node
+	n.mu.Lock()
+	m.node = node
+	started := n.started
+	n.mu.Unlock()
+	if started {
+		if err := node.Start(); err != nil {
+			n.tb.Fatalf("start node: %v", err)
+		}
+	}
 	return node
 }
 
 // Start starts the network and all nodes.
 func (n *Network) Start() {
 	n.tb.Helper()
+	n.mu.Lock()
 	n.sim.Start()
 	n.started = true
-	for _, node := range n.nodes {
+	n.mu.Unlock()
+	for i := range n.Len() {
+		node := n.Node(i)
 		if node == nil {
 			continue
 		}
@@ -128,7 +151,8 @@ func (n *Network) Connect(i, j int) {
 	n.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := n.hosts[i].Connect(ctx, n.hosts[j].Peerstore().PeerInfo(n.hosts[j].ID())); err != nil {
+	to := n.Host(j)
+	if err := n.Host(i).Connect(ctx, to.Peerstore().PeerInfo(to.ID())); err != nil {
 		n.tb.Fatalf("connect host %d to %d: %v", i, j, err)
 	}
 }
@@ -137,9 +161,9 @@ func (n *Network) Connect(i, j int) {
 func (n *Network) ConnectRandomly(dials int, seed int64) {
 	n.tb.Helper()
 	r := rand.New(rand.NewSource(seed))
-	for i := range n.hosts {
+	for i := range n.Len() {
 		for range dials {
-			if j := r.Intn(len(n.hosts)); j != i {
+			if j := r.Intn(n.Len()); j != i {
 				n.Connect(i, j)
 			}
 		}
@@ -150,49 +174,83 @@ func (n *Network) ConnectRandomly(dials int, seed int64) {
 func (n *Network) Link(id stream.ID, hosts ...int) stream.Link {
 	l := stream.Link{Stream: id}
 	for _, i := range hosts {
-		for _, a := range n.hosts[i].Addrs() {
-			l.Peers = append(l.Peers, a.String()+"/p2p/"+n.hosts[i].ID().String())
+		h := n.Host(i)
+		for _, a := range h.Addrs() {
+			l.Peers = append(l.Peers, a.String()+"/p2p/"+h.ID().String())
 		}
 	}
 	return l
 }
 
+func (n *Network) machine(i int) *machine {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.machines[i]
+}
+
+// Len returns how many hosts were added.
+func (n *Network) Len() int {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return len(n.machines)
+}
+
 // Host returns host i.
-func (n *Network) Host(i int) host.Host { return n.hosts[i] }
+func (n *Network) Host(i int) host.Host { return n.machine(i).host }
 
-// Node returns the node of host i, or nil.
-func (n *Network) Node(i int) *p2p.Node { return n.nodes[i] }
+// Node returns the node of host i, or nil if it has none or was stopped.
+func (n *Network) Node(i int) *p2p.Node {
+	m := n.machine(i)
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return m.node
+}
 
-// Bytes returns what host i received and sent so far, as libp2p counts it.
+// Bytes returns what host i received and sent so far in libp2p's streams. QUIC's own
+// overhead, repetitions of lost packets above all, is not in it; see [Network.WireBytes].
 func (n *Network) Bytes(i int) (in, out int64) {
-	return n.bandwidth[i].in.Load(), n.bandwidth[i].out.Load()
+	m := n.machine(i)
+	return m.streams.in.Load(), m.streams.out.Load()
+}
+
+// WireBytes returns what host i received and sent so far in packets, with the headers of
+// UDP and IPv4. Packets lost on their way are sent, but not received.
+func (n *Network) WireBytes(i int) (in, out int64) {
+	m := n.machine(i)
+	return m.wire.in.Load(), m.wire.out.Load()
 }
 
 // Cut makes all packets from and to host i get lost, or stops that. Nobody is told, as
 // when a laptop sleeps.
-func (n *Network) Cut(i int, cut bool) {
-	ip := simnet.IntToPublicIPv4(i).String()
-	if cut {
-		n.cut.Store(ip, true)
-	} else {
-		n.cut.Delete(ip)
-	}
+func (n *Network) Cut(i int, cut bool) { n.machine(i).cut.Store(cut) }
+
+// Kill ends the node and the host i without a word to anybody, as when a machine loses
+// power: its peers find out only because it is silent.
+func (n *Network) Kill(i int) {
+	n.tb.Helper()
+	n.Cut(i, true)
+	n.Stop(i)
 }
 
-// Stop closes the node and the host i, as if its machine were switched off.
+// Stop closes the node and the host i, as if its process were ended: connections are
+// closed, but the streams are not left.
 func (n *Network) Stop(i int) {
 	n.tb.Helper()
+	m := n.machine(i)
 	// The connections go first, so that nobody hears a farewell.
-	for _, c := range n.hosts[i].Network().Conns() {
+	for _, c := range m.host.Network().Conns() {
 		c.Close()
 	}
-	if node := n.nodes[i]; node != nil {
+	n.mu.Lock()
+	node := m.node
+	m.node = nil
+	n.mu.Unlock()
+	if node != nil {
 		if err := node.Close(); err != nil {
 			n.tb.Errorf("close node %d: %v", i, err)
 		}
-		n.nodes[i] = nil
 	}
-	if err := n.hosts[i].Close(); err != nil {
+	if err := m.close(); err != nil {
 		n.tb.Errorf("close host %d: %v", i, err)
 	}
 }
@@ -200,16 +258,20 @@ func (n *Network) Stop(i int) {
 // Close closes all nodes, hosts and the network.
 func (n *Network) Close() {
 	n.tb.Helper()
-	for i, node := range n.nodes {
-		if node != nil {
+	for i := range n.Len() {
+		if node := n.Node(i); node != nil {
 			if err := node.Close(); err != nil {
 				n.tb.Errorf("close node %d: %v", i, err)
 			}
 		}
 	}
-	for _, h := range n.hosts {
-		h.Close() // again for the stopped ones, which is harmless
+	for i := range n.Len() {
+		if err := n.machine(i).close(); err != nil {
+			n.tb.Errorf("close host %d: %v", i, err)
+		}
 	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	if n.started {
 		n.sim.Close()
 	}

@@ -1,12 +1,15 @@
 package bench
 
 import (
+	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 var (
@@ -15,8 +18,12 @@ var (
 	asJSON   = flag.Bool("json", false, "print one JSON object per scenario and nothing else")
 	seeds    = flag.Int("seeds", 3, "run each scenario with so many `SEEDS`")
 	classic  = flag.Bool("classic", true, "run ordinary gossipsub messages, too, where a scenario has them")
-	nodes    = flag.Int("nodes", 0, "use `N` nodes instead of the scenario's")
+	nodes    = flag.Int("nodes", 0, "begin with `N` nodes instead of the scenario's")
 	segments = flag.Int("segments", 0, "broadcast `N` segments instead of the scenario's")
+	parallel = flag.Int("parallel", runtime.NumCPU(), "run `N` at a time")
+	short    = flag.Bool("short", false, "run three small scenarios, and fail on gross regressions")
+	plot     = flag.String("plot", "", "draw SVGs into a `DIRECTORY`")
+	oneJob   = flag.String("job", "", "run one `JOB` and print its result; for the bench itself")
 )
 
 // stdout is where results go; what package testing prints goes to standard error.
@@ -25,46 +32,93 @@ var stdout = os.Stdout
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Stdout = os.Stderr
+	if *run && *oneJob == "" {
+		if err := coordinate(); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
-func TestSwarm(t *testing.T) {
-	var picked []scenario
-	for _, s := range scenarios {
-		if *names != "" && !slices.Contains(strings.Split(*names, ","), s.Name) {
-			continue
-		}
-		if *nodes > 0 {
-			s.Nodes = *nodes
-		}
-		if *segments > 0 {
-			s.Segments = *segments
-		}
-		picked = append(picked, s)
+// TestJob runs one scenario with one seed, in a process of its own.
+func TestJob(t *testing.T) {
+	if *oneJob == "" {
+		t.Skip("not asked for")
 	}
-	if len(picked) == 0 {
-		t.Fatalf("no scenario %q", *names)
+	var j job
+	if err := json.Unmarshal([]byte(*oneJob), &j); err != nil {
+		t.Fatal(err)
 	}
-	out := printer{json: *asJSON}
-	if !*run { // as a unit test: does the bench work at all?
-		picked = []scenario{scenarios[0]}
-		picked[0].Nodes, picked[0].Segments, picked[0].Warmup = 5, 1, 0
-		*seeds = 1
+	s, err := j.scenario()
+	if err != nil {
+		t.Fatal(err)
 	}
-	out.header()
-	for _, s := range picked {
-		ways := []way{swarmWay}
-		if *classic && s.Classic {
-			ways = append(ways, classicWay)
-		}
-		for _, w := range ways {
-			var runs []result
-			for seed := range *seeds {
-				t.Run(s.Name, func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { runs = append(runs, w.run(t, s, int64(seed+1))) })
-				})
+	var res result
+	synctest.Test(t, func(t *testing.T) { res = j.way().run(t, s, j.Seed) })
+	if err := json.NewEncoder(stdout).Encode(res); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestScenariosRun checks that the bench itself works: with few nodes and bytes, whatever
+// can happen in a scenario happens.
+func TestScenariosRun(t *testing.T) {
+	if *oneJob != "" {
+		t.Skip("something else was asked for")
+	}
+	for _, c := range []struct {
+		name  string
+		run   func(t *testing.T, s scenario, seed int64) result
+		nodes int
+		check func(r result) bool
+	}{
+		{"even", runSwarm, 4, func(r result) bool {
+			return r.RX >= 1 && r.RX < 1.5 && r.RXWire > r.RX && r.Source >= 1 &&
+				r.Delays.Never == 0 && r.Pairs == 3*partsPerSegment && r.InTime == r.Pairs
+		}},
+		{"even", runClassic, 4, func(r result) bool {
+			return r.RX >= 1 && r.Source >= 1 && r.Pairs == 3*partsPerSegment && r.Delays.count() > 0
+		}},
+		{"crowd", runSwarm, 2, func(r result) bool {
+			return r.Startup.count() == 4 && r.Picture.came() == 4 && r.Pairs == partsPerSegment
+		}},
+		{"churn", runSwarm, 5, func(r result) bool {
+			// One dies and one joins each second, and nobody plays so soon.
+			return r.Startup.count() <= 1 && r.Startup.came() == 0 && r.Pairs < 4*partsPerSegment
+		}},
+		{"liars", runSwarm, 7, func(r result) bool { return r.CutOff.count() == 1 && r.Pairs == 5*partsPerSegment }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			picked, _ := named(c.name)
+			s := picked[0]
+			s.nodes, s.segments, s.warmup, s.rate = c.nodes, 1, 1, mbit/2
+			switch c.name {
+			case "churn":
+				s.events = churn(0.2)
+			case "crowd":
+				s.events = crowd(2, time.Second)
 			}
-			out.scenario(s, w, runs)
+			synctest.Test(t, func(t *testing.T) {
+				if r := c.run(t, s, 1); !c.check(r) {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}
+
+func TestEveryScenarioIsDocumented(t *testing.T) {
+	for _, file := range []string{"doc.go", "../bench.sh"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range scenarios {
+			if !strings.Contains(string(text), s.name+" ") {
+				t.Errorf("%s does not name scenario %s", file, s.name)
+			}
 		}
 	}
 }

@@ -4,40 +4,38 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"math/rand"
 	"testing"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
-
-	"github.com/grapevine-live/grapevine/p2p/p2ptest"
-	"github.com/grapevine-live/grapevine/stream"
 )
 
-// runClassic moves the same chunks as ordinary gossipsub messages, on the same hosts,
+// classicMessage is how much of a part goes into one message.
+const classicMessage = 32 << 10
+
+// runClassic moves the same stream as ordinary gossipsub messages, on the same hosts,
 // links and connections, with gossipsub's default parameters. Only the outbound queues
 // are as long as ours: at their default of 32 messages they lose chunks outright.
 func runClassic(t *testing.T, s scenario, seed int64) result {
-	const topicName = "classic"
-	r := rand.New(rand.NewSource(seed))
-	a := newArrivals(s.Deadline)
-	net := p2ptest.New(t, s.Latency)
-	uplinks := s.addHosts(r, func(_ int, l p2ptest.Link) { net.AddHost(l) })
-	net.Start()
-	defer net.Close()
+	tr := newTrial(t, s, seed)
+	for _, l := range tr.links {
+		tr.net.AddHost(l)
+	}
+	tr.net.Start()
+	defer tr.net.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var source *pubsub.Topic
-	for i := range s.Nodes {
-		ps, err := pubsub.NewGossipSub(ctx, net.Host(i),
+	for i := range s.nodes {
+		ps, err := pubsub.NewGossipSub(ctx, tr.net.Host(i),
 			pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 			pubsub.WithMessageIdFn(func(m *pb.Message) string { sum := sha256.Sum256(m.GetData()); return string(sum[:16]) }),
 			pubsub.WithPeerOutboundQueueSize(1024), pubsub.WithValidateQueueSize(1024))
 		if err != nil {
 			t.Fatal(err)
 		}
-		topic, err := ps.Join(topicName)
+		topic, err := ps.Join("classic")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,23 +52,21 @@ func runClassic(t *testing.T, s scenario, seed int64) result {
 				if err != nil {
 					return
 				}
-				if i > 0 {
-					n := binary.BigEndian.Uint32(m.Data)
-					a.receive(i, partPosition(int(n)))
-				}
+				tr.arrivals.receive(i, int(binary.BigEndian.Uint32(m.Data)))
 			}
 		}()
 	}
-	net.ConnectRandomly(dials, seed)
-	time.Sleep(5 * time.Second)
-	return s.measure(t, r, net, a, uplinks, func(i int, _ time.Time, data []byte) error {
-		for n := 0; n < len(data); n += stream.ChunkSize {
+	tr.net.ConnectRandomly(dials, seed)
+	time.Sleep(settle)
+	return tr.measure(func(i int, _ time.Time, data []byte) error {
+		tr.arrivals.chunks(i, (len(data)+classicMessage-1)/classicMessage)
+		for n := 0; n < len(data); n += classicMessage {
 			message := binary.BigEndian.AppendUint32(nil, uint32(i))
-			message = append(message, data[n:min(len(data), n+stream.ChunkSize)]...)
+			message = append(message, data[n:min(len(data), n+classicMessage)]...)
 			if err := source.Publish(ctx, message); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}, nil)
 }

@@ -1,4 +1,73 @@
 // Package bench measures swarms of production nodes on a simulated network in
 // virtual time, beside ordinary gossipsub messages on the same network.
 // scripts/bench.sh runs it; as a test it only checks that the bench itself works.
+//
+// # Scenarios
+//
+// A stream of 4 Mbit/s in parts of 500 ms and segments of 2 s, 25 ms one way from each
+// host to each other, downlinks of 100 Mbit/s, random graphs in which each host dials
+// six others, 20 s measured after 6 s of warm-up, a deadline of 3 s: unless said
+// otherwise.
+//
+//	even     50 nodes, uplinks 20 Mbit/s
+//	wide100  the same with 100 nodes
+//	wide200  the same with 200 nodes
+//	thin     100 nodes, the broadcaster's uplink is 5.2: 1.3 times the stream's rate
+//	starved  50 nodes, the broadcaster's uplink is 8, the others' 6
+//	edge     the same, but all others' uplinks are such that utilisation is 0.9; deadline 5 s
+//	uneven   100 nodes, the broadcaster's uplink is 20; of the others 30% have 1, 50% have 8
+//	         and 20% have 50; latencies of hosts are drawn from 5 to 150 ms
+//	churn    even; 2% of the nodes die without a word each second, one by one, and as many
+//	         join through a link to three random living ones. The broadcaster stays.
+//	loss     even; 2% of all packets are lost
+//	crowd    10 nodes; when the measured time begins, 90 join within 2 s through links to
+//	         three of the ten. The warm-up is 10 s, so that there is something to start from.
+//	liars    even; 15% of the nodes claim every chunk, and to be as near as the broadcaster,
+//	         and never send, 5% send forged chunks to whoever asks. They begin when the
+//	         measured time does.
+//	long     8 nodes, 300 kbit/s, 6 h; stores of 16 MiB
+//
+// Each runs with seeds 1 to 3, long with seed 1 only, for it takes that long. A seed
+// decides the graph, who has which uplink, latency and role, who dies and which packets
+// are lost. The simulator is not bit-deterministic, so that the same seed gives about
+// the same figures, not the same.
+//
+// # Figures
+//
+// They are of viewers: honest nodes other than the broadcaster that are there from before
+// the measured time until its end; in crowd, the nine first. What is published in the
+// measured time counts, and every byte that moves from its begin until a second after the
+// last deadline.
+//
+//	rx            bytes received per byte of stream, mean: chunks, headers, control and
+//	              catch-up, as libp2p counts its streams' bytes
+//	rx_wire       the same in packets, so with QUIC's, UDP's and IPv4's own bytes:
+//	              encryption, acknowledgements, repetitions
+//	src_upload    bytes sent by the broadcaster per byte of stream; src_upload_wire in packets
+//	upload_max    of the node that sent most
+//	delay_ms      from a chunk's publication to its arrival at each viewer. What did not
+//	              arrive counts as later than everything else: a percentile that falls
+//	              there is null, and undelivered is how many there were.
+//	continuity    share of (viewer, part) pairs that are whole by the deadline
+//	utilisation   the stream's rate over min(u_s, (u_s + sum u_i) / n), which is the highest
+//	              that n viewers with uplinks u_i could get (Kumar, Liu and Ross)
+//	startup_ms    of joiners, from Join until what an HLS player needs is there: three whole
+//	              segments in a row, before which package hls does not answer with a playlist.
+//	              null in scenarios in which nobody joins during the measured time.
+//	joiners       count; picture_ms: from Join until an independent part is whole, from which
+//	              a decoder could show a picture; continuity: once they play. Those that died
+//	              before they played are not in it.
+//	liars         count; cut_off_ms: from the first lie until the liar is asked for the last
+//	              time, null if it still is in the last three seconds or has a standing want;
+//	              asked: chunks and standing wants that it got; in_mesh: at the end, mean
+//	              number of nodes that have it in their mesh for chunks
+//	memory        of long: live heap and goroutines of all nodes and the bench together
+//
+// Several seeds: bytes are means, delays and continuity are of all runs together, and
+// what is a maximum is the greatest.
+//
+// # How it runs
+//
+// A run is a testing/synctest bubble and keeps one core busy, as its goroutines hand packets to each other; so
+// each has a process of its own, and -parallel (as many as there are cores) run at a time.
 package bench

@@ -1,21 +1,17 @@
 package bench
 
 import (
+	"context"
 	"math/rand"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
-	"github.com/grapevine-live/grapevine/stream"
 )
 
-const (
-	parts        = 4 // in a segment of 2 s
-	partDuration = 500 * time.Millisecond
-	dials        = 6 // by each host, to hosts drawn at random
-)
+// settle is how long nodes get to find each other before the broadcast begins.
+const settle = 5 * time.Second
 
 // way is a way of moving a stream.
 type way struct {
@@ -23,128 +19,139 @@ type way struct {
 	run  func(t *testing.T, s scenario, seed int64) result
 }
 
-var (
-	swarmWay   = way{"grapevine", runSwarm}
-	classicWay = way{"classic", runClassic}
-)
+var ways = []way{{"grapevine", runSwarm}, {"classic", runClassic}}
 
 // result is what one run measured.
 type result struct {
-	rx        float64         // bytes received per byte of stream, mean of all nodes but the broadcaster
-	src       float64         // bytes that the broadcaster sent per byte of stream
-	uploadMax float64         // of the node that sent most
-	delays    []time.Duration // from a chunk's publication to its arrival at each node
-	pairs     int             // node and part
-	inTime    int             // of those, complete by the deadline
-	bound     float64         // the fluid bound over the stream's rate
+	RX          float64 `json:"rx"`         // bytes received per byte of stream, mean of the nodes that count
+	RXWire      float64 `json:"rx_wire"`    // the same in packets
+	Source      float64 `json:"source"`     // bytes that the broadcaster sent per byte of stream
+	SourceWire  float64 `json:"src_wire"`   // the same in packets
+	UploadMax   float64 `json:"upload_max"` // of the node that sent most
+	Delays      times   `json:"delays"`     // from a chunk's publication to its arrival at each node that counts
+	Pairs       int     `json:"pairs"`      // of such a node and a part
+	InTime      int     `json:"in_time"`    // of those, complete by the deadline
+	Utilisation float64 `json:"utilisation"`
+
+	Startup      times    `json:"startup"`        // of joiners, see doc.go
+	Picture      times    `json:"picture"`        // of joiners
+	JoinerPairs  int      `json:"joiner_pairs"`   // as Pairs, of joiners once they play
+	JoinerInTime int      `json:"joiner_in_time"` // of those, complete by the deadline
+	CutOff       times    `json:"cut_off"`        // of liars: from their first lie until nobody asks them
+	LiarsInMesh  int      `json:"liars_in_mesh"`  // at the end, pairs of an honest node and a liar
+	LiarsAsked   int      `json:"liars_asked"`    // for chunks
+	Memory       []memory `json:"memory"`         // as the run went on
 }
 
-// arrivals notes when each node got each chunk.
-type arrivals struct {
-	deadline time.Duration
-
-	mu    sync.Mutex // guards all following
-	parts map[stream.Position]*arrival
+// memory is what a process held at one moment.
+type memory struct {
+	At         int   `json:"at_s"`       // seconds into the measured time
+	Heap       int64 `json:"heap_bytes"` // live, after collecting garbage
+	Goroutines int   `json:"goroutines"`
 }
 
-type arrival struct {
-	published time.Time
-	chunks    int
-	delays    []time.Duration
-	inTime    map[int]int // chunks by the deadline, by node
+// trial is one run of a scenario under way, whichever way the stream moves.
+type trial struct {
+	*testing.T
+	scenario
+	rand     *rand.Rand
+	chance   *rand.Rand // of events
+	net      *p2ptest.Network
+	arrivals *arrivals
+	roles    []role
+	links    []p2ptest.Link
+
+	mu   sync.Mutex   // guards all following
+	left map[int]bool // hosts that died during the measured time
+	res  result
 }
 
-func newArrivals(deadline time.Duration) *arrivals {
-	return &arrivals{deadline: deadline, parts: make(map[stream.Position]*arrival)}
-}
-
-func (a *arrivals) publish(p stream.Position, chunks int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.parts[p] = &arrival{published: time.Now(), chunks: chunks, inTime: make(map[int]int)}
-}
-
-// receive notes a chunk. Those of parts that are not measured are passed over.
-func (a *arrivals) receive(node int, p stream.Position) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	part := a.parts[p]
-	if part == nil {
-		return
+func newTrial(t *testing.T, s scenario, seed int64) *trial {
+	r := rand.New(rand.NewSource(seed))
+	tr := &trial{T: t, scenario: s, rand: r, chance: rand.New(rand.NewSource(-seed)), roles: s.cast(r), links: s.links(r), left: make(map[int]bool)}
+	tr.net = p2ptest.New(t, latency)
+	tr.net.Lose(s.loss, seed)
+	tr.arrivals = newArrivals(s.warmup*partsPerSegment, s.segments*partsPerSegment, s.deadline)
+	for range tr.links {
+		tr.arrivals.addNode()
 	}
-	d := time.Since(part.published)
-	part.delays = append(part.delays, d)
-	if d <= a.deadline {
-		part.inTime[node]++
-	}
+	return tr
 }
 
-// partPosition is the position of the broadcast's part i.
-func partPosition(i int) stream.Position {
-	return stream.Position{Epoch: 1, Segment: uint64(i / parts), Part: uint32(i % parts)}
+// counts reports whether a host is one of those that the figures are of: honest viewers
+// that are there from before the measured time until its end.
+func (tr *trial) counts(i int) bool {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return i > 0 && i < tr.nodes && tr.roles[i] == honest && !tr.left[i]
 }
 
-// addHosts adds the scenario's hosts and returns the sum of all uplinks but the
-// broadcaster's, in bits per second.
-func (s scenario) addHosts(r *rand.Rand, add func(i int, l p2ptest.Link)) (uplinks int) {
-	for i := range s.Nodes {
-		l := s.link(i, r)
-		if i > 0 {
-			uplinks += l.Up
-		}
-		add(i, l)
-	}
-	return uplinks
+// traffic is what a host moved so far.
+type traffic struct{ in, out, wireIn, wireOut int64 }
+
+func (tr *trial) traffic(i int) (t traffic) {
+	t.in, t.out = tr.net.Bytes(i)
+	t.wireIn, t.wireOut = tr.net.WireBytes(i)
+	return t
 }
 
-// measure broadcasts by publish, which gets each part when its last frame is there,
-// and measures all but the warm-up.
-func (s scenario) measure(t *testing.T, r *rand.Rand, net *p2ptest.Network, a *arrivals, uplinks int, publish func(i int, at time.Time, data []byte) error) result {
-	partSize := s.rate() / 8 * int(partDuration/time.Millisecond) / 1000
-	in, out := make([]int64, s.Nodes), make([]int64, s.Nodes)
+// measure broadcasts by publish, which gets each part when its last frame is there, and
+// measures all but the warm-up. Meanwhile events happen, whose context ends with the
+// broadcast.
+func (tr *trial) measure(publish func(i int, at time.Time, data []byte) error, events func(context.Context)) result {
+	partSize := tr.rate / 8 * int(partDuration/time.Millisecond) / 1000
+	before := make([]traffic, tr.nodes)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var happening sync.WaitGroup
 	start := time.Now()
-	for i := range (s.Warmup + s.Segments) * parts {
+	for i := range (tr.warmup + tr.segments) * partsPerSegment {
 		time.Sleep(time.Until(start.Add(time.Duration(i+1) * partDuration)))
-		if i == s.Warmup*parts {
-			for n := range s.Nodes {
-				in[n], out[n] = net.Bytes(n)
+		if i == tr.warmup*partsPerSegment {
+			for n := range before {
+				before[n] = tr.traffic(n)
+			}
+			if events != nil {
+				happening.Go(func() { events(ctx) })
 			}
 		}
 		data := make([]byte, partSize)
-		r.Read(data)
-		if i >= s.Warmup*parts {
-			a.publish(partPosition(i), (partSize+stream.ChunkSize-1)/stream.ChunkSize)
-		}
+		tr.rand.Read(data)
+		tr.arrivals.publish(i)
 		if err := publish(i, start.Add(time.Duration(i)*partDuration), data); err != nil {
-			t.Fatal(err)
+			tr.Fatal(err)
 		}
 	}
 	// What is still under way counts, too.
-	time.Sleep(s.Deadline + time.Second)
-	total := float64(s.Segments * parts * partSize)
-	viewers := float64(s.Nodes - 1)
-	res := result{bound: min(float64(s.Source), float64(s.Source+uplinks)/viewers) / float64(s.rate())}
-	for n := range s.Nodes {
-		i, o := net.Bytes(n)
-		sent := float64(o-out[n]) / total
-		res.uploadMax = max(res.uploadMax, sent)
+	time.Sleep(tr.deadline + time.Second)
+	cancel()
+	happening.Wait()
+	total := float64(tr.segments * partsPerSegment * partSize)
+	res := tr.res
+	res.Utilisation = float64(tr.scenario.rate) / bound(tr.links, tr.roles)
+	viewers := 0.0
+	for n := range before {
+		now := tr.traffic(n)
+		sent := float64(now.out-before[n].out) / total
 		if n == 0 {
-			res.src = sent
-		} else {
-			res.rx += float64(i-in[n]) / total / viewers
+			res.Source = sent
+			res.SourceWire = float64(now.wireOut-before[n].wireOut) / total
 		}
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, p := range a.parts {
-		res.delays = append(res.delays, p.delays...)
-		res.pairs += s.Nodes - 1
-		for _, n := range p.inTime {
-			if n == p.chunks {
-				res.inTime++
-			}
+		if n == 0 || tr.counts(n) {
+			res.UploadMax = max(res.UploadMax, sent)
 		}
+		if !tr.counts(n) {
+			continue
+		}
+		viewers++
+		res.RX += float64(now.in-before[n].in) / total
+		res.RXWire += float64(now.wireIn-before[n].wireIn) / total
+		res.Delays.merge(tr.arrivals.of(n))
+		whole, all := tr.arrivals.inTime(n, 0)
+		res.InTime += whole
+		res.Pairs += all
 	}
-	slices.Sort(res.delays)
+	res.RX /= viewers
+	res.RXWire /= viewers
 	return res
 }

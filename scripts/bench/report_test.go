@@ -3,49 +3,182 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
+
+// summary is what is printed of a row. Its JSON is what the README promises; what is
+// not a number there is null.
+type summary struct {
+	Scenario    string       `json:"scenario"`
+	Way         string       `json:"way"`
+	Nodes       int          `json:"nodes"`
+	Seeds       []int64      `json:"seeds"`
+	RX          float64      `json:"rx"`
+	RXWire      float64      `json:"rx_wire"`
+	Source      float64      `json:"src_upload"`
+	SourceWire  float64      `json:"src_upload_wire"`
+	UploadMax   float64      `json:"upload_max"`
+	Delay       delays       `json:"delay_ms"`
+	Undelivered int          `json:"undelivered"`
+	DeadlineMS  int          `json:"deadline_ms"`
+	Continuity  float64      `json:"continuity"`
+	Startup     *startup     `json:"startup_ms"`
+	Utilisation float64      `json:"utilisation"`
+	Joiners     *joinerStats `json:"joiners,omitempty"`
+	Liars       *liarStats   `json:"liars,omitempty"`
+	Memory      []memory     `json:"memory,omitempty"`
+
+	all times // of delays
+}
+
+// ms is a duration in milliseconds, or null for what never came.
+type ms time.Duration
+
+func (m ms) MarshalJSON() ([]byte, error) {
+	if time.Duration(m) == never {
+		return []byte("null"), nil
+	}
+	return json.Marshal(time.Duration(m).Milliseconds())
+}
+
+func (m ms) String() string {
+	if time.Duration(m) == never {
+		return "never"
+	}
+	return fmt.Sprintf("%dms", time.Duration(m).Milliseconds())
+}
+
+type delays struct {
+	P50 ms `json:"p50"`
+	P95 ms `json:"p95"`
+	P99 ms `json:"p99"`
+	Max ms `json:"max"`
+}
+
+type startup struct {
+	P50 ms `json:"p50"`
+	P99 ms `json:"p99"`
+}
+
+func startupOf(t times) *startup {
+	if t.count() == 0 {
+		return nil
+	}
+	return &startup{ms(t.percentile(.5)), ms(t.percentile(.99))}
+}
+
+type joinerStats struct {
+	Count      int      `json:"count"`
+	Picture    *startup `json:"picture_ms"`
+	Continuity float64  `json:"continuity"`
+}
+
+type liarStats struct {
+	Count  int `json:"count"`
+	CutOff struct {
+		P50 ms `json:"p50"`
+		Max ms `json:"max"`
+	} `json:"cut_off_ms"`
+	Asked  int     `json:"asked"`
+	InMesh float64 `json:"in_mesh"`
+}
+
+// summarise puts the runs of a row together: bytes are means of the runs, delays and
+// continuity are of all of them, and what is a maximum is the greatest.
+func summarise(r row, runs []result) summary {
+	s := summary{
+		Scenario: r.scenario.name, Way: r.way.name, Nodes: r.scenario.nodes,
+		DeadlineMS: int(r.scenario.deadline.Milliseconds()),
+	}
+	for _, j := range r.jobs {
+		s.Seeds = append(s.Seeds, j.Seed)
+	}
+	var sum result
+	n := float64(len(runs))
+	for _, r := range runs {
+		s.RX += r.RX / n
+		s.RXWire += r.RXWire / n
+		s.Source += r.Source / n
+		s.SourceWire += r.SourceWire / n
+		s.UploadMax = max(s.UploadMax, r.UploadMax)
+		s.Utilisation += r.Utilisation / n
+		sum.Delays.merge(r.Delays)
+		sum.Pairs += r.Pairs
+		sum.InTime += r.InTime
+		sum.Startup.merge(r.Startup)
+		sum.Picture.merge(r.Picture)
+		sum.JoinerPairs += r.JoinerPairs
+		sum.JoinerInTime += r.JoinerInTime
+		sum.CutOff.merge(r.CutOff)
+		sum.LiarsAsked += r.LiarsAsked
+		sum.LiarsInMesh += r.LiarsInMesh
+		s.Memory = append(s.Memory, r.Memory...)
+	}
+	d := sum.Delays
+	s.Delay = delays{ms(d.percentile(.5)), ms(d.percentile(.95)), ms(d.percentile(.99)), ms(d.percentile(1))}
+	s.all = d
+	s.Undelivered = d.Never
+	s.Continuity = float64(sum.InTime) / float64(max(1, sum.Pairs))
+	s.Startup = startupOf(sum.Startup)
+	if k := sum.Startup.count(); k > 0 {
+		s.Joiners = &joinerStats{k, startupOf(sum.Picture), float64(sum.JoinerInTime) / float64(max(1, sum.JoinerPairs))}
+	}
+	if k := sum.CutOff.count(); k > 0 {
+		s.Liars = &liarStats{Count: k, Asked: sum.LiarsAsked, InMesh: float64(sum.LiarsInMesh) / float64(k)}
+		s.Liars.CutOff.P50, s.Liars.CutOff.Max = ms(sum.CutOff.percentile(.5)), ms(sum.CutOff.percentile(1))
+	}
+	return s
+}
 
 // printer prints results as a table for eyes or as JSON, a line each.
 type printer struct{ json bool }
 
 func (p printer) header() {
 	if !p.json {
-		fmt.Fprintf(stdout, "%-9s %-9s %5s %6s %6s %7s %7s %7s %7s %7s %11s %5s\n", "scenario", "way", "nodes", "rx", "src", "up max", "p50", "p95", "p99", "max", "continuity", "util")
+		fmt.Fprintf(stdout, "%-8s %-9s %5s %6s %7s %5s %6s %8s %8s %8s %8s %8s %8s %8s %5s\n", "scenario", "way", "nodes",
+			"rx", "rx wire", "src", "up max", "p50", "p95", "p99", "max", "in time", "startup", "p99", "util")
 	}
 }
 
-func percentile(d []time.Duration, p float64) time.Duration {
-	if len(d) == 0 {
-		return 0
-	}
-	return d[int(float64(len(d)-1)*p)]
-}
-
-func (p printer) scenario(s scenario, w way, runs []result) {
-	var sum result
-	for _, r := range runs {
-		n := float64(len(runs))
-		sum.rx += r.rx / n
-		sum.src += r.src / n
-		sum.uploadMax = max(sum.uploadMax, r.uploadMax)
-		sum.delays = append(sum.delays, r.delays...)
-		sum.pairs += r.pairs
-		sum.inTime += r.inTime
-		sum.bound += r.bound / n
-	}
-	slices.Sort(sum.delays)
-	continuity := float64(sum.inTime) / float64(max(1, sum.pairs))
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func (p printer) print(s summary) {
 	if p.json {
-		_ = json.NewEncoder(stdout).Encode(map[string]any{
-			"scenario": s.Name, "way": w.name, "nodes": s.Nodes, "rx": sum.rx, "src_upload": sum.src, "upload_max": sum.uploadMax,
-			"delay_ms":   map[string]float64{"p50": ms(percentile(sum.delays, .5)), "p95": ms(percentile(sum.delays, .95)), "p99": ms(percentile(sum.delays, .99)), "max": ms(percentile(sum.delays, 1))},
-			"continuity": continuity, "utilisation": 1 / sum.bound,
-		})
+		// It holds nothing that cannot be encoded.
+		_ = json.NewEncoder(stdout).Encode(s)
 		return
 	}
-	fmt.Fprintf(stdout, "%-9s %-9s %5d %6.3f %6.2f %7.2f %5.0fms %5.0fms %5.0fms %5.0fms %10.3f%% %5.2f\n", s.Name, w.name, s.Nodes, sum.rx, sum.src, sum.uploadMax,
-		ms(percentile(sum.delays, .5)), ms(percentile(sum.delays, .95)), ms(percentile(sum.delays, .99)), ms(percentile(sum.delays, 1)), 100*continuity, 1/sum.bound)
+	start := [2]string{"-", "-"}
+	if s.Startup != nil {
+		start = [2]string{s.Startup.P50.String(), s.Startup.P99.String()}
+	}
+	fmt.Fprintf(stdout, "%-8s %-9s %5d %6.3f %7.3f %5.2f %6.2f %8v %8v %8v %8v %7.2f%% %8s %8s %5.2f\n", s.Scenario, s.Way, s.Nodes,
+		s.RX, s.RXWire, s.Source, s.UploadMax, s.Delay.P50, s.Delay.P95, s.Delay.P99, s.Delay.Max, 100*s.Continuity, start[0], start[1], s.Utilisation)
+	if s.Undelivered > 0 {
+		fmt.Fprintf(stdout, "  %d of %d chunks did not come\n", s.Undelivered, s.all.count())
+	}
+	if j := s.Joiners; j != nil {
+		fmt.Fprintf(stdout, "  %d joiners: first picture p50 %v, p99 %v; then %.2f%% of their parts in time\n", j.Count, j.Picture.P50, j.Picture.P99, 100*j.Continuity)
+	}
+	if l := s.Liars; l != nil {
+		fmt.Fprintf(stdout, "  %d liars: cut off after p50 %v, max %v; asked for %d chunks; at the end in %.1f meshes each\n", l.Count, l.CutOff.P50, l.CutOff.Max, l.Asked, l.InMesh)
+	}
+	for _, m := range s.Memory {
+		fmt.Fprintf(stdout, "  after %v: heap %.1f MB, %d goroutines\n", time.Duration(m.At)*time.Second, float64(m.Heap)/1e6, m.Goroutines)
+	}
 }
+
+func (p printer) legend() {
+	if !p.json {
+		fmt.Fprint(stdout, legend)
+	}
+}
+
+const legend = `
+rx        bytes that a viewer receives for each byte of the stream, mean; in libp2p's streams
+rx wire   the same in packets, with QUIC's, UDP's and IP's own bytes
+src       bytes that the broadcaster sends for each byte of the stream; up max: whoever sends most
+p50 …     delay from a chunk's publication to its arrival at a viewer; "never" if it did not come
+in time   share of (viewer, part) pairs that are whole by the deadline (3 s, edge: 5 s)
+startup   of joiners: from Join until index.m3u8 answers, which is three whole segments
+util      the stream's rate over what the swarm could carry at best
+Viewers are those that are honest and there from before the measured time until its end.
+`

@@ -1,64 +1,198 @@
 package bench
 
 import (
+	"context"
 	"math/rand"
+	"strings"
 	"time"
 
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
 )
 
 const (
-	rate = 4_000_000 // bits per second
-	mbit = 1_000_000
+	mbit    = 1_000_000
+	latency = 25 * time.Millisecond
+	dials   = 6 // by each host, to hosts drawn at random
 )
 
-// scenario is a network and what happens on it. Each seed gives another graph.
+// scenario is a network and what happens on it. Each seed gives another graph, and other
+// draws of whatever is drawn.
 type scenario struct {
-	Name     string
-	What     string
-	Nodes    int // with the broadcaster, which is node 0
-	Segments int // of 2 s, measured
-	Warmup   int // segments broadcast before that
-	Rate     int // bits per second; 0 means 4 Mbit/s
-	Source   int // the broadcaster's uplink, bits per second
-	Uplink   func(i int, r *rand.Rand) int
-	Latency  time.Duration // one way
-	Deadline time.Duration // of playout, after publication
-	Classic  bool          // ordinary messages are measured beside it
+	name     string
+	what     string
+	nodes    int                                    // that there are before the measured time, with the broadcaster, which is node 0
+	segments int                                    // of 2 s, measured
+	warmup   int                                    // segments broadcast before that
+	rate     int                                    // of the stream, bits per second
+	source   int                                    // the broadcaster's uplink, bits per second
+	uplinks  uplinks                                // the others'
+	latency  [2]time.Duration                       // one way: of each host drawn between these two
+	loss     float64                                // share of packets
+	deadline time.Duration                          // of playout, after publication
+	seeds    int                                    // at most; 0 means as many as were asked for
+	classic  int                                    // seeds with which ordinary messages are measured beside it
+	store    int64                                  // bytes of each node's store; 0 means the default
+	silent   float64                                // share of nodes that claim to have and never send
+	forging  float64                                // share of nodes that send forged chunks
+	events   func(ctx context.Context, r *swarmRun) // what happens during the measured time
 }
 
-func even(bits int) func(int, *rand.Rand) int { return func(int, *rand.Rand) int { return bits } }
+// uplinks returns those of n viewers, in any order.
+type uplinks func(s *scenario, n int) []int
 
-func (s scenario) rate() int {
-	if s.Rate == 0 {
-		return rate
+// even gives all the same.
+func even(bits int) uplinks {
+	return func(_ *scenario, n int) []int { return shares(n, share{1, bits}) }
+}
+
+// utilised gives all the same, so little that the stream takes a share of what the swarm
+// could carry at best: the rate over min(source, (source + sum of uplinks) / viewers),
+// after Kumar, Liu and Ross.
+func utilised(utilisation float64) uplinks {
+	return func(s *scenario, n int) []int {
+		bound := float64(s.rate) / utilisation
+		return shares(n, share{1, int(bound - float64(s.source)/float64(n))})
 	}
-	return s.Rate
 }
 
-func (s scenario) link(i int, r *rand.Rand) p2ptest.Link {
-	up := s.Source
-	if i > 0 {
-		up = s.Uplink(i, r)
-	}
-	return p2ptest.Link{Up: up, Down: 100 * mbit}
+// mixed gives exact shares of the viewers different uplinks.
+func mixed(of ...share) uplinks {
+	return func(_ *scenario, n int) []int { return shares(n, of...) }
 }
 
-const latency = 25 * time.Millisecond
+type share struct {
+	of   float64
+	bits int
+}
 
-var scenarios = []scenario{
-	{Name: "even", What: "uplinks 20", Nodes: 50, Segments: 10, Warmup: 3, Source: 20 * mbit, Uplink: even(20 * mbit), Latency: latency, Deadline: 3 * time.Second, Classic: true},
-	{Name: "wide", What: "uplinks 20", Nodes: 100, Segments: 10, Warmup: 3, Source: 20 * mbit, Uplink: even(20 * mbit), Latency: latency, Deadline: 3 * time.Second},
-	{Name: "thin", What: "source 5.2, uplinks 20", Nodes: 100, Segments: 10, Warmup: 3, Source: 5_200_000, Uplink: even(20 * mbit), Latency: latency, Deadline: 3 * time.Second},
-	{Name: "starved", What: "source 8, uplinks 6", Nodes: 50, Segments: 10, Warmup: 3, Source: 8 * mbit, Uplink: even(6 * mbit), Latency: latency, Deadline: 3 * time.Second},
-	{Name: "uneven", What: "30% at 1, 50% at 8, 20% at 50", Nodes: 100, Segments: 10, Warmup: 3, Source: 20 * mbit, Uplink: func(_ int, r *rand.Rand) int {
-		switch x := r.Float64(); {
-		case x < 0.3:
-			return mbit
-		case x < 0.8:
-			return 8 * mbit
-		default:
-			return 50 * mbit
+func shares(n int, of ...share) (out []int) {
+	upto := 0.0
+	for _, s := range of {
+		upto += s.of
+		for float64(len(out)) < upto*float64(n)-1e-9 {
+			out = append(out, s.bits)
 		}
-	}, Latency: latency, Deadline: 3 * time.Second},
+	}
+	return out
+}
+
+// base is what all scenarios have in common unless they say otherwise.
+func base(name, what string, nodes, source int, up uplinks) scenario {
+	return scenario{
+		name: name, what: what, nodes: nodes, segments: 10, warmup: 3,
+		rate: 4 * mbit, source: source, uplinks: up,
+		latency: [2]time.Duration{latency, latency}, deadline: 3 * time.Second,
+	}
+}
+
+func (s scenario) with(change func(s *scenario)) scenario {
+	change(&s)
+	return s
+}
+
+// scenarios are all there are, in the order of the table. Uplinks in Mbit/s.
+var scenarios = []scenario{
+	base("even", "uplinks 20", 50, 20*mbit, even(20*mbit)).with(func(s *scenario) { s.classic = 3 }),
+	base("wide100", "100 nodes, uplinks 20", 100, 20*mbit, even(20*mbit)),
+	base("wide200", "200 nodes, uplinks 20", 200, 20*mbit, even(20*mbit)),
+	base("thin", "source 5.2, uplinks 20", 100, 5.2*mbit, even(20*mbit)).with(func(s *scenario) { s.classic = 1 }),
+	base("starved", "source 8, uplinks 6", 50, 8*mbit, even(6*mbit)).with(func(s *scenario) { s.classic = 1 }),
+	base("edge", "source 8, uplinks that make utilisation 0.9, deadline 5 s", 50, 8*mbit, utilised(0.9)).with(func(s *scenario) {
+		s.deadline = 5 * time.Second
+		s.classic = 1
+	}),
+	base("uneven", "uplinks: 30% 1, 50% 8, 20% 50; latencies 5 to 150 ms", 100, 20*mbit,
+		mixed(share{.3, mbit}, share{.5, 8 * mbit}, share{.2, 50 * mbit})).with(func(s *scenario) {
+		s.latency = [2]time.Duration{5 * time.Millisecond, 150 * time.Millisecond}
+	}),
+	base("churn", "uplinks 20; 2% of nodes die without a word each second, as many join", 50, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.events = churn(0.02)
+	}),
+	base("loss", "uplinks 20; 2% of packets lost", 50, 20*mbit, even(20*mbit)).with(func(s *scenario) { s.loss = 0.02 }),
+	base("crowd", "uplinks 20; 10 nodes, then 90 join within 2 s", 10, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.warmup = 5
+		s.events = crowd(9, 2*time.Second)
+	}),
+	base("liars", "uplinks 20; 15% claim to have and never send, 5% forge", 50, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.silent, s.forging = 0.15, 0.05
+		s.events = lie
+	}),
+	base("long", "8 nodes, uplinks 20, 300 kbit/s for 6 h", 8, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.rate, s.segments, s.seeds = 300_000, 6*3600/2, 1
+		s.store = 16 << 20 // full after seven minutes: what grows after that is no cache
+		s.events = watchMemory
+	}),
+}
+
+// named returns the scenarios of a list of names, separated by commas. A name without
+// its number means all that differ by it only.
+func named(names string) (out []scenario, unknown string) {
+	for name := range strings.SplitSeq(names, ",") {
+		found := false
+		for _, s := range scenarios {
+			if name == s.name || name == strings.TrimRight(s.name, "0123456789") {
+				out, found = append(out, s), true
+			}
+		}
+		if !found {
+			return nil, name
+		}
+	}
+	return out, ""
+}
+
+// roles of hosts.
+type role int
+
+const (
+	honest role = iota
+	silent
+	forging
+)
+
+// cast draws who plays what. The broadcaster is honest.
+func (s *scenario) cast(r *rand.Rand) []role {
+	out := make([]role, s.nodes)
+	order := r.Perm(s.nodes - 1)
+	n := int(s.silent*float64(s.nodes) + .5)
+	m := int(s.forging*float64(s.nodes) + .5)
+	for k, i := range order {
+		switch {
+		case k < n:
+			out[i+1] = silent
+		case k < n+m:
+			out[i+1] = forging
+		}
+	}
+	return out
+}
+
+// links draws the hosts' links, the broadcaster's first.
+func (s *scenario) links(r *rand.Rand) []p2ptest.Link {
+	ups := s.uplinks(s, s.nodes-1)
+	r.Shuffle(len(ups), func(i, j int) { ups[i], ups[j] = ups[j], ups[i] })
+	out := make([]p2ptest.Link, 0, s.nodes)
+	for _, up := range append([]int{s.source}, ups...) {
+		out = append(out, s.link(up, r))
+	}
+	return out
+}
+
+func (s *scenario) link(up int, r *rand.Rand) p2ptest.Link {
+	lo, hi := s.latency[0], s.latency[1]
+	return p2ptest.Link{Up: up, Down: 100 * mbit, Latency: lo + time.Duration(r.Float64()*float64(hi-lo))}
+}
+
+// bound is the highest rate that the swarm could carry at best (Kumar, Liu and Ross, "Stochastic
+// Fluid Theory for P2P Streaming Systems", 2007), in bits per second. Liars give and get nothing.
+func bound(links []p2ptest.Link, roles []role) float64 {
+	sum, viewers := 0, 0
+	for i := range links {
+		if i > 0 && roles[i] == honest {
+			sum += links[i].Up
+			viewers++
+		}
+	}
+	source := float64(links[0].Up)
+	return min(source, (source+float64(sum))/float64(viewers))
 }

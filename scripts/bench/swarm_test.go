@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"math/rand"
 	"testing"
 	"time"
 
@@ -17,38 +16,73 @@ type observer struct {
 	node int
 }
 
-func (o observer) ChunkReceived(h *stream.SignedHeader, _ int) { o.a.receive(o.node, h.Position) }
+func (o observer) ChunkReceived(h *stream.SignedHeader, _ int) {
+	o.a.receive(o.node, number(h.Position))
+}
+
+// swarmRun is a trial with production nodes.
+type swarmRun struct {
+	*trial
+	key   stream.Key
+	liars []*p2ptest.Liar
+
+	alive   []int // viewers, for churn
+	joiners joiners
+}
 
 // runSwarm moves the stream with production nodes.
 func runSwarm(t *testing.T, s scenario, seed int64) result {
-	r := rand.New(rand.NewSource(seed))
-	a := newArrivals(s.Deadline)
-	net := p2ptest.New(t, s.Latency)
-	uplinks := s.addHosts(r, func(i int, l p2ptest.Link) {
-		net.AddNodeWith(l, p2p.Config{Observer: observer{a, i}, MaxUpload: l.Up})
-	})
-	net.Start()
-	defer net.Close()
-	net.ConnectRandomly(dials, seed)
-	key := stream.NewKey()
-	for i := 1; i < s.Nodes; i++ {
-		if _, err := net.Node(i).Join(stream.Link{Stream: key.ID()}); err != nil {
+	r := &swarmRun{trial: newTrial(t, s, seed), key: stream.NewKey()}
+	for i, l := range r.links {
+		if r.roles[i] == honest {
+			r.addNode(l)
+		} else {
+			r.liars = append(r.liars, r.net.AddLiar(l, r.key.ID(), r.roles[i] == forging))
+		}
+	}
+	r.net.Start()
+	defer r.net.Close()
+	r.net.ConnectRandomly(dials, seed)
+	for i := 1; i < s.nodes; i++ {
+		if r.roles[i] != honest {
+			continue
+		}
+		r.alive = append(r.alive, i)
+		if _, err := r.net.Node(i).Join(stream.Link{Stream: r.key.ID()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b, err := net.Node(0).Broadcast(key, "main", 1)
+	source := r.net.Node(0)
+	b, err := source.Broadcast(r.key, "main", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(5 * time.Second)
-	return s.measure(t, r, net, a, uplinks, func(i int, at time.Time, data []byte) error {
-		return b.Publish(context.Background(), stream.Part{
-			StartsSegment: i%parts == 0,
-			EndsSegment:   i%parts == parts-1,
-			Independent:   i%parts == 0,
+	time.Sleep(settle)
+	var events func(context.Context)
+	if s.events != nil {
+		events = func(ctx context.Context) { s.events(ctx, r) }
+	}
+	return r.measure(func(i int, at time.Time, data []byte) error {
+		err := b.Publish(context.Background(), stream.Part{
+			StartsSegment: i%partsPerSegment == 0,
+			EndsSegment:   i%partsPerSegment == partsPerSegment-1,
+			Independent:   i%partsPerSegment == 0,
 			Duration:      partDuration,
 			ProgramTime:   at,
 			Data:          data,
 		})
-	})
+		if err == nil {
+			r.arrivals.chunks(i, len(source.Swarms()[0].Timelines()[0].Header(position(i)).Chunks))
+		}
+		return err
+	}, events)
+}
+
+// addNode adds the node of the next host.
+func (r *swarmRun) addNode(l p2ptest.Link) *p2p.Node {
+	cfg := p2p.Config{Observer: observer{r.arrivals, r.net.Len()}, MaxUpload: l.Up}
+	if r.store > 0 {
+		cfg.Store = stream.NewStore(r.store)
+	}
+	return r.net.AddNodeWith(l, cfg)
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxPart bounds a part: 512 chunks of 32 KiB.
-	maxPart = 512 * stream.ChunkSize
+	// maxPart bounds a part.
+	maxPart = stream.MaxPartSize
 	// slack is by how much a cut may come early: encoders that count in milliseconds
 	// put a keyframe at 1.999 s, and the next would be twice as far.
 	slack = 5 * second / 1000

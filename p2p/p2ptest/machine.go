@@ -1,0 +1,153 @@
+package p2ptest
+
+import (
+	"fmt"
+	"math/rand"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+	"github.com/marcopolo/simnet"
+	"github.com/quic-go/quic-go"
+
+	"github.com/grapevine-live/grapevine/p2p"
+)
+
+// packetHeaders are the bytes that UDP and IPv4 put before each packet.
+const packetHeaders = 8 + 20
+
+// machine is a host with all that belongs to it.
+type machine struct {
+	net     *Network
+	index   int
+	latency time.Duration
+	host    host.Host
+	quic    *quicreuse.ConnManager
+	streams meter // bytes in libp2p's streams
+	wire    struct{ in, out atomic.Int64 }
+	cut     atomic.Bool
+	closing sync.Once
+	onClose func()    // what runs on the host and is no node; may be nil
+	node    *p2p.Node // guarded by Network.mu
+
+	mu   sync.Mutex // guards all following
+	loss float64
+	rand *rand.Rand
+}
+
+// address is where a host listens; at is its inverse.
+func address(index int) net.IP { return simnet.IntToPublicIPv4(index) }
+
+// at returns the machine at an address, or nil.
+func (n *Network) at(a net.Addr) *machine {
+	udp, ok := a.(*net.UDPAddr)
+	if !ok {
+		return nil
+	}
+	ip := udp.IP.To4()
+	if ip == nil {
+		return nil
+	}
+	i := int(ip[1])<<16 | int(ip[2])<<8 | int(ip[3]) - 1
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if i < 0 || i >= len(n.machines) {
+		return nil
+	}
+	return n.machines[i]
+}
+
+// lose sets the share of the packets to this machine that get lost.
+func (m *machine) lose(share float64, seed int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loss, m.rand = share, rand.New(rand.NewSource(seed<<20+int64(m.index)))
+}
+
+// loses decides whether a packet to this machine gets lost.
+func (m *machine) loses(from net.Addr) bool {
+	if m.cut.Load() {
+		return true
+	}
+	if sender := m.net.at(from); sender != nil && sender.cut.Load() {
+		return true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.loss > 0 && m.rand.Float64() < m.loss
+}
+
+// start makes the host.
+func (m *machine) start(l Link) (err error) {
+	ip := address(m.index)
+	m.host, err = libp2p.New(
+		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)),
+		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
+			var err error
+			m.quic, err = quicreuse.NewConnManager(reset, token,
+				quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
+				quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
+					return &conn{m, m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
+						Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
+						Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
+					})}, nil
+				}))
+			return m.quic, err
+		}),
+		libp2p.DisableIdentifyAddressDiscovery(), // it never rests, so virtual time would not advance
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.BandwidthReporter(&m.streams),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+	)
+	return err
+}
+
+// close closes the host, the first time that it is called.
+func (m *machine) close() (err error) {
+	m.closing.Do(func() {
+		if m.onClose != nil {
+			m.onClose()
+		}
+		if err = m.host.Close(); err == nil {
+			err = m.quic.Close() // the host leaves that to whoever made it
+		}
+	})
+	return err
+}
+
+// source is the only address of a host.
+type source net.IP
+
+func (s source) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error) { return net.IP(s), nil }
+
+// conn is a machine's end of the network. The simulator has no loss, so it happens here.
+type conn struct {
+	*machine
+	*simnet.SimConn
+}
+
+var _ net.PacketConn = (*conn)(nil)
+
+func (c *conn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := c.SimConn.ReadFrom(b)
+		if err == nil && c.loses(from) {
+			continue
+		}
+		if err == nil {
+			c.wire.in.Add(int64(n + packetHeaders))
+		}
+		return n, from, err
+	}
+}
+
+func (c *conn) WriteTo(b []byte, to net.Addr) (int, error) {
+	c.wire.out.Add(int64(len(b) + packetHeaders))
+	return c.SimConn.WriteTo(b, to)
+}

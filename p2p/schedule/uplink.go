@@ -1,0 +1,221 @@
+package schedule
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// uplinkShare is the part of a known uplink that chunks may fill. The rest is for
+	// headers, control and the overhead of packets, which must never wait behind them.
+	uplinkShare = 0.93
+	// uplinkBurst is how much time's worth of bytes may go out at once, if that is more
+	// than a chunk.
+	uplinkBurst = 10 * time.Millisecond
+	// uplinkTarget is the queueing delay that an unknown uplink may show before chunks
+	// are held back. It is half of what LEDBAT allows itself (RFC 6817, section 2.4.2):
+	// control and whoever else is at home wait in the same queue.
+	uplinkTarget = 50 * time.Millisecond
+	// uplinkMaxOwn bounds what a chunk's own time on a slow uplink adds to that.
+	uplinkMaxOwn = 300 * time.Millisecond
+	// uplinkLoss is the share of lost bytes that counts as much as a delay at the target,
+	// for uplinks that drop rather than queue. Radio alone loses less.
+	uplinkLoss = 0.04
+	// uplinkWindow is over how long carried bytes are averaged at most, and uplinkSettle
+	// over how long at least; the latter is also how soon a bound shows in the delay.
+	uplinkWindow = time.Second
+	uplinkSettle = 400 * time.Millisecond
+	// uplinkGentle and uplinkDeep are by how much a bound is cut at a delay just over the
+	// target and at one that would take a second to drain otherwise.
+	uplinkGentle = 0.92
+	uplinkDeep   = 0.5
+	// uplinkProbe is by how much a bound grows per uplinkStep at first; each step that
+	// leaves the queue empty makes the next one uplinkFaster times that, up to
+	// uplinkFastest: careful near the last bound, twentyfold in ten seconds far from it.
+	uplinkStep    = 200 * time.Millisecond
+	uplinkProbe   = 0.01
+	uplinkFaster  = 1.18
+	uplinkFastest = 0.12
+	// uplinkInVain is to what share of the bound cuts go on that do not help. A delay that
+	// stays is somebody else's.
+	uplinkInVain = 0.6
+	// uplinkChunk is the size of a full chunk, and uplinkLeast the least bound, in bytes per
+	// second: one of them each second.
+	uplinkChunk = 32 << 10
+	uplinkLeast = uplinkChunk
+	// uplinkMarks bounds the samples remembered.
+	uplinkMarks = 32
+)
+
+// Uplink holds chunks to what a node's uplink carries: a token bucket whose rate is
+// either known or follows the queue that it sees. Such a queue delays headers and
+// control as well, and chunks in it cannot be cancelled, so it is kept short: without
+// one there is no bound or a growing one, and with one the bound falls to a bit less
+// than what was carried. The bucket may go into debt by one chunk, so that a rate of less
+// than a chunk per burst works, too.
+//
+// Delay as the signal is LEDBAT's idea (RFC 6817), to take what was carried as the measure
+// BBR's. Of the uplink's users this is the politest while it helps: a queue that stays
+// whatever this node sends is somebody else's, and only what comes on top of it counts.
+type Uplink struct {
+	known bool
+	rate  float64 // bytes per second; 0 for no bound
+
+	tokens float64
+	at     time.Time // when tokens was right
+	taken  int64     // by Take, in all
+
+	marks []uplinkMark // the last samples, oldest first
+
+	grow    float64   // by how much the bound grows in the next step
+	cutAt   time.Time // when the bound was last cut
+	cutFor  float64   // the pressure at that time
+	calmAt  time.Time // when the queue of that time should have drained
+	full    float64   // the bound before
+	before  float64   // what was carried before the first of the cuts in a row; 0 if there is none
+	first   float64   // the pressure then
+	foreign float64   // pressure that is there whatever this node sends
+}
+
+// uplinkMark is a sample as it is remembered.
+type uplinkMark struct {
+	at                time.Time
+	sent, lost, taken int64
+	delay             time.Duration
+}
+
+// UplinkSample is what a node sees of its uplink. Samples should come every 200 ms or so.
+type UplinkSample struct {
+	// Sent are the bytes that connections sent so far, all together, with all overhead
+	// that is known.
+	Sent int64
+	// Lost are those of them that were lost.
+	Lost int64
+	// Delay is by how much round trips are longer than without a queue, on most of the
+	// connections that sent something lately.
+	Delay time.Duration
+	// Backlog tells whether chunks waited for the bound since the last sample.
+	Backlog bool
+}
+
+// NewUplink returns the uplink of so many bits per second; 0 is for an unknown one.
+func NewUplink(bits int) *Uplink {
+	return &Uplink{known: bits > 0, rate: float64(max(0, bits)) / 8 * uplinkShare, grow: uplinkProbe}
+}
+
+// Take takes n bytes, or returns how long to wait before asking again.
+func (u *Uplink) Take(n int, now time.Time) (wait time.Duration) {
+	if u.rate > 0 {
+		u.tokens = min(u.rate*uplinkBurst.Seconds(), u.tokens+u.rate*max(0, now.Sub(u.at).Seconds()))
+		u.at = now
+		if u.tokens < 0 {
+			return time.Duration(-u.tokens/u.rate*float64(time.Second)) + time.Microsecond
+		}
+		u.tokens -= float64(n)
+	}
+	u.taken += int64(n)
+	return 0
+}
+
+// Rate returns how many bits per second chunks may fill now, 0 if nothing bounds them.
+func (u *Uplink) Rate() int { return int(8 * u.rate) }
+
+// Observe adapts the bound to a sample. It does nothing if the uplink is known.
+func (u *Uplink) Observe(s UplinkSample, now time.Time) {
+	if u.known || len(u.marks) > 0 && !now.After(u.marks[len(u.marks)-1].at) {
+		return
+	}
+	var since time.Duration
+	if len(u.marks) > 0 {
+		since = now.Sub(u.marks[len(u.marks)-1].at)
+	}
+	u.remember(uplinkMark{now, s.Sent, s.Lost, u.taken, s.Delay})
+	carried, loss := u.carried()
+	if carried < uplinkLeast {
+		return // whatever queue there is, it is not made here
+	}
+	pressure := max(float64(s.Delay-own(carried))/float64(uplinkTarget), loss/uplinkLoss)
+	u.foreign = min(u.foreign, pressure)
+	pressure -= u.foreign
+	switch {
+	case pressure > 1:
+		u.cut(pressure, carried, s.Delay, now)
+	case pressure > 0.5:
+		u.grow = uplinkProbe
+	default:
+		u.before = 0
+		if s.Backlog && u.rate > 0 && now.Sub(u.cutAt) >= uplinkSettle {
+			if u.rate < uplinkGentle*u.full {
+				u.rate = uplinkGentle * u.full
+				return
+			}
+			u.rate *= math.Pow(1+u.grow, float64(min(since, uplinkSettle))/float64(uplinkStep))
+			if u.rate > u.full {
+				u.grow = min(uplinkFastest, u.grow*uplinkFaster)
+			}
+		}
+	}
+}
+
+// own is the delay that packets show on average because a chunk goes out at once.
+func own(carried float64) time.Duration {
+	return min(uplinkMaxOwn, time.Duration(uplinkChunk/carried/2*float64(time.Second)))
+}
+
+// remember adds a mark, and drops those that the window no longer needs.
+func (u *Uplink) remember(m uplinkMark) {
+	drop := 0
+	for drop+1 < len(u.marks) && (m.at.Sub(u.marks[drop+1].at) >= uplinkWindow || len(u.marks)-drop >= uplinkMarks) {
+		drop++
+	}
+	u.marks = append(u.marks[:0], u.marks[drop:]...)
+	u.marks = append(u.marks, m)
+}
+
+// carried returns what the uplink carried lately, in bytes per second, and the share of
+// it that was lost. Of the times that end now it takes the one in which most was
+// carried, so that a pause does not count; and it takes off what only made the queue
+// longer.
+func (u *Uplink) carried() (rate, loss float64) {
+	last := u.marks[len(u.marks)-1]
+	for i := len(u.marks) - 2; i >= 0; i-- {
+		m := u.marks[i]
+		span := last.at.Sub(m.at)
+		if span < uplinkSettle {
+			continue
+		}
+		took := max(span+last.delay-m.delay, span/2).Seconds()
+		sent := max(0, float64(last.sent-m.sent))
+		lost := min(sent, max(0, float64(last.lost-m.lost)))
+		rate = max(rate, (sent-lost)/took)
+		if sent > 0 {
+			loss = lost / sent // of the whole window, in the end
+		}
+	}
+	return rate, loss
+}
+
+// cut lowers the bound so that the queue drains.
+func (u *Uplink) cut(pressure, carried float64, delay time.Duration, now time.Time) {
+	u.grow = uplinkProbe
+	if !u.cutAt.IsZero() && now.Sub(u.cutAt) < uplinkSettle || now.Before(u.calmAt) && pressure <= u.cutFor {
+		return // the last one has yet to show
+	}
+	if u.before == 0 || pressure > 1.1*u.cutFor {
+		u.before, u.first = carried, pressure
+	} else if carried < uplinkInVain*u.before && pressure > 0.7*u.first {
+		u.foreign += pressure
+		u.before = 0
+		return
+	}
+	by := min(uplinkGentle, max(uplinkDeep, 1-delay.Seconds()))
+	if u.rate == 0 || u.rate > carried {
+		u.rate = carried
+	}
+	u.full = u.rate
+	u.rate = max(uplinkLeast, u.rate*by)
+	u.tokens = min(u.tokens, 0)
+	u.cutAt, u.cutFor = now, pressure
+	drain := time.Duration(float64(delay) / (1 - by))
+	u.calmAt = now.Add(uplinkSettle + min(drain, uplinkWindow))
+}

@@ -1,0 +1,122 @@
+package bench
+
+import (
+	"sync"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// arrivals notes when each node got each chunk of the parts that are measured.
+type arrivals struct {
+	first    int // measured part, counted from the broadcast's first
+	deadline time.Duration
+
+	mu    sync.Mutex // guards all following
+	parts []arrival
+	nodes []*tally
+}
+
+type arrival struct {
+	published time.Time
+	chunks    int
+}
+
+// tally is what one node got.
+type tally struct {
+	delays times
+	inTime []uint16 // chunks by the deadline, by part
+}
+
+// newArrivals notes so many parts from a first one on.
+func newArrivals(first, parts int, deadline time.Duration) *arrivals {
+	return &arrivals{first: first, deadline: deadline, parts: make([]arrival, parts)}
+}
+
+// addNode makes room for one more node.
+func (a *arrivals) addNode() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.nodes = append(a.nodes, &tally{inTime: make([]uint16, len(a.parts))})
+}
+
+// publish notes that part i is published now; chunks, of how many it consists.
+func (a *arrivals) publish(i int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i -= a.first; i >= 0 && i < len(a.parts) {
+		a.parts[i].published = time.Now()
+	}
+}
+
+func (a *arrivals) chunks(i, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i -= a.first; i >= 0 && i < len(a.parts) {
+		a.parts[i].chunks = n
+	}
+}
+
+// receive notes that a node got a chunk of part i.
+func (a *arrivals) receive(node, i int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i -= a.first; i < 0 || i >= len(a.parts) || a.parts[i].published.IsZero() {
+		return
+	}
+	d := time.Since(a.parts[i].published)
+	a.nodes[node].delays.add(d)
+	if d <= a.deadline {
+		a.nodes[node].inTime[i]++
+	}
+}
+
+// published returns how many of the parts were published so far.
+func (a *arrivals) published() (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n < len(a.parts) && !a.parts[n].published.IsZero() {
+		n++
+	}
+	return n
+}
+
+// of returns the delays of all chunks to a node; what did not come counts as never.
+func (a *arrivals) of(node int) (t times) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.merge(a.nodes[node].delays)
+	expected := 0
+	for _, p := range a.parts {
+		expected += p.chunks
+	}
+	t.Never = max(0, expected-t.came())
+	return t
+}
+
+// inTime returns how many of the parts, from a first one on, a node had whole by the
+// deadline.
+func (a *arrivals) inTime(node, from int) (whole, all int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := from; i < len(a.parts); i++ {
+		all++
+		if int(a.nodes[node].inTime[i]) == a.parts[i].chunks {
+			whole++
+		}
+	}
+	return whole, all
+}
+
+// partsPerSegment are in a segment of two seconds.
+const (
+	partsPerSegment = 4
+	partDuration    = 500 * time.Millisecond
+)
+
+// position is that of the broadcast's part i; number is its inverse.
+func position(i int) stream.Position {
+	return stream.Position{Epoch: 1, Segment: uint64(i / partsPerSegment), Part: uint32(i % partsPerSegment)}
+}
+
+func number(p stream.Position) int { return int(p.Segment)*partsPerSegment + int(p.Part) }
