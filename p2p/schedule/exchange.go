@@ -44,25 +44,28 @@ type Exchange struct {
 	parts map[stream.Position]*part
 	order []*part // of parts, by position
 
-	stripes   [Stripes]stripe
-	queue     queue
-	seq       uint64 // of items queued
-	actions   []Action
-	unknown   int             // parts without a header
-	newest    stream.Position // with a header
-	tellAt    stream.Position // the part with which what there is to say of stripes is said
-	rate      float64         // of the stream, bits per second, measured
-	duration  time.Duration   // of the newest part
-	hop       time.Duration   // between neighbours, one way, measured
-	waited    time.Duration   // from having a chunk to sending it to a child, measured
-	reserved  int             // bits per second promised elsewhere
-	chooseAt  time.Time
-	expireAt  time.Time
-	revokeAt  time.Time
-	most      int // children that the uplink was found to feed at most
-	mostUntil time.Time
-	suspects  []Peer
-	stats     Stats
+	stripes    [Stripes]stripe
+	queue      queue
+	seq        uint64 // of items queued
+	actions    []Action
+	unknown    int             // parts without a header
+	newest     stream.Position // with a header
+	wantsStale bool            // parents changed
+	talk       bool            // there may be something to say of stripes
+	tellAt     stream.Position // the part with which what there is to say of stripes is said
+	rate       float64         // of the stream, bits per second, measured
+	duration   time.Duration   // of the newest part
+	hop        time.Duration   // between neighbours, one way, measured
+	waited     time.Duration   // from having a chunk to sending it to a child, measured
+	reserved   int             // bits per second promised elsewhere
+	chooseAt   time.Time
+	expireAt   time.Time
+	revokeAt   time.Time
+	reviewAt   time.Time
+	most       int // children that the uplink was found to feed at most
+	mostUntil  time.Time
+	suspects   []Peer
+	stats      Stats
 }
 
 // Stats are what an exchange counts.
@@ -73,6 +76,7 @@ type Stats struct {
 	Slots      int   // children that the uplink feeds, now
 	Waiting    int   // chunks that wait for the uplink, now
 	Expired    int64 // wants that were not met in time
+	Lost       int64 // chunks given up: older than anybody could still play
 	Overdue    int64 // chunks not sent, as nobody could have played them any more
 	Revoked    int64 // promises taken back
 	Changed    int64 // parents changed for better ones
@@ -187,6 +191,7 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	}
 	if x.newest.Compare(p.pos) < 0 {
 		x.newest, x.tellAt = p.pos, p.pos
+		x.talk = true
 		for _, n := range x.ids {
 			if n.pending != 0 {
 				x.settle(n, p.pos)
@@ -328,7 +333,9 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	if p.newsAt.IsZero() {
 		p.newsAt = now
 	}
-	p.dirty = true
+	if p.count == 1 || p.count == p.n {
+		p.dirty = true
+	}
 	x.offer(p, i, now)
 }
 
@@ -392,7 +399,12 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 		x.stats.Unsolved++
 		return
 	}
-	p.dirty = true
+	if !pp.toldAnything {
+		p.dirty = true
+	}
+	if p.hungry {
+		p.look()
+	}
 	if !p.known {
 		pp.have, pp.want = or(pp.have, m.Have), m.Want.Clone()
 		return
@@ -437,6 +449,7 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 		return
 	}
 	n.toldState, n.toldWant, n.toldGrant = nil, ^n.wants(x), ^n.grants
+	x.retell()
 	if p == nil || !p.known || p.peers[to] == nil {
 		return
 	}
@@ -467,7 +480,7 @@ func (x *Exchange) Step(now time.Time) ([]Action, time.Duration) {
 	x.actions = x.actions[:0]
 	x.expire(now)
 	x.review(now)
-	next := min(time.Second, x.choose(now))
+	next := min(time.Second, x.choose(now), reviewEvery)
 	next = min(next, x.stepWants(now))
 	next = min(next, x.tell(now))
 	if wait := x.pump(now); wait > 0 {
@@ -505,6 +518,9 @@ func (x *Exchange) forget(p *part, now time.Time) {
 	if !p.known {
 		x.unknown--
 		return
+	}
+	if p.missing() {
+		x.stats.Lost += int64(p.n - p.count)
 	}
 	for id := range p.asked {
 		if n := x.peers[id]; n != nil {

@@ -16,6 +16,8 @@ const (
 	usualFanout = 8
 	// revokeEvery is how often a promise may be taken back for a better use of it.
 	revokeEvery = 250 * time.Millisecond
+	// reviewEvery is how often promises are looked at.
+	reviewEvery = 50 * time.Millisecond
 	// begging is how long a neighbour must have wanted a stripe in vain until it gets it
 	// although it should rather have it from somebody else.
 	begging = 1500 * time.Millisecond
@@ -273,6 +275,10 @@ func (x *Exchange) revoke(n *neighbour, s int, now time.Time) {
 // review ends what was promised for a moment only, and takes promises back if chunks
 // wait too long for the uplink.
 func (x *Exchange) review(now time.Time) {
+	if now.Before(x.reviewAt) {
+		return
+	}
+	x.reviewAt = now.Add(reviewEvery)
 	for _, n := range x.ids {
 		if n.leaving|n.extra|n.grants == 0 {
 			continue

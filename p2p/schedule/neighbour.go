@@ -52,6 +52,7 @@ type neighbour struct {
 
 	// What is wanted unasked, in both directions.
 	toldState *State // nil if it must be told
+	asks      Mask   // wanted from it; see wants
 	toldWant  Mask   // it knows that these are wanted from it
 	mayPush   Mask   // these were ever wanted
 	want      Mask   // it wants from this node
@@ -97,6 +98,7 @@ func (x *Exchange) Neighbour(id Peer, mesh bool, rtt time.Duration) {
 			}
 		}
 		x.chooseAt = time.Time{}
+		x.retell()
 	}
 	n.mesh = mesh
 }

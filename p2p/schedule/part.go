@@ -26,7 +26,10 @@ type part struct {
 	peers     map[Peer]*partPeer
 	born      time.Time // first heard of
 	ready     time.Time // header known
+	lookAt    time.Time // when to look for what should be wanted explicitly
+	hungry    bool      // nobody is known to have something that should be wanted
 	dirty     bool      // somebody may have to be told something
+	showAt    time.Time // when to look whether the broadcaster shows more of it
 	newsAt    time.Time // of the oldest chunk that neighbours were not told of; zero if none
 	opened    bool      // neighbours know that this node speaks of the part, too
 }

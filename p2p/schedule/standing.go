@@ -69,13 +69,21 @@ func (st *stripe) due() time.Duration {
 }
 
 // wants returns the stripes that are wanted from a neighbour.
-func (n *neighbour) wants(x *Exchange) (m Mask) {
-	for s := range x.stripes {
-		if st := &x.stripes[s]; st.parent == n.id || st.next == n.id {
-			m |= 1 << s
+func (n *neighbour) wants(x *Exchange) Mask {
+	if x.wantsStale {
+		for _, n := range x.ids {
+			n.asks = 0
 		}
+		for s := range x.stripes {
+			for _, id := range [2]Peer{x.stripes[s].parent, x.stripes[s].next} {
+				if n := x.peers[id]; n != nil {
+					n.asks |= 1 << s
+				}
+			}
+		}
+		x.wantsStale = false
 	}
-	return m
+	return n.asks
 }
 
 // arrived measures a chunk that was not fetched, and judges the parent by it.
@@ -115,6 +123,7 @@ func (x *Exchange) pushed(n *neighbour, s int) {
 // drop gives up a neighbour as the parent of a stripe, present or next.
 func (x *Exchange) drop(s int, id Peer, now time.Time) {
 	st := &x.stripes[s]
+	x.wantsStale = true
 	if st.next == id {
 		st.next = None
 	}
@@ -124,6 +133,7 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 	if st.rest == nil {
 		st.rest = make(map[Peer]time.Time)
 	}
+	x.lookAll()
 	st.rest[id] = now.Add(refusedRest/2 + rand.N(refusedRest))
 	x.chooseAt = time.Time{}
 	x.retell()
@@ -131,9 +141,7 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 
 // retell has what there is to say of stripes said.
 func (x *Exchange) retell() {
-	if p := x.parts[x.tellAt]; p != nil {
-		p.dirty = true
-	}
+	x.talk = true
 }
 
 // fed reports whether a parent promised a stripe.
@@ -165,6 +173,8 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 		}
 		if st.leaving && now.Sub(st.lost) > leaveFor {
 			st.parent, st.leaving, st.late, st.got = None, false, 0, false
+			x.wantsStale = true
+			x.retell()
 		}
 		if st.parent == None && st.hops < Unfed && now.Sub(st.lost) > orphaned {
 			st.hops, st.delay = Unfed, 0
@@ -206,6 +216,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 			changes++
 		}
 		st.next, st.asked = x.ids[best].id, now
+		x.wantsStale = true
 		load[best]++
 		x.retell()
 	}
@@ -240,10 +251,11 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 				x.stats.Changed++
 			}
 			st.parent, st.next, st.late, st.got, st.leaving = n.id, None, 0, false, false
+			x.wantsStale = true
 			st.from, st.since = pos, now
 			st.delay = n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2
 			x.setHops(s, n)
-			if x.parts[pos] != nil && pos.Compare(x.tellAt) < 0 {
+			if p := x.parts[pos]; p != nil && p.known && pos.Compare(x.tellAt) < 0 {
 				x.tellAt = pos // the one before shall send no part after that
 			}
 			x.retell()

@@ -20,11 +20,23 @@ func (x *Exchange) tell(now time.Time) time.Duration {
 	var state *State
 	for _, p := range x.order {
 		newest := p.pos == x.tellAt
-		if p.own && now.Sub(p.ready) < revealFor {
-			p.dirty = true
-			next = min(next, Widen/4)
+		if !p.known {
+			continue
 		}
-		if !p.known || !p.dirty && !newest {
+		if p.own && now.Sub(p.ready) < revealFor+Widen {
+			if !now.Before(p.showAt) {
+				p.dirty, p.showAt = true, now.Add(Widen/4)
+			}
+			next = min(next, p.showAt.Sub(now))
+		}
+		if !p.newsAt.IsZero() && !p.dirty {
+			if wait := newsDelay - now.Sub(p.newsAt); wait > 0 {
+				next = min(next, wait)
+			} else {
+				p.dirty = true
+			}
+		}
+		if !p.dirty && !(newest && x.talk) {
 			continue
 		}
 		if newest && state == nil {
@@ -33,9 +45,11 @@ func (x *Exchange) tell(now time.Time) time.Duration {
 		}
 		p.dirty = false
 		if wait := x.tellPart(p, state, newest, now); wait > 0 {
-			p.dirty = true
 			next = min(next, wait)
 		}
+	}
+	if state != nil {
+		x.talk = false
 	}
 	x.tellAt = x.newest
 	return next

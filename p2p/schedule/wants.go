@@ -44,7 +44,12 @@ func (x *Exchange) unask(p *part, i int, failed bool) {
 		if n := x.peers[a.from]; n != nil {
 			n.wanted--
 		}
-		p.dirty = true
+		if !p.have.Get(i) {
+			p.dirty = true // what came needs no taking back
+		}
+	}
+	if failed {
+		p.look()
 	}
 	if failed && !slices.Contains(a.failed, a.from) {
 		a.failed = append(a.failed, a.from)
@@ -91,7 +96,12 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 		if !p.missing() {
 			continue
 		}
-		next = min(next, missingPoll)
+		if now.Before(p.lookAt) {
+			next = min(next, p.lookAt.Sub(now))
+			continue
+		}
+		look := missingPoll
+		p.hungry = false
 		for i := range p.asks {
 			a := &p.asks[i]
 			if p.have.Get(i) || a.fetch {
@@ -100,6 +110,9 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 			if a.from != None {
 				n := x.peers[a.from]
 				if n != nil && !n.expired(a, now) {
+					if left := a.patience - now.Sub(a.at); left > 0 {
+						look = min(look, left)
+					}
 					continue
 				}
 				x.stats.Expired++
@@ -112,7 +125,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) {
 				st := &x.stripes[s]
 				if due := st.due() - now.Sub(p.ready); due > 0 {
-					next = min(next, due)
+					look = min(look, due)
 					continue
 				}
 				// The parent may be gone: of the swarm's news it should have told some by now.
@@ -133,10 +146,24 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					n.delivered = now
 				}
 				p.dirty = true
+			} else {
+				p.hungry = true
 			}
 		}
+		p.lookAt = now.Add(look)
+		next = min(next, look)
 	}
 	return next
+}
+
+// look has the wants of a part looked at now.
+func (p *part) look() { p.lookAt = time.Time{} }
+
+// lookAll has the wants of all parts looked at now.
+func (x *Exchange) lookAll() {
+	for _, p := range x.order {
+		p.look()
+	}
 }
 
 // missingPoll is how often to look whether wants have expired.

@@ -5,7 +5,6 @@
 package simulate
 
 import (
-	"container/heap"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -66,6 +65,7 @@ type node struct {
 	header      map[stream.Position]bool
 	early       map[stream.Position][]message
 	stepAt      time.Duration // of the timer that counts
+	timerAt     time.Duration // of the timer pushed last
 	due         bool
 	dead        bool
 	since       time.Duration
@@ -82,25 +82,60 @@ type message struct {
 
 type event struct {
 	at   time.Duration
-	seq  int
-	to   int
-	kind int // 0 message, 1 timer, 2 publish
-	msg  message
+	seq  int32
+	to   int32
+	kind what
+	msg  int32 // index of messages
 }
 
+type what uint8
+
+const (
+	arrival what = iota
+	timer
+	publication
+)
+
+// events is a heap of four children each.
 type events []event
 
-func (e events) Len() int      { return len(e) }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e events) Less(i, j int) bool {
+func (e events) less(i, j int) bool {
 	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
 }
-func (e *events) Push(v any) { *e = append(*e, v.(event)) }
-func (e *events) Pop() any {
-	last := len(*e) - 1
-	v := (*e)[last]
-	*e = (*e)[:last]
-	return v
+
+func (e *events) push(v event) {
+	*e = append(*e, v)
+	q := *e
+	for i := len(q) - 1; i > 0; {
+		up := (i - 1) / 4
+		if !q.less(i, up) {
+			return
+		}
+		q[i], q[up] = q[up], q[i]
+		i = up
+	}
+}
+
+func (e *events) pop() event {
+	q := *e
+	first := q[0]
+	last := len(q) - 1
+	q[0] = q[last]
+	q = q[:last]
+	*e = q
+	for i := 0; ; {
+		least := i
+		for c := 4*i + 1; c <= 4*i+4 && c < last; c++ {
+			if q.less(c, least) {
+				least = c
+			}
+		}
+		if least == i {
+			return first
+		}
+		q[i], q[least] = q[least], q[i]
+		i = least
+	}
 }
 
 // World is a running simulation.
@@ -109,7 +144,9 @@ type World struct {
 	rng       *rand.Rand
 	nodes     []*node
 	events    events
-	seq       int
+	messages  []message // under way
+	unused    []int32   // of messages
+	seq       int32
 	now       time.Duration
 	base      time.Time
 	sizes     map[stream.Position]schedule.Part
@@ -172,26 +209,29 @@ func Run(cfg Config) Result {
 	size := cfg.Rate / 8 * int(cfg.Part/time.Millisecond) / 1000
 	total := cfg.Warmup + cfg.Parts
 	for i := range total {
-		w.push(event{at: time.Duration(i+1) * cfg.Part, kind: 2, msg: message{pos: position(i)}})
+		w.push(event{at: time.Duration(i+1) * cfg.Part, kind: publication, msg: int32(i)})
 		n := (size + cfg.Chunk - 1) / cfg.Chunk
 		w.sizes[position(i)] = schedule.Part{Position: position(i), Size: size, ChunkSize: cfg.Chunk, Chunks: n, Duration: cfg.Part}
 	}
 	end := time.Duration(total)*cfg.Part + cfg.Deadline + time.Second
 	count := 0
 	for len(w.events) > 0 {
-		e := heap.Pop(&w.events).(event)
+		e := w.events.pop()
 		if e.at > end {
 			break
 		}
 		w.now = e.at
 		switch e.kind {
-		case 0:
-			w.deliver(e.to, e.msg)
-		case 1:
+		case arrival:
+			m := w.messages[e.msg]
+			w.messages[e.msg] = message{}
+			w.unused = append(w.unused, e.msg)
+			w.deliver(int(e.to), m)
+		case timer:
 			if n := w.nodes[e.to]; n.stepAt == e.at && !n.dead {
-				w.step(e.to)
+				w.step(int(e.to))
 			}
-		case 2:
+		case publication:
 			if count == cfg.Warmup {
 				w.measuring = true
 				for _, n := range w.nodes {
@@ -202,7 +242,7 @@ func Run(cfg Config) Result {
 				cfg.Every(w, count)
 			}
 			count++
-			w.publish(e.msg.pos)
+			w.publish(position(int(e.msg)))
 		}
 		w.res.Events++
 	}
@@ -314,7 +354,7 @@ func (w *World) time() time.Time { return w.base.Add(w.now) }
 func (w *World) push(e event) {
 	w.seq++
 	e.seq = w.seq
-	heap.Push(&w.events, e)
+	w.events.push(e)
 }
 
 // wake has a node decide as soon as all that arrives at this moment is there.
@@ -324,7 +364,7 @@ func (w *World) wake(i int) {
 		return
 	}
 	n.due, n.stepAt = true, w.now
-	w.push(event{at: w.now, to: i, kind: 1})
+	w.push(event{at: w.now, to: int32(i), kind: timer})
 }
 
 func (w *World) step(i int) {
@@ -349,7 +389,11 @@ func (w *World) step(i int) {
 		w.transmit(i, int(a.To), size, message{from: i, action: a})
 	}
 	n.stepAt = w.now + max(wait, time.Millisecond/10)
-	w.push(event{at: n.stepAt, to: i, kind: 1})
+	if n.timerAt == n.stepAt && n.timerAt > w.now {
+		return
+	}
+	n.timerAt = n.stepAt
+	w.push(event{at: n.stepAt, to: int32(i), kind: timer})
 }
 
 // transmit sends a message over a node's uplink.
@@ -358,7 +402,15 @@ func (w *World) transmit(from, to, size int, m message) {
 	n.out += float64(size)
 	n.free = max(n.free, w.now) + time.Duration(float64(size)*8*packetCost/n.up*float64(time.Second))
 	w.nodes[to].in += float64(size)
-	w.push(event{at: n.free + (n.latency+w.nodes[to].latency)/2, to: to, msg: m})
+	var k int32
+	if last := len(w.unused) - 1; last >= 0 {
+		k, w.unused = w.unused[last], w.unused[:last]
+		w.messages[k] = m
+	} else {
+		k = int32(len(w.messages))
+		w.messages = append(w.messages, m)
+	}
+	w.push(event{at: n.free + (n.latency+w.nodes[to].latency)/2, to: int32(to), kind: arrival, msg: k})
 }
 
 func (w *World) publish(pos stream.Position) {
