@@ -200,7 +200,7 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 			busy++
 		} else if have == 0 && now.Add(dialAlone).Before(c.next) {
 			c.next = now.Add(rand.N(dialAlone))
-		} else if !now.Before(c.next) && d.s.node.host.Network().Connectedness(id) != network.Connected {
+		} else if !now.Before(c.next) && !d.s.node.isCutOff(id) && d.s.node.host.Network().Connectedness(id) != network.Connected {
 			ready = append(ready, id)
 		}
 	}

@@ -122,7 +122,7 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 		f.chunks++
 		var refused error
 		if err := s.send(ctx, func(now time.Time) {
-			refused = s.exchange.onChunk(chunkSource{id, true}, asked[c.part].ID(), c.index, c.data, now)
+			refused = s.exchange.onChunk(id, asked[c.part].ID(), chunkMessage{index: c.index, data: c.data}, true, now)
 		}); err != nil {
 			return err
 		}

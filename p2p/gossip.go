@@ -66,7 +66,7 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 		pubsub.WithMaxMessageSize(maxRPC),
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithSubscriptionFilter(&n.subscriptions),
-		pubsub.WithPeerScore(scoreParams(), scoreThresholds()),
+		pubsub.WithPeerScore(scoreParams(n.appScore), scoreThresholds()),
 		// pubsub keeps state for every topic that a partial message names.
 		pubsub.WithAppSpecificRpcInspector(func(_ peer.ID, rpc *pubsub.RPC) error {
 			if rpc.Partial != nil && !n.joinedRendition(rpc.Partial.GetTopicID()) {
@@ -103,10 +103,11 @@ func scoreThresholds() *pubsub.PeerScoreThresholds {
 	}
 }
 
-func scoreParams() *pubsub.PeerScoreParams {
+func scoreParams(app func(peer.ID) float64) *pubsub.PeerScoreParams {
 	return &pubsub.PeerScoreParams{
 		Topics:                      map[string]*pubsub.TopicScoreParams{},
-		AppSpecificScore:            func(peer.ID) float64 { return 0 },
+		AppSpecificScore:            app,
+		AppSpecificWeight:           1,
 		BehaviourPenaltyWeight:      -1,
 		BehaviourPenaltyThreshold:   6,
 		BehaviourPenaltyDecay:       pubsub.ScoreParameterDecay(10 * time.Minute),

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/grapevine-live/grapevine/p2p/schedule"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/wire"
 )
@@ -19,101 +21,149 @@ const (
 	// maxMetadata bounds a PartsMetadata, with room for fields of later versions: many
 	// may wait in an inbox.
 	maxMetadata = 1 << 10
+	// stateSize is the bytes of a state.
+	stateSize = schedule.Stripes/2 + schedule.Stripes + 1 + 2 + 1 + 1
 )
 
-// metadata is what a node tells a neighbour of one part: the chunks that it has and
-// those that it wants from this neighbour. Each want replaces the one before it; what
-// was had once is never taken back.
+// A PartsMetadata is what a node tells a neighbour with respect to one part.
 //
 //	message PartsMetadata {
-//	  bytes have = 1;
-//	  bytes want = 2;
-//	  bytes standing = 3;  // stripes wanted unasked from now on, if it changed: 16 bits, least first
-//	  bytes grants   = 4;  // of those that the receiver wants, the ones that it will get
-//	  bytes depths   = 5;  // hops from the broadcaster to the sender by stripe, if they changed: 16 times 4 bits
+//	  bytes have = 1;      // chunks of the part that the sender has
+//	  bytes want = 2;      // chunks that it wants from the receiver; replaces the last one of this part
+//	  bytes standing = 3;  // stripes that it wants unasked of all later parts, if that changed: 16 bits, least first
+//	  bytes grants   = 4;  // of the stripes that the receiver wants, those that it gets of all later parts, if that changed
+//	  bytes state    = 5;  // the sender's, if it changed; see marshalState
 //	}
-type metadata struct {
-	have, want  stream.Bitmap
-	standing    mask // stripes wanted unasked from the receiver
-	hasStanding bool
-	grants      mask // stripes that the sender promises the receiver
-	hasGrants   bool
-	depths      *depths // of the sender, nil if they did not change
-}
-
-func (m metadata) marshal() []byte {
+func marshalMetadata(m *schedule.Metadata) []byte {
 	// Never empty, so that pubsub sends it even when both bitmaps are.
-	b := wire.AppendMessage(nil, 1, m.have)
-	if m.want.Count() > 0 {
-		b = wire.AppendBytes(b, 2, m.want)
+	b := wire.AppendMessage(nil, 1, m.Have)
+	if m.Want.Count() > 0 {
+		b = wire.AppendBytes(b, 2, m.Want)
 	}
-	if m.hasStanding {
-		b = wire.AppendBytes(b, 3, []byte{byte(m.standing), byte(m.standing >> 8)})
+	if m.Standing != nil {
+		b = wire.AppendBytes(b, 3, binary.LittleEndian.AppendUint16(nil, uint16(*m.Standing)))
 	}
-	if m.hasGrants {
-		b = wire.AppendBytes(b, 4, []byte{byte(m.grants), byte(m.grants >> 8)})
+	if m.Grants != nil {
+		b = wire.AppendBytes(b, 4, binary.LittleEndian.AppendUint16(nil, uint16(*m.Grants)))
 	}
-	if d := m.depths; d != nil {
-		var packed [len(d) / 2]byte
-		for s := range packed {
-			packed[s] = d[2*s] | d[2*s+1]<<4
-		}
-		b = wire.AppendBytes(b, 5, packed[:])
+	if m.State != nil {
+		b = wire.AppendBytes(b, 5, marshalState(m.State))
 	}
 	return b
 }
 
-func parseMetadata(b []byte) (metadata, error) {
-	var m metadata
+func parseMetadata(b []byte) (schedule.Metadata, error) {
+	var m schedule.Metadata
 	if len(b) > maxMetadata {
 		return m, fmt.Errorf("%w: metadata of %d bytes", errWire, len(b))
+	}
+	mask := func(raw []byte) *schedule.Mask {
+		if len(raw) != 2 {
+			return nil
+		}
+		m := schedule.Mask(binary.LittleEndian.Uint16(raw))
+		return &m
 	}
 	err := wire.Fields(b, func(field int, _ uint64, raw []byte) {
 		switch field {
 		case 1:
-			m.have = raw
+			m.Have = raw
 		case 2:
-			m.want = raw
+			m.Want = raw
 		case 3:
-			if len(raw) == 2 {
-				m.standing, m.hasStanding = mask(raw[0])|mask(raw[1])<<8, true
-			}
-		case 5:
-			var d depths
-			if len(raw) == len(d)/2 {
-				for s := range d {
-					d[s] = raw[s/2] >> (4 * (s % 2)) & 15
-				}
-				m.depths = &d
-			}
+			m.Standing = mask(raw)
 		case 4:
-			if len(raw) == 2 {
-				m.grants, m.hasGrants = mask(raw[0])|mask(raw[1])<<8, true
-			}
+			m.Grants = mask(raw)
+		case 5:
+			m.State = parseState(raw)
 		}
 	})
 	if err != nil {
 		return m, fmt.Errorf("%w: metadata: %w", errWire, err)
 	}
-	if len(m.have) > maxBitmap || len(m.want) > maxBitmap {
+	if len(m.Have) > maxBitmap || len(m.Want) > maxBitmap {
 		return m, fmt.Errorf("%w: a bitmap of more than %d bytes", errWire, maxBitmap)
 	}
 	return m, nil
 }
 
-// A partial message is one chunk: its index as a varint, then its bytes.
-
-func marshalChunk(i int, data []byte) []byte {
-	b := make([]byte, 0, binary.MaxVarintLen16+len(data))
-	return append(binary.AppendUvarint(b, uint64(i)), data...)
+// marshalState writes, without field numbers as it is written often: the hops of each
+// stripe in 4 bits, the delay of each in a byte (units of 4 ms), the delay of the
+// queue in a byte, the stripes that the node feeds in 16 bits, its slots and of those
+// the free ones in a byte each.
+func marshalState(s *schedule.State) []byte {
+	b := make([]byte, 0, stateSize)
+	for i := 0; i < schedule.Stripes; i += 2 {
+		b = append(b, s.Hops[i]&15|s.Hops[i+1]<<4)
+	}
+	for _, d := range s.Delays {
+		b = append(b, byte(d))
+	}
+	b = append(b, byte(s.Queue))
+	b = binary.LittleEndian.AppendUint16(b, uint16(s.Feeds))
+	return append(b, s.Slots, s.Free)
 }
 
-func parseChunk(b []byte) (i int, data []byte, err error) {
-	v, n := binary.Uvarint(b)
-	if n <= 0 || v >= stream.MaxChunks || len(b)-n > stream.MaxChunkSize {
-		return 0, nil, fmt.Errorf("%w: chunk", errWire)
+// parseState reads what marshalState writes, and what later versions append to it. It
+// returns nil for less.
+func parseState(b []byte) *schedule.State {
+	if len(b) < stateSize {
+		return nil
 	}
-	return int(v), b[n:], nil
+	var s schedule.State
+	for i := range s.Hops {
+		s.Hops[i] = b[i/2] >> (4 * (i % 2)) & 15
+	}
+	b = b[schedule.Stripes/2:]
+	for i := range s.Delays {
+		s.Delays[i] = schedule.Delay(b[i])
+	}
+	b = b[schedule.Stripes:]
+	s.Queue = schedule.Delay(b[0])
+	s.Feeds = schedule.Mask(binary.LittleEndian.Uint16(b[1:]))
+	s.Slots, s.Free = b[3], b[4]
+	return &s
+}
+
+// maxAge is what a chunk's age is cut to: nobody plays what is older.
+const maxAge = time.Minute
+
+// chunkMessage is one chunk on its way.
+type chunkMessage struct {
+	index int
+	age   time.Duration // since its publication, whole milliseconds
+	data  []byte
+}
+
+// A partial message holds one or more chunks of a part. Of each it has the index, the
+// age in milliseconds and the length as varints, then its bytes.
+
+func appendChunk(b []byte, c chunkMessage) []byte {
+	b = binary.AppendUvarint(b, uint64(c.index))
+	b = binary.AppendUvarint(b, uint64(min(max(c.age, 0), maxAge).Milliseconds()))
+	b = binary.AppendUvarint(b, uint64(len(c.data)))
+	return append(b, c.data...)
+}
+
+func parseChunks(b []byte) (out []chunkMessage, err error) {
+	bad := fmt.Errorf("%w: chunks", errWire)
+	for len(b) > 0 {
+		var v [3]uint64
+		for i := range v {
+			x, n := binary.Uvarint(b)
+			if n <= 0 {
+				return nil, bad
+			}
+			v[i], b = x, b[n:]
+		}
+		if v[0] >= stream.MaxChunks || v[2] > stream.MaxChunkSize || v[2] > uint64(len(b)) || len(out) == stream.MaxChunks {
+			return nil, bad
+		}
+		age := min(time.Duration(min(v[1], uint64(maxAge.Milliseconds())))*time.Millisecond, maxAge)
+		out = append(out, chunkMessage{int(v[0]), age, b[:v[2]]})
+		b = b[v[2]:]
+	}
+	return out, nil
 }
 
 // A group ID is a part's position: epoch, segment and part as varints.

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -16,6 +19,8 @@ type rendition struct {
 	timeline *stream.Timeline
 	topic    *pubsub.Topic
 	sub      *pubsub.Subscription
+	wg       sync.WaitGroup
+	holders  map[peer.ID]struct{} // connected peers that are subscribed; guarded by Swarm.mu
 }
 
 // errTooManyRenditions refuses what no honest broadcaster sends.
@@ -60,11 +65,53 @@ func (s *Swarm) rendition(name string) (*rendition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to rendition %s: %w", name, err)
 	}
-	r = &rendition{stream.NewTimeline(s.id, name), topic, sub}
+	events, err := topic.EventHandler()
+	if err != nil {
+		return nil, fmt.Errorf("watch rendition %s: %w", name, err)
+	}
+	r = &rendition{timeline: stream.NewTimeline(s.id, name), topic: topic, sub: sub, holders: make(map[peer.ID]struct{})}
 	s.mu.Lock()
 	s.renditions[name] = r
 	s.mu.Unlock()
+	r.wg.Go(func() { s.followHolders(r, events) })
 	return r, nil
+}
+
+// followHolders keeps the set of connected peers that hold a rendition.
+func (s *Swarm) followHolders(r *rendition, events *pubsub.TopicEventHandler) {
+	defer events.Cancel()
+	for {
+		e, err := events.NextPeerEvent(s.ctx)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		if e.Type == pubsub.PeerJoin {
+			r.holders[e.Peer] = struct{}{}
+		} else {
+			delete(r.holders, e.Peer)
+		}
+		s.mu.Unlock()
+		s.note(func(time.Time) { s.exchange.onNeighbour() })
+	}
+}
+
+// neighbours returns a rendition's mesh, and the other connected peers that hold it.
+func (s *Swarm) neighbours(name string) (mesh, others []peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.renditions[name]
+	if r == nil {
+		return nil, nil
+	}
+	grafted := s.mesh[chunksTopic(s.id, name)]
+	for id := range r.holders {
+		if _, ok := grafted[id]; !ok {
+			others = append(others, id)
+		}
+	}
+	slices.Sort(others)
+	return slices.Sorted(maps.Keys(grafted)), others
 }
 
 // Timelines returns the timelines of the renditions known so far, sorted by name.

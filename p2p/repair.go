@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/grapevine-live/grapevine/p2p/schedule"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -304,76 +305,40 @@ func restAfter(err error) time.Duration {
 	return peerRest
 }
 
-// missingChunks is what a job asks for of one part.
-type missingChunks struct {
-	p    *part
-	want stream.Bitmap
-}
-
 // stepChunks asks peers for chunks that gossip does not bring.
 func (r *repair) stepChunks(now time.Time) {
-	for r.jobs < maxJobs {
-		holes, avoid := r.holes(now)
-		if len(holes) == 0 {
-			return
-		}
-		id, p := r.pick(now, avoid)
-		if p == nil {
-			if id, p = r.pick(now, nil); p == nil {
-				return
-			}
-		}
-		r.askChunks(id, p, holes, now)
-	}
-}
-
-// holes returns the most urgent missing chunks that nobody was asked for, as many as
-// one request takes, and the peers that failed the first of them.
-func (r *repair) holes(now time.Time) (holes []missingChunks, avoid []peer.ID) {
-	size := 0
-	for _, p := range r.s.exchange.order {
-		if !p.missing() || !p.late && now.Sub(p.ready) < repairAfter {
-			continue
-		}
-		var want stream.Bitmap
-		for i := range p.asks {
-			if p.have.Get(i) || p.asks[i].from != "" || p.asks[i].fetches >= maxFetches {
-				continue
-			}
-			if want == nil {
-				want = stream.NewBitmap(len(p.asks))
-			}
-			if len(holes) == 0 && avoid == nil {
-				avoid = p.asks[i].failed
-			}
-			want.Set(i)
-			if size += p.header.ChunkLen(i); size >= maxJobBytes {
+	limits := schedule.HoleLimits{After: repairAfter, Bytes: maxJobBytes, Parts: maxFetchParts, Fetches: maxFetches}
+	for _, f := range r.s.exchange.flows {
+		for r.jobs < maxJobs {
+			holes, failed := f.x.Holes(limits, now)
+			if len(holes) == 0 {
 				break
 			}
-		}
-		if want != nil {
-			holes = append(holes, missingChunks{p, want})
-		}
-		if size >= maxJobBytes || len(holes) == maxFetchParts {
-			break
+			var avoid []peer.ID
+			for _, n := range failed {
+				avoid = append(avoid, r.s.exchange.ids[n])
+			}
+			id, p := r.pick(now, avoid)
+			if p == nil {
+				if id, p = r.pick(now, nil); p == nil {
+					return
+				}
+			}
+			r.askChunks(id, p, f, holes, now)
 		}
 	}
-	return holes, avoid
 }
 
-// askChunks asks a peer for the holes.
-func (r *repair) askChunks(id peer.ID, p *source, holes []missingChunks, now time.Time) {
+// askChunks asks a peer for the holes of a rendition.
+func (r *repair) askChunks(id peer.ID, p *source, f *flow, holes []schedule.Hole, now time.Time) {
 	req := fetchRequest{stream: r.s.id}
 	asked := make([]*stream.SignedHeader, len(holes))
 	for k, h := range holes {
-		asked[k] = h.p.header
-		req.parts = append(req.parts, partRequest{h.p.id.Rendition, h.p.id.Position, h.want})
-		for i := range h.p.asks {
-			if h.want.Get(i) {
-				h.p.asks[i].from, h.p.asks[i].at, h.p.asks[i].fetch = id, now, true
-			}
-		}
+		asked[k] = f.headers[h.Part].header
+		req.parts = append(req.parts, partRequest{f.rendition, h.Part, h.Want})
 	}
+	n := r.s.exchange.number(id)
+	f.x.Fetching(n, holes, now)
 	r.jobs++
 	p.jobs++
 	r.s.wg.Go(func() {
@@ -386,14 +351,7 @@ func (r *repair) askChunks(id peer.ID, p *source, holes []missingChunks, now tim
 				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("chunks not fetched", "peer", id, "got", result.chunks, "err", result.err)
 			}
-			for _, h := range holes {
-				for i := range h.p.asks {
-					if a := &h.p.asks[i]; a.fetch && a.from == id && h.want.Get(i) {
-						r.s.exchange.unask(h.p, i, true)
-					}
-				}
-				h.p.dirty = true
-			}
+			f.x.Fetched(n, holes)
 		})
 	})
 }

@@ -34,6 +34,16 @@ type SwarmStats struct {
 	BytesSent       int64 // payload of ChunksSent
 	BytesPublished  int64 // payload that this node broadcast itself
 
+	Parents  int // stripes that a neighbour sends unasked
+	Children int // neighbours that get stripes unasked, each stripe of each counted
+	Slots    int // children that the uplink feeds
+
+	WantsExpired    int64 // chunks wanted of a peer that did not send them in time
+	ChunksOverdue   int64 // chunks not sent, as nobody could have played them any more
+	PromisesRevoked int64 // times that a child was told to find another parent
+
+	PeersCutOff int64 // peers that claimed and promised, and did not send
+
 	Wanted        int    // chunks wanted and not there yet
 	EventsDropped int64  // messages from peers lost because this node was too busy
 	LastDialError string // why the last attempt to reach a peer failed, "" if none did

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -21,6 +22,10 @@ const (
 	maxRenditions = 16
 	// headerBuffer is how many verified headers may wait for the loop.
 	headerBuffer = 256
+	// farewellTimeout bounds the wait for the loop when leaving, farewellPause is how long
+	// what is to be said then may take to go out.
+	farewellTimeout = time.Second
+	farewellPause   = 50 * time.Millisecond
 )
 
 // Swarm is a node's part in one stream.
@@ -38,6 +43,8 @@ type Swarm struct {
 	inbox  *inbox
 	dialer *dialer
 	source bool // this node is the broadcaster
+
+	promised atomic.Int64 // bits per second, to children
 
 	exchange *exchange // the loop's
 	repair   *repair   // the loop's
@@ -103,6 +110,7 @@ func (s *Swarm) start() error {
 
 // close leaves the stream's topics and waits for all goroutines.
 func (s *Swarm) close() {
+	s.farewell()
 	s.cancel()
 	s.wg.Wait()
 	s.node.joining.Lock()
@@ -112,6 +120,7 @@ func (s *Swarm) close() {
 	renditions := slices.Collect(maps.Values(s.renditions))
 	s.mu.Unlock()
 	for _, r := range renditions {
+		r.wg.Wait()
 		r.sub.Cancel()
 		topics = append(topics, r.topic)
 	}
@@ -120,6 +129,18 @@ func (s *Swarm) close() {
 		_ = t.Close()
 		_ = s.node.ps.UnregisterTopicValidator(t.String())
 	}
+}
+
+// farewell tells neighbours that this node leaves, so that they need not find out, and
+// gives pubsub a moment to send it.
+func (s *Swarm) farewell() {
+	ctx, cancel := context.WithTimeout(s.ctx, farewellTimeout)
+	defer cancel()
+	said := false
+	if err := s.send(ctx, func(time.Time) { said = s.exchange.farewell() }); err != nil || !said {
+		return
+	}
+	<-time.After(farewellPause)
 }
 
 // drain reads a subscription. What it carries was handled by the validator.
@@ -207,17 +228,6 @@ func (s *Swarm) send(ctx context.Context, f func(now time.Time)) error {
 
 // publishing reports whether this node is the stream's broadcaster.
 func (s *Swarm) publishing() bool { return s.source }
-
-// neighbours returns the mesh of each rendition, sorted.
-func (s *Swarm) neighbours() map[string][]peer.ID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make(map[string][]peer.ID, len(s.renditions))
-	for name := range s.renditions {
-		out[name] = slices.Sorted(maps.Keys(s.mesh[chunksTopic(s.id, name)]))
-	}
-	return out
-}
 
 // ID returns the stream.
 func (s *Swarm) ID() stream.ID { return s.id }

@@ -8,6 +8,8 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -45,14 +47,13 @@ func (s *Swarm) onDisconnected(id peer.ID) {
 // is only read here; the loop verifies it.
 func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessagesExtension) {
 	position, err := parsePosition(rpc.GetGroupID())
-	var meta metadata
+	var meta schedule.Metadata
 	if err == nil && len(rpc.PartsMetadata) > 0 {
 		meta, err = parseMetadata(rpc.PartsMetadata)
 	}
-	var index int
-	var data []byte
+	var chunks []chunkMessage
 	if err == nil && len(rpc.PartialMessage) > 0 {
-		index, data, err = parseChunk(rpc.PartialMessage)
+		chunks, err = parseChunks(rpc.PartialMessage)
 	}
 	if rendition == "" {
 		err = fmt.Errorf("%w: a partial message on the topic of headers", errWire)
@@ -66,8 +67,10 @@ func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessage
 		if len(rpc.PartsMetadata) > 0 {
 			s.exchange.onMetadata(from, id, meta, now)
 		}
-		if data != nil {
-			_ = s.exchange.onChunk(chunkSource{from, false}, id, index, data, now)
+		for _, c := range chunks {
+			if s.exchange.onChunk(from, id, c, false, now) != nil {
+				return // whoever sends what no honest peer sends is not heard on
+			}
 		}
 	})
 }
@@ -91,9 +94,7 @@ func (s *Swarm) onMesh(topic string, id peer.ID, grafted bool) {
 		delete(peers, id)
 	}
 	s.mu.Unlock()
-	if grafted {
-		s.note(func(time.Time) { s.exchange.onNeighbour(id) })
-	}
+	s.note(func(time.Time) { s.exchange.onNeighbour() })
 }
 
 // onPeerGone notes that a peer disconnected. It runs on pubsub's event loop.
@@ -104,8 +105,8 @@ func (s *Swarm) onPeerGone(id peer.ID) {
 	}
 	delete(s.subscribed, id)
 	s.mu.Unlock()
-	s.note(func(time.Time) {
-		s.exchange.onGone(id)
+	s.note(func(now time.Time) {
+		s.exchange.onGone(id, now)
 		s.repair.onGone(id)
 	})
 	s.dialer.wake()

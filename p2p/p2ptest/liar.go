@@ -187,7 +187,7 @@ func (a *Liar) onHeader(h *stream.SignedHeader) {
 		a.say(id, h, claim(h, nil), nil)
 		if stripes := standing[id]; stripes != 0 && a.forge {
 			for i := range h.Chunks {
-				if stripes&(1<<schedule.Stripe(h.Segment, h.Part, i)) != 0 {
+				if stripes&(1<<schedule.Stripe(h.Position, i)) != 0 {
 					a.say(id, h, nil, forged(h, i))
 				}
 			}
@@ -273,7 +273,9 @@ func claim(h *stream.SignedHeader, granted *uint16) []byte {
 	if granted != nil {
 		b = wire.AppendBytes(b, 4, binary.LittleEndian.AppendUint16(nil, *granted))
 	}
-	return wire.AppendBytes(b, 5, make([]byte, schedule.Stripes/2))
+	// Its delays are none, too, and its uplink is the best there is.
+	state := make([]byte, schedule.Stripes/2+schedule.Stripes+1+2)
+	return wire.AppendBytes(b, 5, append(state, 255, 255))
 }
 
 // parseWants returns the chunks wanted, and the stripes if they are told.
@@ -293,7 +295,9 @@ func parseWants(metadata []byte) (want stream.Bitmap, standing *uint16) {
 
 // forged is chunk i with other bytes.
 func forged(h *stream.SignedHeader, i int) []byte {
-	return append(binary.AppendUvarint(nil, uint64(i)), make([]byte, h.ChunkLen(i))...)
+	b := append(binary.AppendUvarint(nil, uint64(i)), 0)
+	b = binary.AppendUvarint(b, uint64(h.ChunkLen(i)))
+	return append(b, make([]byte, h.ChunkLen(i))...)
 }
 
 // liarTracer notes in whose mesh a liar is.

@@ -1,0 +1,121 @@
+package schedule
+
+import (
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// Hole is what is missing of a part.
+type Hole struct {
+	Part stream.Position
+	Want stream.Bitmap
+}
+
+// HoleLimits bound what [Exchange.Holes] returns.
+type HoleLimits struct {
+	After   time.Duration // how long after its header a part is left to neighbours
+	Bytes   int           // in all, about
+	Parts   int
+	Fetches int // a chunk that was fetched in vain so often is left to neighbours
+}
+
+// Holes returns the most urgent missing chunks that nobody was asked for, and the
+// peers that failed the first of them.
+func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Peer) {
+	size := 0
+	for _, p := range x.order {
+		if !p.missing() || !p.late && now.Sub(p.ready) < l.After {
+			continue
+		}
+		var want stream.Bitmap
+		for i := range p.asks {
+			if p.have.Get(i) || p.asks[i].from != None || p.asks[i].fetches >= l.Fetches {
+				continue
+			}
+			if want == nil {
+				want = stream.NewBitmap(p.n)
+				if len(holes) == 0 {
+					avoid = p.asks[i].failed
+				}
+			}
+			want.Set(i)
+			if size += p.chunkLen(i); size >= l.Bytes {
+				break
+			}
+		}
+		if want != nil {
+			holes = append(holes, Hole{p.pos, want})
+		}
+		if size >= l.Bytes || len(holes) == l.Parts {
+			break
+		}
+	}
+	return holes, avoid
+}
+
+// Fetching notes that a peer is asked for holes by the fetch protocol.
+func (x *Exchange) Fetching(from Peer, holes []Hole, now time.Time) {
+	for _, h := range holes {
+		if p := x.parts[h.Part]; p != nil && p.known {
+			for i := range p.asks {
+				if h.Want.Get(i) && p.asks[i].from == None {
+					p.asks[i].from, p.asks[i].at, p.asks[i].fetch = from, now, true
+				}
+			}
+		}
+	}
+}
+
+// Fetched notes that a fetch is over: what did not come is missing again.
+func (x *Exchange) Fetched(from Peer, holes []Hole) {
+	for _, h := range holes {
+		if p := x.parts[h.Part]; p != nil && p.known {
+			for i := range p.asks {
+				if a := &p.asks[i]; a.fetch && a.from == from && h.Want.Get(i) {
+					x.unask(p, i, true)
+				}
+			}
+			p.dirty = true
+		}
+	}
+}
+
+// Known reports whether a part is exchanged of which the header is known.
+func (x *Exchange) Known(pos stream.Position) bool {
+	p := x.parts[pos]
+	return p != nil && p.known
+}
+
+// Expects reports whether a part is known whose header is still under way.
+func (x *Exchange) Expects(pos stream.Position) bool {
+	p := x.parts[pos]
+	return p != nil && !p.known
+}
+
+// Knows reports whether a peer was added.
+func (x *Exchange) Knows(id Peer) bool { return x.peers[id] != nil }
+
+// Missing returns how many chunks of a part are wanted and not there.
+func (x *Exchange) Missing(pos stream.Position) int {
+	if p := x.parts[pos]; p != nil && p.missing() {
+		return p.n - p.count
+	}
+	return 0
+}
+
+// Farewell returns what is to be said to neighbours by a node that leaves: that it
+// wants nothing, and promises nothing.
+func (x *Exchange) Farewell() (out []Action) {
+	p := x.parts[x.newest]
+	if p == nil {
+		return nil
+	}
+	none, state := Mask(0), unfedState()
+	for _, n := range x.ids {
+		if x.related(n) {
+			out = append(out, Action{To: n.id, Part: p.pos, Meta: &Metadata{Have: p.have, Standing: &none, Grants: &none, State: &state}})
+		}
+	}
+	return out
+}
