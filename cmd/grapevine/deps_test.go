@@ -72,6 +72,7 @@ var direct = map[string]struct{ why, licence string }{
 	"github.com/urfave/cli/v2":             {"commands and flags, the user's choice", "MIT"},
 	"go.uber.org/goleak":                   {"no goroutine outlives its owner, in tests", "MIT"},
 	"golang.org/x/term":                    {"is this a terminal, and how wide", "BSD-3-Clause"},
+	"gonum.org/v1/plot":                    {"the bench's pictures", "BSD-3-Clause"},
 	"google.golang.org/protobuf":           {"the wire format's primitives, protowire", "BSD-3-Clause"},
 }
 
@@ -84,6 +85,7 @@ var forbidden = []struct{ prefix, why string }{
 	{"github.com/libp2p/go-libp2p/x/simlibp2p", "belongs to tests"},
 	{"github.com/rogpeppe/go-internal", "belongs to tests"},
 	{"go.uber.org/goleak", "belongs to tests"},
+	{"gonum.org/v1/plot", "belongs to the bench"},
 	{"honnef.co/go/tools", "is a tool"},
 	{module + "/p2p/p2ptest", "belongs to tests"},
 }

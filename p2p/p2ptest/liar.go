@@ -53,7 +53,7 @@ func (n *Network) AddLiar(l Link, id stream.ID, forge bool) *Liar {
 	n.tb.Helper()
 	a := &Liar{
 		m:        n.addMachine(l),
-		topic:    "/grapevine/1/" + id.String() + "/main",
+		topic:    headersTopic(id) + "/main",
 		forge:    forge,
 		events:   make(chan func(), 4096),
 		standing: make(map[peer.ID]uint16),
@@ -91,7 +91,7 @@ func (a *Liar) start(id stream.ID) (err error) {
 	if err != nil {
 		return err
 	}
-	headers, err := a.ps.Join("/grapevine/1/" + id.String())
+	headers, err := a.ps.Join(headersTopic(id))
 	if err != nil {
 		return err
 	}
@@ -255,6 +255,8 @@ func (a *Liar) say(to peer.ID, h *stream.SignedHeader, metadata, chunk []byte) {
 
 // What follows is the wire format, see package p2p's documentation, written here by
 // itself so that a change there is noticed.
+
+func headersTopic(id stream.ID) string { return "gv1/" + id.String()[:16] }
 
 func groupID(p stream.Position) []byte {
 	b := binary.AppendUvarint(nil, p.Epoch)

@@ -22,7 +22,7 @@ var (
 	segments = flag.Int("segments", 0, "broadcast `N` segments instead of the scenario's")
 	parallel = flag.Int("parallel", runtime.NumCPU(), "run `N` at a time")
 	short    = flag.Bool("short", false, "run three small scenarios, and fail on gross regressions")
-	plot     = flag.String("plot", "", "draw SVGs into a `DIRECTORY`")
+	plotDir  = flag.String("plot", "", "draw SVGs into a `DIRECTORY`")
 	oneJob   = flag.String("job", "", "run one `JOB` and print its result; for the bench itself")
 )
 

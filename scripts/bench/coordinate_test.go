@@ -146,8 +146,8 @@ func regressed(s summary) error {
 // coordinate runs what was asked for, several runs at a time, and prints each row when
 // it is there.
 func coordinate() error {
-	if *plot != "" {
-		return draw(*plot)
+	if *plotDir != "" {
+		return drawAll(*plotDir)
 	}
 	rows, err := rows()
 	if err != nil {
