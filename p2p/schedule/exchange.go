@@ -192,9 +192,10 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	if x.newest.Compare(p.pos) < 0 {
 		x.newest, x.tellAt = p.pos, p.pos
 		x.talk = true
+		x.chooseAt = time.Time{}
 		for _, n := range x.ids {
 			if n.pending != 0 {
-				x.settle(n, p.pos)
+				x.settle(n)
 			}
 		}
 	}
@@ -286,15 +287,15 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 		st := &x.stripes[Stripe(pos, i)]
 		switch {
 		case p.asked[from].Get(i):
-			Dups[0]++
+			why("dup 0")
 		case st.parent == from && st.from.Compare(pos) < 0:
-			Dups[1]++
+			why("dup 1")
 		case st.parent == from:
-			Dups[2]++
+			why("dup 2")
 		case n.toldWant.Has(Stripe(pos, i)):
-			Dups[3]++
+			why("dup 3")
 		default:
-			Dups[4]++
+			why("dup 4")
 		}
 		return Duplicate
 	}
@@ -552,5 +553,3 @@ func (x *Exchange) Idle() bool {
 	}
 	return true
 }
-
-var Dups [5]int

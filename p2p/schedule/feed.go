@@ -38,8 +38,10 @@ func (x *Exchange) slots() int {
 	switch {
 	case rate == 0:
 		return usualFanout * Stripes
-	case x.rate == 0:
+	case x.rate == 0 && x.cfg.Source:
 		return Stripes
+	case x.rate == 0:
+		return 0 // nobody knows how much a promise would cost
 	}
 	n := max(0, int(float64(rate-x.reserved)/(x.rate/Stripes)+0.25))
 	if x.mostUntil.After(x.expireAt) {
@@ -80,7 +82,7 @@ func (x *Exchange) childrenOf(s int) (count int) {
 // takes reports whether a neighbour is promised the chunks of a stripe of a part.
 func (n *neighbour) takes(s int, pos stream.Position) bool {
 	if n.grants.Has(s) {
-		return n.from[s].Compare(pos) < 0
+		return !n.fresh.Has(s) && n.from[s].Compare(pos) < 0
 	}
 	return n.from[s].Compare(pos) < 0 && (n.leaving.Has(s) || pos.Compare(n.until[s]) <= 0)
 }
@@ -91,11 +93,6 @@ func (x *Exchange) onStanding(n *neighbour, want Mask, pos stream.Position, now 
 	n.want = want
 	n.pending &= want
 	x.measureHop()
-	at := x.newest
-	if at.Compare(pos) < 0 {
-		at = pos
-	}
-	hurry := false
 	for s := range x.stripes {
 		switch {
 		case !want.Has(s):
@@ -106,7 +103,6 @@ func (x *Exchange) onStanding(n *neighbour, want Mask, pos stream.Position, now 
 				n.end(s, pos)
 			}
 		case !n.grants.Has(s) && !n.leaving.Has(s) && !n.pending.Has(s):
-			hurry = hurry || n.state.Hops[s] >= Unfed
 			if x.grant(s, n, now) {
 				n.begged[s] = time.Time{}
 				n.pending |= 1 << s
@@ -115,19 +111,19 @@ func (x *Exchange) onStanding(n *neighbour, want Mask, pos stream.Position, now 
 			}
 		}
 	}
-	// Who is fed by another meanwhile is answered when the next part begins, and has time
-	// until the one after it to tell that parent.
-	if hurry || n.pending == 0 {
-		x.settle(n, at)
+	// Of a part that this node has yet to hear of, it speaks when it has.
+	if n.pending == 0 || pos.Compare(x.newest) <= 0 {
+		x.settle(n)
 	}
 }
 
-// settle promises what was decided, of all parts after at. It is always answered.
-func (x *Exchange) settle(n *neighbour, at stream.Position) {
+// settle promises what was decided. It is always answered. From which part on is fixed
+// when the neighbour is told; see promised.
+func (x *Exchange) settle(n *neighbour) {
 	for s := range x.stripes {
 		if n.pending.Has(s) && x.feedable(s) {
-			n.from[s] = at
 			n.grants |= 1 << s
+			n.fresh |= 1 << s
 		}
 	}
 	n.pending = 0
@@ -135,11 +131,38 @@ func (x *Exchange) settle(n *neighbour, at stream.Position) {
 	x.retell()
 }
 
+// promised notes that a neighbour is told of its new promises now, with the part p.
+func (x *Exchange) promised(n *neighbour, p *part, now time.Time) {
+	for s := range x.stripes {
+		if n.fresh.Has(s) {
+			n.from[s] = p.pos
+		}
+	}
+	fresh := n.fresh & n.grants
+	n.fresh = 0
+	if fresh == 0 {
+		return
+	}
+	for _, q := range x.order {
+		if q.known && p.pos.Compare(q.pos) < 0 {
+			for i := range q.n {
+				if q.have.Get(i) && fresh.Has(Stripe(q.pos, i)) {
+					x.enqueue(q, i, n, false, now)
+				}
+			}
+		}
+	}
+}
+
 // end ends a promise with the part at pos.
 func (n *neighbour) end(s int, pos stream.Position) {
 	n.grants &^= 1 << s
 	n.leaving &^= 1 << s
 	n.extra &^= 1 << s
+	if n.fresh.Has(s) {
+		n.fresh &^= 1 << s
+		pos = n.from[s] // it was never told
+	}
 	n.until[s] = pos
 }
 
@@ -192,6 +215,7 @@ func (x *Exchange) grant(s int, n *neighbour, now time.Time) bool {
 	if worst == nil {
 		return x.replace(s, n, now)
 	}
+	why("revoke: worst stripe")
 	x.revoke(worst, worstStripe, now)
 	return true
 }
@@ -211,6 +235,7 @@ func (x *Exchange) replace(s int, n *neighbour, now time.Time) bool {
 	if weakest == nil || int(n.state.Slots) < 2*int(weakest.state.Slots)+Stripes/2 {
 		return false
 	}
+	why("revoke: weakest")
 	x.revoke(weakest, s, now)
 	return true
 }
@@ -225,6 +250,7 @@ func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slot
 	if (n.grants|n.pending).Count() < share && !now.Before(x.revokeAt) {
 		for _, c := range x.ids {
 			if c.grants.Has(s) && c.grants.Count() > x.share(c) {
+				why("revoke: source share")
 				x.revoke(c, s, now)
 				return true
 			}
@@ -260,10 +286,15 @@ func (x *Exchange) share(n *neighbour) int {
 // another parent.
 func (x *Exchange) revoke(n *neighbour, s int, now time.Time) {
 	if n.pending != 0 {
-		x.settle(n, x.newest)
+		x.settle(n)
 	}
-	n.grants &^= 1 << s
 	n.extra &^= 1 << s
+	n.grants &^= 1 << s
+	if n.fresh.Has(s) {
+		n.end(s, x.newest)
+		x.retell()
+		return
+	}
 	n.leaving |= 1 << s
 	n.leaveAt[s] = now.Add(leaveFor)
 	n.begged[s] = time.Time{}
@@ -295,26 +326,58 @@ func (x *Exchange) review(now time.Time) {
 				n.end(s, x.newest)
 			}
 			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor {
+				why("revoke: extra")
 				n.extraFor = min(extraMost, 2*n.extraFor)
 				x.revoke(n, s, now)
 			}
 		}
 	}
+	for over := x.children() - x.slots() - 1; over > 0; over-- {
+		if worst, s := x.leastUse(); worst != nil {
+			why("revoke: over")
+			x.revoke(worst, s, now)
+		}
+	}
 	if len(x.queue) == 0 || now.Sub(x.queue[0].queued) < behind || now.Before(x.revokeAt) {
 		return
 	}
+	if worst, s := x.leastUse(); worst != nil {
+		x.revoke(worst, s, now)
+		x.revokeAt = now.Add(behind)
+		why("revoke: behind")
+		x.most, x.mostUntil = x.children(), now.Add(mostFor)
+	}
+}
+
+// leastUse returns the promise that is of the least use: of the stripe that arrives here
+// last, if need be to a child that passes it on to nobody.
+func (x *Exchange) leastUse() (*neighbour, int) {
 	var worst *neighbour
 	stripe := 0
 	for _, c := range x.ids {
 		for t := range x.stripes {
-			if c.grants.Has(t) && (worst == nil || x.stripes[t].hops > x.stripes[stripe].hops) {
+			if !c.grants.Has(t) {
+				continue
+			}
+			if worst == nil || x.stripes[t].hops > x.stripes[stripe].hops ||
+				x.stripes[t].hops == x.stripes[stripe].hops && worst.state.Feeds.Has(stripe) && !c.state.Feeds.Has(t) {
 				worst, stripe = c, t
 			}
 		}
 	}
-	if worst != nil {
-		x.revoke(worst, stripe, now)
-		x.revokeAt = now.Add(behind)
-		x.most, x.mostUntil = x.children(), now.Add(mostFor)
+	return worst, stripe
+}
+
+// room returns the stripes of which one more child would be taken.
+func (x *Exchange) room() (m Mask) {
+	total, slots, fanout := x.children(), x.slots(), x.fanout()
+	if total >= slots {
+		return 0
 	}
+	for s := range x.stripes {
+		if here := x.childrenOf(s); x.feedable(s) && !x.stripes[s].leaving && (here == 0 || !x.cfg.Source && here < fanout) {
+			m |= 1 << s
+		}
+	}
+	return m
 }

@@ -45,6 +45,7 @@ type State struct {
 	Delays [Stripes]Delay // from a chunk's publication until the sender has it, as measured
 	Queue  Delay          // from when it has a chunk until a child was sent it, as measured
 	Feeds  Mask           // stripes of which it has children
+	Room   Mask           // stripes of which it would take one more child
 	Slots  uint8          // children that its uplink feeds, each stripe of each child counted; 255 for that many and more
 	Free   uint8          // of those, free
 }

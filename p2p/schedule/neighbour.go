@@ -58,6 +58,7 @@ type neighbour struct {
 	want      Mask   // it wants from this node
 	grants    Mask   // of those, promised
 	pending   Mask   // to be promised when the next part begins
+	fresh     Mask   // of grants, not told yet
 	toldGrant Mask
 	from      [Stripes]stream.Position // it gets the parts after that
 	until     [Stripes]stream.Position // up to that one, if not promised any more

@@ -1,7 +1,7 @@
 package schedule
 
 import (
-	"math/rand/v2"
+	"fmt"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -19,13 +19,15 @@ const (
 	maxLate = 3
 	// keep is how long a parent is kept before a better one is sought.
 	keep = 4 * time.Second
+	// mostKeep is how long at most: each better parent is kept twice as long as the last.
+	mostKeep = time.Minute
 	// maxChanges bounds the better parents that are sought at a time.
 	maxChanges = 1
 	// leastGain is by how much sooner a better parent must have chunks.
 	leastGain = 20 * time.Millisecond
 	// orphaned is how long a node that lost a parent goes on as if it had one: its
 	// children need not know if it finds another soon.
-	orphaned = 600 * time.Millisecond
+	orphaned = 2 * time.Second
 	// gone is how long a neighbour may say nothing before nothing is expected of it.
 	gone = 3 * time.Second
 	// firstLag is how late a chunk is thought to come as long as nothing was measured.
@@ -39,7 +41,8 @@ type stripe struct {
 	parent  Peer            // promised
 	from    stream.Position // the parts after that
 	since   time.Time
-	next    Peer // asked, to become the parent
+	keep    time.Duration // how long not to seek a better one
+	next    Peer          // asked, to become the parent
 	asked   time.Time
 	hops    uint8     // of this node
 	lost    time.Time // when the last parent was lost
@@ -107,6 +110,7 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 					return
 				}
 			}
+			why("drop late")
 			x.drop(Stripe(p.pos, i), st.parent, now)
 		}
 	}
@@ -134,7 +138,7 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 		st.rest = make(map[Peer]time.Time)
 	}
 	x.lookAll()
-	st.rest[id] = now.Add(refusedRest/2 + rand.N(refusedRest))
+	st.rest[id] = now.Add(refusedRest/2 + time.Duration(x.rng.Int64N(int64(refusedRest))))
 	x.chooseAt = time.Time{}
 	x.retell()
 }
@@ -169,6 +173,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 	for s := range x.stripes {
 		st := &x.stripes[s]
 		if st.next != None && now.Sub(st.asked) > answerTimeout {
+			why("no answer")
 			x.drop(s, st.next, now)
 		}
 		if st.leaving && now.Sub(st.lost) > leaveFor {
@@ -184,24 +189,33 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 			changes++
 		}
 	}
+	// Better parents are sought when a part begins, so that both have heard when the next does.
+	newest := x.parts[x.newest]
+	early := newest == nil || now.Sub(newest.ready) > x.duration/4
 	turn := x.rng.IntN(Stripes) // nobody is first in line everywhere
 	for k := range x.stripes {
 		s := (k + turn) % Stripes
 		st := &x.stripes[s]
 		fed := st.parent != None && !st.leaving
-		if st.next != None || fed && (changes >= maxChanges || now.Sub(st.since) < keep || st.delay == 0) {
+		if st.next != None || fed && (changes >= maxChanges || early || now.Sub(st.since) < st.keep || st.delay == 0) {
 			continue
+		}
+		// Who is not further away from the broadcaster cannot be fed by this node, nor can one
+		// that is a hop further and no child.
+		most := st.hops
+		if now.Sub(st.lost) > orphaned/3 {
+			most++
 		}
 		best, bestCost := -1, time.Duration(0)
 		for k, n := range x.ids {
 			if !n.mesh || !n.known || now.Sub(n.heard) > gone+2*x.duration || n.id == st.parent || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
 				continue
 			}
-			if fed && (n.state.Free == 0 || n.state.Hops[s] >= st.hops) || !fed && st.hops < Unfed && n.state.Hops[s] >= st.hops {
+			if fed && (!n.state.Room.Has(s) || n.state.Hops[s] >= st.hops) || !fed && st.hops < Unfed && n.state.Hops[s] > most {
 				continue // it may be fed by this node, and never sooner than this node
 			}
-			cost := n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2 + n.price() + time.Duration(load[k])*2*time.Millisecond
-			if n.state.Free == 0 {
+			cost := n.state.Delays[s].Duration() + n.rtt/2 + x.price(n) + time.Duration(load[k])*2*time.Millisecond
+			if !n.state.Room.Has(s) {
 				cost += answerTimeout
 			}
 			cost += time.Duration(x.rng.Int64N(int64(delayUnit)))
@@ -209,7 +223,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 				best, bestCost = k, cost
 			}
 		}
-		if best < 0 || fed && bestCost+max(leastGain, st.delay/4) > st.delay+x.peers[st.parent].price() {
+		if best < 0 || fed && bestCost+max(leastGain, st.delay/4) > st.delay-x.peers[st.parent].state.Queue.Duration()+x.price(x.peers[st.parent]) {
 			continue
 		}
 		if fed {
@@ -223,14 +237,24 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 	return chooseEvery
 }
 
-var PriceX = 30 * time.Millisecond
-
-// price is what a neighbour's load adds to the cost of being its child.
-func (n *neighbour) price() time.Duration {
+// price is what a neighbour's uplink adds to the cost of being its child: the time of a
+// chunk and of one before it, and how long chunks wait for it, as it tells or as its load
+// makes likely: parts come in bursts.
+func (x *Exchange) price(n *neighbour) time.Duration {
 	if n.state.Slots == 0 {
 		return time.Second
 	}
-	return PriceX * time.Duration(n.state.Slots-n.state.Free) / time.Duration(n.state.Slots)
+	load := x.duration / 2 * time.Duration(n.state.Slots-n.state.Free) / time.Duration(n.state.Slots)
+	return 2*x.chunkTime(float64(n.state.Slots)) + max(load, n.state.Queue.Duration())
+}
+
+// chunkTime returns how long a chunk takes on an uplink that feeds so many children.
+func (x *Exchange) chunkTime(slots float64) time.Duration {
+	p := x.parts[x.newest]
+	if p == nil {
+		return 0
+	}
+	return time.Duration(float64(p.chunkSize*8) / (max(x.rate, leastRate) / Stripes * slots) * float64(time.Second))
 }
 
 // onGrants takes what a neighbour promises of the parts after pos. What it does not is
@@ -241,19 +265,29 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 		switch {
 		case !n.toldWant.Has(s):
 		case !granted.Has(s) && st.parent == n.id && !st.leaving:
+			why("revoked by parent")
 			st.leaving, st.lost = true, now
 			st.rest2(n.id, now.Add(leaveFor+refusedRest))
 			x.chooseAt = time.Time{}
 		case !granted.Has(s) && st.next == n.id:
+			why(fmt.Sprint("refused fed=", st.parent != None))
 			x.drop(s, n.id, now)
 		case granted.Has(s) && st.next == n.id:
+			why(fmt.Sprint("granted fed=", st.parent != None && !st.leaving))
 			if st.parent != None && !st.leaving {
 				x.stats.Changed++
+				st.keep = min(mostKeep, 2*st.keep)
+			} else {
+				st.keep = keep
 			}
+			before := st.delay
 			st.parent, st.next, st.late, st.got, st.leaving = n.id, None, 0, false, false
 			x.wantsStale = true
 			st.from, st.since = pos, now
 			st.delay = n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2
+			if before != 0 && st.lag != 0 {
+				st.lag = max(0, st.lag+st.delay-before)
+			}
 			x.setHops(s, n)
 			if p := x.parts[pos]; p != nil && p.known && pos.Compare(x.tellAt) < 0 {
 				x.tellAt = pos // the one before shall send no part after that
@@ -285,6 +319,7 @@ func (x *Exchange) onState(n *neighbour, state State, now time.Time) {
 			continue
 		}
 		if state.Hops[s] >= Unfed-1 {
+			why("parent unfed")
 			x.drop(s, n.id, now)
 		} else {
 			x.setHops(s, n)

@@ -12,6 +12,8 @@ const (
 	newsDelay = 200 * time.Millisecond
 	// stateEvery is how often changes of what was measured are told.
 	stateEvery = 2 * time.Second
+	// roomEvery is how often it is told which stripes have room.
+	roomEvery = 400 * time.Millisecond
 )
 
 // tell tells neighbours what they should know.
@@ -68,6 +70,7 @@ func (x *Exchange) state() State {
 	slots := x.slots()
 	out.Slots = uint8(min(255, slots))
 	out.Free = uint8(max(0, min(255, slots-x.children())))
+	out.Room = x.room()
 	out.Queue = DelayOf(x.waited)
 	return out
 }
@@ -77,6 +80,9 @@ func (x *Exchange) state() State {
 func (n *neighbour) stale(s *State, now time.Time) bool {
 	o := n.toldState
 	if o == nil || o.Hops != s.Hops || (o.Free == 0) != (s.Free == 0) {
+		return true
+	}
+	if now.Sub(n.told) >= roomEvery && o.Room != s.Room {
 		return true
 	}
 	return now.Sub(n.told) >= stateEvery && *o != *s
@@ -118,6 +124,7 @@ func (x *Exchange) tellPart(p *part, state *State, newest bool, now time.Time) (
 				grants := n.grants
 				m.Grants = &grants
 				n.toldGrant = n.grants
+				x.promised(n, p, now)
 			}
 			if n.stale(state, now) {
 				m.State = state

@@ -16,7 +16,9 @@ const (
 	// every queue longer.
 	mostPatience = 4 * time.Second
 	// maxWanted bounds the chunks wanted from one peer at a time.
-	maxWanted = 48
+	maxWanted     = 48
+	unknownWanted = 6
+	leastWanted   = 1
 	// leastRoom is how many children's worth of upload a neighbour that has no room left is
 	// thought to find for a want, idleRoom of one that told nothing yet, in streams.
 	leastRoom = 0.5
@@ -130,10 +132,29 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				}
 				// The parent may be gone: of the swarm's news it should have told some by now.
 				if n := x.peers[st.parent]; n.heard.Before(p.ready) && now.Sub(p.ready) > silence && st.from.Compare(p.pos) < 0 {
+					why("silent parent")
 					x.leave(n, now)
 				}
 			}
 			if n := x.holder(p, i); n != nil {
+				{
+					st := &x.stripes[Stripe(p.pos, i)]
+					reason := "ask: unfed"
+					if st.parent != None {
+						reason = "ask: late"
+						if st.from.Compare(p.pos) >= 0 {
+							reason = "ask: handover"
+						} else if st.leaving {
+							reason = "ask: leaving"
+						} else if pp := p.peers[st.parent]; pp != nil && pp.have.Get(i) {
+							reason = "ask: late, parent has"
+						}
+					}
+					if len(a.failed) > 0 {
+						reason += " again"
+					}
+					why(reason)
+				}
 				a.from, a.at = n.id, now
 				a.patience = max(leastPatience, 3*n.rtt, 2*x.expected(n, p.chunkLen(i)))
 				pp := p.peers[n.id]
@@ -169,6 +190,16 @@ func (x *Exchange) lookAll() {
 // missingPoll is how often to look whether wants have expired.
 const missingPoll = 50 * time.Millisecond
 
+// most returns how many chunks may be wanted from n at a time: what it can send in about
+// half a second beside what it promised, if others want as much. More would wait there,
+// and be overtaken.
+func (n *neighbour) most() int {
+	if !n.known {
+		return unknownWanted
+	}
+	return max(leastWanted, min(maxWanted, int(n.state.Free)/2))
+}
+
 // holder picks the peer that a chunk is wanted from: the one that is expected to send
 // it first, those that failed it last.
 func (x *Exchange) holder(p *part, i int) *neighbour {
@@ -176,7 +207,7 @@ func (x *Exchange) holder(p *part, i int) *neighbour {
 	bestFailed, bestCost := false, time.Duration(0)
 	for id, pp := range p.peers {
 		n := x.peers[id]
-		if n == nil || !pp.have.Get(i) || n.wanted >= maxWanted {
+		if n == nil || !pp.have.Get(i) || n.wanted >= n.most() {
 			continue
 		}
 		failed := slices.Contains(p.asks[i].failed, id) || n.vain >= maxVain/2

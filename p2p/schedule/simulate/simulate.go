@@ -49,7 +49,7 @@ type Result struct {
 
 const (
 	metaSize   = 60   // of a metadata message with all around it
-	stateSize  = 42   // of a state therein
+	stateSize  = 44   // of a state therein
 	chunkExtra = 50   // of a chunk's message
 	packetCost = 1.05 // QUIC, UDP and IP
 )
@@ -240,6 +240,9 @@ func Run(cfg Config) Result {
 			}
 			if cfg.Every != nil {
 				cfg.Every(w, count)
+			}
+			if count%10 == 0 {
+				trace(w.now)
 			}
 			count++
 			w.publish(position(int(e.msg)))

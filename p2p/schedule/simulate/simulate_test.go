@@ -3,7 +3,6 @@ package simulate
 import (
 	"flag"
 	"fmt"
-	"github.com/grapevine-live/grapevine/p2p/schedule"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -78,8 +77,6 @@ func TestTry(t *testing.T) {
 				fmt.Println(l)
 			}
 		}
-		fmt.Println("dups: asked, parent, parent-before, told, other", schedule.Dups)
-		schedule.Dups = [5]int{}
 		fmt.Println("metas src", r.Metas[0], "others", r.Metas[1], r.Metas[2], r.Metas[3])
 		fmt.Printf("%s n=%d chunk=%d rx %.3f src %.2f upmax %.2f p50 %v p95 %v p99 %v max %v cont %.3f%% dup %d ev %d in %v\n  %+v\n", *kind, *nn, *chunk, r.Rx, r.Src, r.UploadMax, q(.5), q(.95), q(.99), q(1), 100*float64(r.InTime)/float64(r.Pairs), r.Duplicates, r.Events, time.Since(start).Round(time.Millisecond), r.Stats)
 	}

@@ -1,0 +1,7 @@
+//go:build !trace
+
+package simulate
+
+import "time"
+
+func trace(time.Duration) {}
