@@ -2,6 +2,8 @@ package p2p
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -25,41 +27,144 @@ const (
 	// and of one. Others are reset, and ask somebody else.
 	maxServing     = 64
 	maxServingPeer = 8
+	// maxFetchRepeats bounds how often within fetchRepeatsFor a peer gets as many chunks as
+	// this node has of a part: who lost its answer asks again, who asks without end takes
+	// the uplink from others.
+	maxFetchRepeats = 4
+	fetchRepeatsFor = time.Minute
+	// maxServed bounds the parts that are remembered for that, of all peers: some 1.5 MB.
+	maxServed = 8192
+)
+
+var (
+	errFetchBusy    = errors.New("too many answers under way for the uplink")
+	errFetchRepeats = errors.New("the same chunks again and again")
 )
 
 // fetchServer answers the fetch protocol from the store and the timelines.
 type fetchServer struct {
 	node *Node
 
-	mu      sync.Mutex // guards all following
-	serving map[peer.ID]int
-	total   int
-	refused int64
+	mu       sync.Mutex // guards all following
+	requests underWay
+	answers  underWay // of those, with chunks
+	served   map[servedPart]*servings
+	oldest   []servedPart // of served, in the order in which they came
+	stats    fetchStats
+}
+
+// fetchStats are counts since the start.
+type fetchStats struct {
+	bytes   int64 // payload of chunks sent
+	refused int64 // requests that a bound left no room for
+	repeats int64 // requests for what the peer had too often
+}
+
+// servedPart is a part as a peer fetched it.
+type servedPart struct {
+	to   peer.ID
+	part stream.PartID
+}
+
+// servings are the chunks of a part that a peer got since a time.
+type servings struct {
+	chunks int
+	since  time.Time
+}
+
+// underWay counts what peers have under way.
+type underWay struct {
+	total int
+	of    map[peer.ID]int
+}
+
+// enter notes one more of a peer, if that stays within both bounds.
+func (u *underWay) enter(id peer.ID, most, mostPeer int) bool {
+	if u.total >= most || u.of[id] >= mostPeer {
+		return false
+	}
+	u.total++
+	u.of[id]++
+	return true
+}
+
+func (u *underWay) leave(id peer.ID) {
+	u.total--
+	if u.of[id]--; u.of[id] == 0 {
+		delete(u.of, id)
+	}
 }
 
 func newFetchServer(n *Node) *fetchServer {
-	return &fetchServer{node: n, serving: make(map[peer.ID]int)}
+	return &fetchServer{
+		node:     n,
+		requests: underWay{of: make(map[peer.ID]int)},
+		answers:  underWay{of: make(map[peer.ID]int)},
+		served:   make(map[servedPart]*servings),
+	}
 }
 
 func (f *fetchServer) enter(id peer.ID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.total >= maxServing || f.serving[id] >= maxServingPeer {
-		f.refused++
+	if !f.requests.enter(id, maxServing, maxServingPeer) {
+		f.stats.refused++
 		return false
 	}
-	f.total++
-	f.serving[id]++
 	return true
 }
 
 func (f *fetchServer) leave(id peer.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.total--
-	if f.serving[id]--; f.serving[id] == 0 {
-		delete(f.serving, id)
+	f.requests.leave(id)
+}
+
+// enterChunks is enter for an answer with chunks, of which there may be only so many
+// that none falls silent while others have their turns. No peer gets them all.
+func (f *fetchServer) enterChunks(id peer.ID) bool {
+	most := f.node.uplink.answers()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers.enter(id, most, max(1, most/2))
+}
+
+func (f *fetchServer) leaveChunks(id peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers.leave(id)
+}
+
+// again notes that a peer gets a chunk of a part of which this node has some, and
+// reports whether it had too many of them already.
+func (f *fetchServer) again(id peer.ID, part stream.PartID, have int, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := servedPart{id, part}
+	s := f.served[key]
+	if s == nil {
+		if len(f.oldest) == maxServed {
+			delete(f.served, f.oldest[0])
+			f.oldest = f.oldest[1:]
+		}
+		s = &servings{since: now}
+		f.served[key] = s
+		f.oldest = append(f.oldest, key)
 	}
+	if now.Sub(s.since) > fetchRepeatsFor {
+		*s = servings{since: now}
+	}
+	if s.chunks >= maxFetchRepeats*have {
+		return true
+	}
+	s.chunks++
+	return false
+}
+
+func (f *fetchServer) count(count func(*fetchStats)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	count(&f.stats)
 }
 
 // handle answers one request.
@@ -71,6 +176,12 @@ func (f *fetchServer) handle(s network.Stream) {
 	}
 	defer f.leave(id)
 	if err := f.answer(s, id); err != nil {
+		switch {
+		case errors.Is(err, errFetchRepeats):
+			f.count(func(c *fetchStats) { c.repeats++ })
+		case errors.Is(err, errFetchBusy):
+			f.count(func(c *fetchStats) { c.refused++ })
+		}
 		f.node.log.Debug("fetch request failed", "peer", id, "err", err)
 		s.Reset()
 		return
@@ -116,12 +227,27 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 			}
 		}
 	}
+	if len(req.parts) == 0 {
+		return w.Flush()
+	}
+	if !f.enterChunks(id) {
+		return errFetchBusy
+	}
+	defer f.leaveChunks(id)
+	ctx, cancel := context.WithDeadline(f.node.ctx, end)
+	defer cancel()
 	for i, p := range req.parts {
-		if err := f.sendPart(swarm, id, i, p, send); err != nil {
+		err := f.sendPart(ctx, swarm, id, i, p, func(r fetchResponse) error {
+			if err := send(r); err != nil {
+				return err
+			}
+			return w.Flush() // the next one may have to wait
+		})
+		if err != nil {
 			return err
 		}
 	}
-	return w.Flush()
+	return nil
 }
 
 func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) error) error {
@@ -142,8 +268,9 @@ func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) e
 	return nil
 }
 
-func (f *fetchServer) sendPart(swarm *Swarm, to peer.ID, i int, p partRequest, send func(fetchResponse) error) error {
+func (f *fetchServer) sendPart(ctx context.Context, swarm *Swarm, to peer.ID, i int, p partRequest, send func(fetchResponse) error) error {
 	id := stream.PartID{Stream: swarm.id, Rendition: p.rendition, Position: p.position}
+	have := f.node.store.Have(id).Count()
 	for c := range 8 * len(p.want) {
 		if !p.want.Get(c) {
 			continue
@@ -152,9 +279,16 @@ func (f *fetchServer) sendPart(swarm *Swarm, to peer.ID, i int, p partRequest, s
 		if data == nil {
 			continue
 		}
+		if f.again(to, id, have, time.Now()) {
+			return errFetchRepeats
+		}
+		if err := f.turn(ctx, len(data)); err != nil {
+			return err
+		}
 		if err := send(fetchResponse{chunk: &fetchedChunk{i, c, data}}); err != nil {
 			return err
 		}
+		f.count(func(s *fetchStats) { s.bytes += int64(len(data)) })
 		swarm.count(func(n *counters) {
 			n.stats.ChunksSent++
 			n.stats.BytesSent += int64(len(data))
@@ -162,6 +296,13 @@ func (f *fetchServer) sendPart(swarm *Swarm, to peer.ID, i int, p partRequest, s
 		})
 	}
 	return nil
+}
+
+// turn waits until the uplink has room for a chunk of n bytes.
+func (f *fetchServer) turn(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, fetchPatience, errFetchBusy)
+	defer cancel()
+	return f.node.uplink.wait(ctx, n)
 }
 
 // peerRecords returns signed records of some peers that hold the stream, so that who

@@ -42,8 +42,8 @@ type Config struct {
 	Host host.Host
 	// Bandwidth is the reporter of Host, for Stats. nil reports nothing.
 	Bandwidth metrics.Reporter
-	// MaxUpload is the node's uplink in bits per second, to which chunks for neighbours
-	// are held. What the fetch protocol sends is not yet. 0 means no bound.
+	// MaxUpload is the node's uplink in bits per second, to which all chunks that it sends
+	// are held. 0 means that it is not known, and measured.
 	MaxUpload int
 	// Observer is told what happens, if not nil.
 	Observer Observer
@@ -73,7 +73,7 @@ type Node struct {
 	bandwidth metrics.Reporter
 	ps        *pubsub.PubSub
 	fetches   *fetchServer
-	uplink    *bucket
+	uplink    *uplink
 	mdns      *localDiscovery
 
 	subscriptions subscriptions
@@ -112,7 +112,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]time.Time)}
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
-	n.uplink = newBucket(cfg.MaxUpload)
+	n.uplink = newUplink(cfg.MaxUpload)
 	return n, nil
 }
 
@@ -141,6 +141,9 @@ func (n *Node) Start() (err error) {
 	}
 	n.wg.Go(func() { n.followPeers(peers) })
 	n.wg.Go(n.measureRTTs)
+	if n.cfg.MaxUpload == 0 {
+		n.wg.Go(n.watchUplink)
+	}
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)
@@ -225,6 +228,10 @@ func (n *Node) Stats() Stats {
 	n.mu.Lock()
 	out.DroppedRPCs = n.dropped
 	n.mu.Unlock()
+	out.UploadBound, out.UploadKnown = n.uplink.rate(), n.cfg.MaxUpload > 0
+	n.fetches.count(func(c *fetchStats) {
+		out.BytesFetched, out.FetchesRefused, out.FetchesAgain = c.bytes, c.refused, c.repeats
+	})
 	return out
 }
 

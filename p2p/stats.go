@@ -13,6 +13,12 @@ type Stats struct {
 	Connections       int     // peers connected
 	DroppedRPCs       int64   // messages that a full outbound queue lost
 	MDNSPeers         int64   // peers found on the local network
+
+	UploadBound    int   // bits per second that chunks may fill now, 0 if nothing bounds them
+	UploadKnown    bool  // whether it was configured rather than measured
+	BytesFetched   int64 // payload of chunks that peers fetched from this node
+	FetchesRefused int64 // requests of peers that the uplink or another bound left no room for
+	FetchesAgain   int64 // requests of peers for what they had too often
 }
 
 // SwarmStats are the figures of one stream at one node. Counts and bytes are since

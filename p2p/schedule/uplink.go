@@ -16,6 +16,10 @@ const (
 	// are held back. It is half of what LEDBAT allows itself (RFC 6817, section 2.4.2):
 	// control and whoever else is at home wait in the same queue.
 	uplinkTarget = 50 * time.Millisecond
+	// uplinkCalm is the part of the target up to which bounds grow.
+	uplinkCalm = 0.3
+	// uplinkHold is how long a delay between that and the target keeps a bound from growing.
+	uplinkHold = 3 * time.Second
 	// uplinkMaxOwn bounds what a chunk's own time on a slow uplink adds to that.
 	uplinkMaxOwn = 300 * time.Millisecond
 	// uplinkLoss is the share of lost bytes that counts as much as a delay at the target,
@@ -36,13 +40,19 @@ const (
 	uplinkProbe   = 0.01
 	uplinkFaster  = 1.18
 	uplinkFastest = 0.12
+	// uplinkFull is how long congestion windows are full before that tells of a queue.
+	uplinkFull = 600 * time.Millisecond
+	// uplinkDrains is the part of what is carried at which a bound is known to let a queue
+	// drain, for which uplinkDrained is time enough.
+	uplinkDrains  = 0.75
+	uplinkDrained = 5 * time.Second
 	// uplinkInVain is to what share of the bound cuts go on that do not help. A delay that
 	// stays is somebody else's.
 	uplinkInVain = 0.6
-	// uplinkChunk is the size of a full chunk, and uplinkLeast the least bound, in bytes per
-	// second: one of them each second.
-	uplinkChunk = 32 << 10
-	uplinkLeast = uplinkChunk
+	// uplinkLeast is the least bound, in bytes per second: a full chunk each second.
+	uplinkLeast = 32 << 10
+	// uplinkChunks is over how many chunks their size is averaged.
+	uplinkChunks = 16
 	// uplinkMarks bounds the samples remembered.
 	uplinkMarks = 32
 )
@@ -63,17 +73,21 @@ type Uplink struct {
 
 	tokens float64
 	at     time.Time // when tokens was right
+	chunk  float64   // bytes that Take takes at a time, typically
 	taken  int64     // by Take, in all
 
 	marks []uplinkMark // the last samples, oldest first
 
 	grow    float64   // by how much the bound grows in the next step
+	fullAt  time.Time // since when windows are full; zero if they are not
+	pending float64   // bytes taken since, and not sent yet
 	cutAt   time.Time // when the bound was last cut
 	cutFor  float64   // the pressure at that time
 	calmAt  time.Time // when the queue of that time should have drained
-	full    float64   // the bound before
+	full    float64   // what was carried then
 	before  float64   // what was carried before the first of the cuts in a row; 0 if there is none
 	first   float64   // the pressure then
+	heldAt  time.Time // since when the pressure is neither calm nor reason to cut
 	foreign float64   // pressure that is there whatever this node sends
 }
 
@@ -94,6 +108,9 @@ type UplinkSample struct {
 	// Delay is by how much round trips are longer than without a queue, on most of the
 	// connections that sent something lately.
 	Delay time.Duration
+	// Full tells whether the congestion windows of most of those connections were full: what
+	// is sent then waits inside this node, where no round trip shows it.
+	Full bool
 	// Backlog tells whether chunks waited for the bound since the last sample.
 	Backlog bool
 }
@@ -114,6 +131,7 @@ func (u *Uplink) Take(n int, now time.Time) (wait time.Duration) {
 		u.tokens -= float64(n)
 	}
 	u.taken += int64(n)
+	u.chunk += (float64(n) - u.chunk) / uplinkChunks
 	return 0
 }
 
@@ -134,14 +152,22 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 	if carried < uplinkLeast {
 		return // whatever queue there is, it is not made here
 	}
-	pressure := max(float64(s.Delay-own(carried))/float64(uplinkTarget), loss/uplinkLoss)
+	queue := max(s.Delay-u.own(carried), u.inside(s.Full, carried, now))
+	pressure := max(float64(queue)/float64(uplinkTarget), loss/uplinkLoss)
 	u.foreign = min(u.foreign, pressure)
-	pressure -= u.foreign
+	if pressure -= u.foreign; pressure > 1 || pressure <= uplinkCalm {
+		u.heldAt = time.Time{}
+	}
 	switch {
 	case pressure > 1:
-		u.cut(pressure, carried, s.Delay, now)
-	case pressure > 0.5:
+		u.cut(pressure, carried, now)
+	case pressure > uplinkCalm:
 		u.grow = uplinkProbe
+		if u.heldAt.IsZero() {
+			u.heldAt = now
+		} else if now.Sub(u.heldAt) > uplinkHold {
+			u.foreign += pressure // whatever it is, it does not grow
+		}
 	default:
 		u.before = 0
 		if s.Backlog && u.rate > 0 && now.Sub(u.cutAt) >= uplinkSettle {
@@ -158,8 +184,27 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 }
 
 // own is the delay that packets show on average because a chunk goes out at once.
-func own(carried float64) time.Duration {
-	return min(uplinkMaxOwn, time.Duration(uplinkChunk/carried/2*float64(time.Second)))
+func (u *Uplink) own(carried float64) time.Duration {
+	return min(uplinkMaxOwn, time.Duration(u.chunk/carried/2*float64(time.Second)))
+}
+
+// inside returns for how long what was taken waits inside this node. A window is also
+// full for a moment when a connection was idle, and while it is found out how large it
+// may be.
+func (u *Uplink) inside(full bool, carried float64, now time.Time) time.Duration {
+	if !full || len(u.marks) < 2 {
+		u.fullAt, u.pending = time.Time{}, 0
+		return 0
+	}
+	last, before := u.marks[len(u.marks)-1], u.marks[len(u.marks)-2]
+	if u.fullAt.IsZero() {
+		u.fullAt = before.at
+	}
+	u.pending = max(0, u.pending+float64(last.taken-before.taken)-float64(last.sent-before.sent))
+	if now.Sub(u.fullAt) < uplinkFull {
+		return 0
+	}
+	return uplinkTarget*5/4 + time.Duration(u.pending/carried*float64(time.Second))
 }
 
 // remember adds a mark, and drops those that the window no longer needs.
@@ -196,10 +241,13 @@ func (u *Uplink) carried() (rate, loss float64) {
 }
 
 // cut lowers the bound so that the queue drains.
-func (u *Uplink) cut(pressure, carried float64, delay time.Duration, now time.Time) {
+func (u *Uplink) cut(pressure, carried float64, now time.Time) {
 	u.grow = uplinkProbe
 	if !u.cutAt.IsZero() && now.Sub(u.cutAt) < uplinkSettle || now.Before(u.calmAt) && pressure <= u.cutFor {
 		return // the last one has yet to show
+	}
+	if u.rate < uplinkDrains*carried && now.Sub(u.cutAt) < uplinkDrained || u.rate > 0 && u.rate < uplinkInVain/2*carried {
+		return // it does not yet: what was taken before is on its way out, or it is not chunks
 	}
 	if u.before == 0 || pressure > 1.1*u.cutFor {
 		u.before, u.first = carried, pressure
@@ -208,14 +256,15 @@ func (u *Uplink) cut(pressure, carried float64, delay time.Duration, now time.Ti
 		u.before = 0
 		return
 	}
-	by := min(uplinkGentle, max(uplinkDeep, 1-delay.Seconds()))
+	queue := pressure * uplinkTarget.Seconds() // or as much as loss counts for
+	u.full = carried
+	by := min(uplinkGentle, max(uplinkDeep, 1-queue))
 	if u.rate == 0 || u.rate > carried {
 		u.rate = carried
 	}
-	u.full = u.rate
 	u.rate = max(uplinkLeast, u.rate*by)
 	u.tokens = min(u.tokens, 0)
 	u.cutAt, u.cutFor = now, pressure
-	drain := time.Duration(float64(delay) / (1 - by))
+	drain := time.Duration(queue / (1 - by) * float64(time.Second))
 	u.calmAt = now.Add(uplinkSettle + min(drain, uplinkWindow))
 }

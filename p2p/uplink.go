@@ -1,0 +1,270 @@
+package p2p
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/quic-go/quic-go"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// uplinkEvery is how often connections are asked what they carried.
+	uplinkEvery = 200 * time.Millisecond
+	// busyBytes is what a connection sends between two samples at least for its round
+	// trip to tell of a queue, and busyFor how long it does so afterwards.
+	busyBytes = 4 << 10
+	busyFor   = 600 * time.Millisecond
+	// fullWindow is what part of a connection's congestion window is in flight on average
+	// when there is always something to send: it swings about as widely.
+	fullWindow = 0.6
+	// liveSlack is how much later than it was told live sending may come back for its
+	// turn before fetches get it.
+	liveSlack = 20 * time.Millisecond
+	// fetchShare is the part of the uplink that fetches get at least while live sending
+	// wants all of it, so that joiners start. On a slow one it is a chunk each
+	// fetchPatience instead, if that is no more than half.
+	fetchShare = 0.1
+	// fetchPatience is how long a chunk may wait for the uplink: who asked for it gives
+	// this node up after fetchSilence.
+	fetchPatience = fetchSilence * 3 / 4
+	// fetchSizes is over how many chunks their size is averaged.
+	fetchSizes = 16
+)
+
+// uplink holds all chunks that a node sends to what its uplink carries: those of live
+// parts first, and those that are fetched in what is left.
+type uplink struct {
+	mu      sync.Mutex // guards all following
+	bucket  *schedule.Uplink
+	live    time.Time // until when live chunks are expected to come back for their turn
+	waited  bool      // something waited since the last sample
+	waiting []*fetchTurn
+	size    float64   // of the chunks that fetches wait with, typically
+	credit  float64   // bytes that fetches may send though live chunks wait
+	at      time.Time // when credit was right
+
+	conns map[*quic.Conn]*connMark
+	tcp   map[peer.ID]int64 // bytes sent to peers whose connections tell nothing
+	sent  int64             // of all connections that there ever were
+	lost  int64
+	seen  time.Time // when the last sample was taken
+}
+
+// fetchTurn is a chunk that waits.
+type fetchTurn struct {
+	n     int
+	ready chan struct{} // closed when it was taken
+}
+
+// connMark is what was last seen of a connection.
+type connMark struct {
+	sent, lost int64
+	busy       time.Time // when it last sent something worth speaking of
+	seen       bool      // in this sample
+}
+
+// newUplink returns the uplink of so many bits per second; 0 is for an unknown one.
+func newUplink(bits int) *uplink {
+	return &uplink{
+		bucket: schedule.NewUplink(bits),
+		size:   stream.MaxChunkSize / 4,
+		conns:  make(map[*quic.Conn]*connMark),
+		tcp:    make(map[peer.ID]int64),
+	}
+}
+
+// rate returns how many bits per second chunks may fill now, 0 if nothing bounds them.
+func (l *uplink) rate() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bucket.Rate()
+}
+
+// take takes n bytes for a live chunk, or returns how long to wait before asking again.
+func (l *uplink) take(n int, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.serveLocked(now, true)
+	wait := l.bucket.Take(n, now)
+	if wait > 0 {
+		l.waited = true
+		l.live = now.Add(wait + liveSlack)
+	}
+	return wait
+}
+
+// wait takes n bytes for a chunk that was asked for by fetch, when it is its turn.
+func (l *uplink) wait(ctx context.Context, n int) error {
+	turn := &fetchTurn{n, make(chan struct{})}
+	now := time.Now()
+	l.mu.Lock()
+	l.size += (float64(n) - l.size) / fetchSizes
+	if len(l.waiting) == 0 {
+		l.at = now // no credit for times without anybody to take it
+	}
+	l.waiting = append(l.waiting, turn)
+	next := l.serveLocked(now, false)
+	l.mu.Unlock()
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	for {
+		select {
+		case <-turn.ready:
+			return nil
+		case now := <-timer.C:
+			l.mu.Lock()
+			next := l.serveLocked(now, false)
+			l.mu.Unlock()
+			timer.Reset(max(next, time.Millisecond))
+		case <-ctx.Done():
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			select {
+			case <-turn.ready:
+				return nil
+			default:
+			}
+			l.waiting = slices.DeleteFunc(l.waiting, func(t *fetchTurn) bool { return t == turn })
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// serveLocked lets fetches send, the longest waiting first: all that there is room for
+// if no live chunk waits, or else what their share has earned. It returns when to look
+// again.
+func (l *uplink) serveLocked(now time.Time, live bool) time.Duration {
+	share := l.shareLocked()
+	if len(l.waiting) > 0 {
+		l.waited = true
+		l.credit = min(stream.MaxChunkSize, l.credit+share*max(0, now.Sub(l.at).Seconds()))
+		l.at = now
+	}
+	for len(l.waiting) > 0 {
+		turn := l.waiting[0]
+		if (live || now.Before(l.live)) && l.credit < 0 {
+			return max(time.Millisecond, min(l.live.Sub(now), time.Duration(-l.credit/share*float64(time.Second))))
+		}
+		if wait := l.bucket.Take(turn.n, now); wait > 0 {
+			return wait
+		}
+		l.credit = max(-stream.MaxChunkSize, l.credit-float64(turn.n))
+		l.waiting = l.waiting[1:]
+		close(turn.ready)
+	}
+	return 0
+}
+
+// shareLocked returns the bytes per second that fetches get at least, 0 if nothing bounds
+// them.
+func (l *uplink) shareLocked() float64 {
+	rate := float64(l.bucket.Rate()) / 8
+	return min(rate/2, max(rate*fetchShare, l.size/fetchPatience.Seconds()))
+}
+
+// answers returns how many answers with chunks may be under way at a time, so that none
+// of them waits longer for its turn than who asked waits for it.
+func (l *uplink) answers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bucket.Rate() == 0 {
+		return maxServing
+	}
+	return max(1, min(maxServing, int(l.shareLocked()*fetchPatience.Seconds()/l.size)))
+}
+
+// watchUplink adapts the bound to what connections see of the uplink, until the node
+// closes.
+func (n *Node) watchUplink() {
+	ticker := time.NewTicker(uplinkEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case now := <-ticker.C:
+			n.uplink.observe(n.host.Network().Conns(), n.bytesTo, now)
+		}
+	}
+}
+
+// bytesTo returns what was sent to a peer, as libp2p counts it.
+func (n *Node) bytesTo(id peer.ID) int64 {
+	if n.bandwidth == nil {
+		return 0
+	}
+	return n.bandwidth.GetBandwidthForPeer(id).TotalOut
+}
+
+// observe takes a sample of the connections, of which those on TCP tell only, by
+// bytesTo, what they carried.
+func (l *uplink) observe(conns []network.Conn, bytesTo func(peer.ID) int64, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var delays []time.Duration
+	full := 0 // of those connections
+	since := now.Sub(l.seen).Seconds()
+	l.seen = now
+	tcp := make(map[peer.ID]int64)
+	for _, c := range conns {
+		q, ok := quicConn(c)
+		if !ok {
+			id := c.RemotePeer()
+			total := bytesTo(id)
+			if before, known := l.tcp[id]; known && tcp[id] == 0 {
+				l.sent += max(0, total-before)
+			}
+			tcp[id] = total
+			continue
+		}
+		m := l.conns[q]
+		if m == nil {
+			m = &connMark{}
+			l.conns[q] = m
+		}
+		m.seen = true
+		st := q.ConnectionStats()
+		sent, lost := int64(st.BytesSent), int64(st.BytesLost)
+		l.sent += sent - m.sent
+		l.lost += lost - m.lost
+		rate := float64(sent-m.sent) / since
+		if sent-m.sent >= busyBytes {
+			m.busy = now
+		}
+		m.sent, m.lost = sent, lost
+		if now.Sub(m.busy) <= busyFor && st.MinRTT > 0 {
+			delays = append(delays, max(0, st.SmoothedRTT-st.MinRTT))
+			if rate*st.SmoothedRTT.Seconds() >= fullWindow*float64(st.CongestionWindow) {
+				full++
+			}
+		}
+	}
+	l.tcp = tcp
+	for q, m := range l.conns {
+		if !m.seen {
+			delete(l.conns, q)
+		}
+		m.seen = false
+	}
+	l.bucket.Observe(schedule.UplinkSample{
+		Sent: l.sent, Lost: l.lost, Delay: common(delays), Full: 2*full > len(delays), Backlog: l.waited,
+	}, now)
+	l.waited = false
+}
+
+// common returns the delay that most connections have at least. A queue at this node's
+// uplink delays all of them, one on the way to a peer only its own.
+func common(delays []time.Duration) time.Duration {
+	if len(delays) == 0 {
+		return 0
+	}
+	slices.Sort(delays)
+	return delays[(len(delays)-1)/2]
+}
