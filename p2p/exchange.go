@@ -25,6 +25,9 @@ const (
 	maxNeighbours = 14
 	// refreshEvery is how often round trips are measured and neighbours are chosen.
 	refreshEvery = time.Second
+	// queueRest is how long a peer whose queue was full has until what it lost is repeated:
+	// at once it would be lost again.
+	queueRest = 200 * time.Millisecond
 )
 
 // exchange moves chunks between this node and its neighbours by partial messages: it
@@ -37,6 +40,14 @@ type exchange struct {
 	ids       map[schedule.Peer]peer.ID
 	last      schedule.Peer // number dealt out
 	refreshAt time.Time
+	dropped   map[loss]struct{} // by full queues, to be repeated
+	repeatAt  time.Time
+}
+
+// loss is a message about a part that did not go out.
+type loss struct {
+	to   peer.ID
+	part stream.PartID
 }
 
 // flow is the exchange of one rendition.
@@ -63,7 +74,7 @@ type earlyChunk struct {
 }
 
 func newExchange(s *Swarm) *exchange {
-	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID)}
+	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID), dropped: make(map[loss]struct{})}
 }
 
 // flow returns the exchange of a rendition, made if need be.
@@ -91,10 +102,10 @@ func (e *exchange) flow(rendition string) *flow {
 }
 
 // budget is the node's uplink as the schedule sees it.
-type budget struct{ u *bucket }
+type budget struct{ u *uplink }
 
 func (b budget) Take(n int, now time.Time) time.Duration { return b.u.take(n, now) }
-func (b budget) Rate() int                               { return int(b.u.rate * 8) }
+func (b budget) Rate() int                               { return b.u.rate() }
 
 // number returns a peer's number.
 func (e *exchange) number(id peer.ID) schedule.Peer {
@@ -244,11 +255,23 @@ func (f *flow) dropEarly(from peer.ID) {
 	}
 }
 
-// onDropped repeats to a peer what a full queue lost.
+// onDropped has repeated to a peer what a full queue lost, when the queue had time to
+// drain.
 func (e *exchange) onDropped(id peer.ID, part stream.PartID, now time.Time) {
-	if n, ok := e.numbers[id]; ok {
-		e.flow(part.Rendition).x.Dropped(n, part.Position, now)
+	if len(e.dropped) == 0 {
+		e.repeatAt = now.Add(queueRest)
 	}
+	e.dropped[loss{id, part}] = struct{}{}
+}
+
+// repeat tells the schedule what full queues lost.
+func (e *exchange) repeat(now time.Time) {
+	for l := range e.dropped {
+		if n, ok := e.numbers[l.to]; ok {
+			e.flow(l.part.Rendition).x.Dropped(n, l.part.Position, now)
+		}
+	}
+	clear(e.dropped)
 }
 
 // step decides and sends whatever is due, and returns when to look again at the
@@ -259,6 +282,13 @@ func (e *exchange) step(now time.Time) time.Duration {
 		e.refresh(now)
 	}
 	next := e.refreshAt.Sub(now)
+	if len(e.dropped) > 0 {
+		if !now.Before(e.repeatAt) {
+			e.repeat(now)
+		} else {
+			next = min(next, e.repeatAt.Sub(now))
+		}
+	}
 	for _, f := range e.flows {
 		actions, wait := f.x.Step(now)
 		next = min(next, wait)

@@ -14,7 +14,7 @@ import (
 
 func TestChunksThatOutrunTheirHeadersAreBounded(t *testing.T) {
 	id := stream.NewKey().ID()
-	e := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0), uplink: newBucket(0)}, id).exchange
+	e := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0), uplink: newUplink(0)}, id).exchange
 	now := time.Now()
 	const parent = peer.ID("parent")
 	f := e.flow("main")

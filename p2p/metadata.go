@@ -22,7 +22,7 @@ const (
 	// may wait in an inbox.
 	maxMetadata = 1 << 10
 	// stateSize is the bytes of a state.
-	stateSize = schedule.Stripes/2 + schedule.Stripes + 1 + 2 + 1 + 1
+	stateSize = schedule.Stripes/2 + schedule.Stripes + 1 + 2 + 1 + 1 + 2
 )
 
 // A PartsMetadata is what a node tells a neighbour with respect to one part.
@@ -90,7 +90,7 @@ func parseMetadata(b []byte) (schedule.Metadata, error) {
 // marshalState writes, without field numbers as it is written often: the hops of each
 // stripe in 4 bits, the delay of each in a byte (units of 4 ms), the delay of the
 // queue in a byte, the stripes that the node feeds in 16 bits, its slots and of those
-// the free ones in a byte each.
+// the free ones in a byte each, the stripes with room in 16 bits.
 func marshalState(s *schedule.State) []byte {
 	b := make([]byte, 0, stateSize)
 	for i := 0; i < schedule.Stripes; i += 2 {
@@ -101,7 +101,8 @@ func marshalState(s *schedule.State) []byte {
 	}
 	b = append(b, byte(s.Queue))
 	b = binary.LittleEndian.AppendUint16(b, uint16(s.Feeds))
-	return append(b, s.Slots, s.Free)
+	b = append(b, s.Slots, s.Free)
+	return binary.LittleEndian.AppendUint16(b, uint16(s.Room))
 }
 
 // parseState reads what marshalState writes, and what later versions append to it. It
@@ -122,6 +123,7 @@ func parseState(b []byte) *schedule.State {
 	s.Queue = schedule.Delay(b[0])
 	s.Feeds = schedule.Mask(binary.LittleEndian.Uint16(b[1:]))
 	s.Slots, s.Free = b[3], b[4]
+	s.Room = schedule.Mask(binary.LittleEndian.Uint16(b[5:]))
 	return &s
 }
 

@@ -24,7 +24,7 @@ func bitmap(n int, set ...int) stream.Bitmap {
 }
 
 func TestMetadataReadsBack(t *testing.T) {
-	stripes, none, state := schedule.Mask(0x8001), schedule.Mask(0), schedule.State{Queue: 3, Feeds: 0x4002, Slots: 200, Free: 7}
+	stripes, none, state := schedule.Mask(0x8001), schedule.Mask(0), schedule.State{Queue: 3, Feeds: 0x4002, Slots: 200, Free: 7, Room: 0x1001}
 	for s := range state.Hops {
 		state.Hops[s], state.Delays[s] = uint8(s), schedule.Delay(255-s)
 	}
@@ -63,11 +63,11 @@ func TestMetadataLeavesOutWhatIsNotWanted(t *testing.T) {
 
 func TestMetadataHasTheWireFormatOfItsDocumentation(t *testing.T) {
 	stripes := schedule.Mask(1<<0 | 1<<15)
-	state := schedule.State{Queue: 3, Feeds: 2, Slots: 5, Free: 4}
+	state := schedule.State{Queue: 3, Feeds: 2, Slots: 5, Free: 4, Room: 1 << 15}
 	state.Hops[1], state.Delays[15] = schedule.Unfed, 9
 	got := marshalMetadata(&schedule.Metadata{Have: bitmap(9, 0, 8), Want: bitmap(9, 1), Standing: &stripes, Grants: &stripes, State: &state})
 	want := []byte{0x0a, 2, 0x01, 0x01, 0x12, 2, 0x02, 0x00, 0x1a, 2, 0x01, 0x80, 0x22, 2, 0x01, 0x80,
-		0x2a, 29, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 3, 2, 0, 5, 4}
+		0x2a, 31, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 3, 2, 0, 5, 4, 0, 0x80}
 	if !bytes.Equal(got, want) {
 		t.Errorf("written as %x, want %x", got, want)
 	}

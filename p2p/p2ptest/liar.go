@@ -277,7 +277,7 @@ func claim(h *stream.SignedHeader, granted *uint16) []byte {
 	}
 	// Its delays are none, too, and its uplink is the best there is.
 	state := make([]byte, schedule.Stripes/2+schedule.Stripes+1+2)
-	return wire.AppendBytes(b, 5, append(state, 255, 255))
+	return wire.AppendBytes(b, 5, append(state, 255, 255, 255, 255))
 }
 
 // parseWants returns the chunks wanted, and the stripes if they are told.
