@@ -62,7 +62,8 @@ type Exchange struct {
 	expireAt   time.Time
 	revokeAt   time.Time
 	reviewAt   time.Time
-	most       int // children that the uplink was found to feed at most
+	openAt     time.Time // from when on the broadcaster makes promises
+	most       int       // children that the uplink was found to feed at most
 	mostUntil  time.Time
 	suspects   []Peer
 	stats      Stats
@@ -98,6 +99,10 @@ type SendChunk struct {
 	Index int
 	Age   time.Duration // since its publication, as far as nodes on the way measured it
 }
+
+// AgeUnknown, and any age above it, is that of a chunk that did not come unasked all the
+// way from the broadcaster. Such a chunk says nothing about its parents.
+const AgeUnknown = time.Minute
 
 const (
 	defaultTTL = 30 * time.Second
@@ -144,6 +149,15 @@ func (x *Exchange) Stats() Stats {
 	}
 	s.Feeding, s.Slots, s.Waiting = x.children(), x.slots(), len(x.queue)
 	return s
+}
+
+// Hops returns how many neighbours each stripe's chunks pass until they are here; Unfed
+// if no parent sends them.
+func (x *Exchange) Hops() (h [Stripes]uint8) {
+	for s := range x.stripes {
+		h[s] = x.stripes[s].hops
+	}
+	return h
 }
 
 // Promised returns the bits per second that this node has promised to children.
@@ -201,6 +215,9 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	}
 	if h.Duration > 0 && !h.Late {
 		x.duration = h.Duration
+		if x.rate == 0 {
+			x.openAt = now.Add(acquaint)
+		}
 		x.rate = average(x.rate, float64(h.Size)*8/h.Duration.Seconds())
 	}
 	if p.count > 0 {
@@ -310,7 +327,7 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	}
 	n := x.peers[from]
 	if n != nil {
-		n.delivered, n.vain = now, 0
+		n.delivered, n.vain, n.broken = now, 0, 0
 		if a := p.asks[i]; a.from == from && !a.fetch {
 			n.service = averageDuration(n.service, now.Sub(a.at))
 		}
@@ -318,10 +335,11 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	p.have.Set(i)
 	p.count++
 	p.at[i] = now
-	if fetched || n == nil {
-		p.age[i] = now.Sub(p.ready)
-	} else {
-		p.age[i] = max(0, age) + n.rtt/2
+	p.age[i] = AgeUnknown
+	if !fetched && n != nil {
+		if p.asks[i].from != from && age < AgeUnknown {
+			p.age[i] = max(0, age) + n.rtt/2
+		}
 		x.arrived(p, i, n, now)
 	}
 	x.unask(p, i, false)

@@ -16,6 +16,9 @@ const (
 	usualFanout = 8
 	// revokeEvery is how often a promise may be taken back for a better use of it.
 	revokeEvery = 250 * time.Millisecond
+	// acquaint is how long the broadcaster waits with the first part until its neighbours
+	// have told how strong they are: who is near it feeds all others.
+	acquaint = 300 * time.Millisecond
 	// reviewEvery is how often promises are looked at.
 	reviewEvery = 50 * time.Millisecond
 	// begging is how long a neighbour must have wanted a stripe in vain until it gets it
@@ -38,10 +41,8 @@ func (x *Exchange) slots() int {
 	switch {
 	case rate == 0:
 		return usualFanout * Stripes
-	case x.rate == 0 && x.cfg.Source:
-		return Stripes
-	case x.rate == 0:
-		return 0 // nobody knows how much a promise would cost
+	case x.rate == 0 || x.cfg.Source && x.reviewAt.Before(x.openAt):
+		return 0 // nobody knows how much a promise would cost, or what its children are like
 	}
 	n := max(0, int(float64(rate-x.reserved)/(x.rate/Stripes)+0.25))
 	if x.mostUntil.After(x.expireAt) {
@@ -243,18 +244,12 @@ func (x *Exchange) replace(s int, n *neighbour, now time.Time) bool {
 // grantSource decides for the broadcaster, which gives each byte away once: to those
 // that can pass it on, equally.
 func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slots int, now time.Time) bool {
-	share := x.share(n)
-	if here == 0 {
-		return begs || (n.grants|n.pending).Count() < share
+	share, spare := x.share(n), 0
+	if share > 0 && now.Sub(x.openAt) > begging {
+		spare = 1 // no stripe shall be left over because of rounding
 	}
-	if (n.grants|n.pending).Count() < share && !now.Before(x.revokeAt) {
-		for _, c := range x.ids {
-			if c.grants.Has(s) && c.grants.Count() > x.share(c) {
-				why("revoke: source share")
-				x.revoke(c, s, now)
-				return true
-			}
-		}
+	if here == 0 {
+		return begs || x.slots() > 0 && (n.grants|n.pending).Count() < share+spare
 	}
 	if begs && total < slots {
 		n.extra |= 1 << s
@@ -265,21 +260,51 @@ func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slot
 }
 
 // share returns how many stripes the broadcaster gives a neighbour: as many as it is
-// strong among all, and at first, when nothing is known yet, at most a quarter.
+// strong among all, the same to each as long as nothing is known.
 func (x *Exchange) share(n *neighbour) int {
-	strength := 0
+	strength, mesh := 0, 0
 	for _, c := range x.ids {
-		if c.mesh && c.known {
-			strength += int(c.state.Slots)
+		if c.mesh {
+			mesh++
+			if c.known {
+				strength += int(c.state.Slots)
+			}
 		}
 	}
 	if strength == 0 {
-		return Stripes / 4
+		return (Stripes + mesh - 1) / max(1, mesh)
 	}
 	if 2*Stripes*int(n.state.Slots) < strength {
 		return 0
 	}
 	return (Stripes*int(n.state.Slots) + strength - 1) / strength
+}
+
+// shareOut takes from who has more than its share of the broadcaster's stripes, if
+// another has less.
+func (x *Exchange) shareOut(now time.Time) {
+	if now.Before(x.revokeAt) {
+		return
+	}
+	var most *neighbour
+	over, wanting := 0, false
+	for _, c := range x.ids {
+		share, has := x.share(c), (c.grants &^ c.extra).Count()
+		if has > share+max(over, 1) || share == 0 && has > over {
+			most, over = c, has-share
+		}
+		wanting = wanting || c.mesh && c.known && has < share && c.leaving == 0
+	}
+	if most == nil || !wanting {
+		return
+	}
+	for s := range x.stripes {
+		if most.grants.Has(s) && !most.extra.Has(s) {
+			why("revoke: source share")
+			x.revoke(most, s, now)
+			return
+		}
+	}
 }
 
 // revoke takes a promise back. The child is fed on for a moment, until it found
@@ -309,7 +334,11 @@ func (x *Exchange) review(now time.Time) {
 	if now.Before(x.reviewAt) {
 		return
 	}
+	open := x.slots() > 0
 	x.reviewAt = now.Add(reviewEvery)
+	if !open && x.slots() > 0 {
+		x.retell()
+	}
 	for _, n := range x.ids {
 		if n.leaving|n.extra|n.grants == 0 {
 			continue
@@ -331,6 +360,9 @@ func (x *Exchange) review(now time.Time) {
 				x.revoke(n, s, now)
 			}
 		}
+	}
+	if x.cfg.Source {
+		x.shareOut(now)
 	}
 	for over := x.children() - x.slots() - 1; over > 0; over-- {
 		if worst, s := x.leastUse(); worst != nil {

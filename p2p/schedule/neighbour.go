@@ -28,6 +28,9 @@ const (
 	maxBroken = 6
 	// maxForged is how many forged chunks make a suspect: no honest peer sends one.
 	maxForged = 2
+	// suspectAfter is how long it must have delivered nothing at all for that: behind a
+	// slow link, what was sent may be seconds late.
+	suspectAfter = 4 * time.Second
 )
 
 // neighbour is what an exchange knows of a peer.
@@ -47,6 +50,7 @@ type neighbour struct {
 	delivered time.Time     // when it last delivered a chunk, or got a want after having none
 	vain      int           // wants that it failed since it last delivered
 	broken    int           // promises that it broke since it last delivered
+	failedAt  time.Time     // when it first failed something since it last delivered
 	lateAsked stream.Position
 	lateUntil time.Time // until when it may be late with parts up to lateAsked
 
@@ -142,6 +146,16 @@ func (x *Exchange) Gone(id Peer, now time.Time) {
 	delete(x.peers, id)
 	x.ids = slices.DeleteFunc(x.ids, func(o *neighbour) bool { return o == n })
 	x.chooseAt = time.Time{}
+}
+
+// failed notes that a peer failed to do what it said, of which count is how often.
+func (x *Exchange) failed(n *neighbour, count *int, limit int, now time.Time) {
+	if n.vain+n.broken == 0 {
+		n.failedAt = now
+	}
+	if *count++; *count >= limit && now.Sub(n.failedAt) >= suspectAfter {
+		x.suspect(n, now)
+	}
 }
 
 // suspect has the node cut a peer off.

@@ -143,7 +143,7 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		if !it.asked {
 			x.waited = averageDuration(x.waited, now.Sub(p.at[it.i]))
 		}
-		x.send(n.id, p, SendChunk{it.i, p.age[it.i] + now.Sub(p.at[it.i])})
+		x.send(n.id, p, SendChunk{it.i, min(AgeUnknown, p.age[it.i]+now.Sub(p.at[it.i]))})
 	}
 	return 0
 }

@@ -17,6 +17,10 @@ const (
 	refusedRest = 2 * time.Second
 	// maxLate is how many chunks in a row a parent may be late with.
 	maxLate = 3
+	// maxPatched is how many chunks in a row may come from a parent that had to ask for them,
+	// or one before it, until it is taken as cut off from the broadcaster: hops alone do
+	// not show that nodes feed each other in a ring.
+	maxPatched = 10
 	// keep is how long a parent is kept before a better one is sought.
 	keep = 4 * time.Second
 	// mostKeep is how long at most: each better parent is kept twice as long as the last.
@@ -49,6 +53,7 @@ type stripe struct {
 	leaving bool      // the parent took its promise back, and sends for a moment only
 	late    int       // chunks in a row that did not come from the parent
 	got     bool      // the parent delivered
+	patched int       // chunks in a row that the parent, or its own, had to ask for
 	rest    map[Peer]time.Time
 
 	delay    time.Duration // from publication until here, measured
@@ -100,14 +105,20 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 	switch {
 	case st.parent == n.id:
 		st.late, st.got, n.broken = 0, true, 0
-		st.delay = averageDuration(st.delay, p.age[i])
+		if p.age[i] < AgeUnknown {
+			st.delay, st.patched = averageDuration(st.delay, p.age[i]), 0
+		} else if st.patched++; st.patched >= maxPatched {
+			why("rootless")
+			x.drop(Stripe(p.pos, i), n.id, now)
+			st.hops, st.delay = Unfed, 0
+		}
 	case st.parent != None && st.from.Compare(p.pos) < 0 && st.next != n.id:
 		x.stats.LateFeeds++
 		if st.late++; st.late >= maxLate {
 			if parent := x.peers[st.parent]; !st.got {
-				if parent.broken++; parent.broken >= maxBroken {
-					x.suspect(parent, now)
-					return
+				x.failed(parent, &parent.broken, maxBroken, now)
+				if st.parent == None {
+					return // it was given up altogether
 				}
 			}
 			why("drop late")
@@ -132,7 +143,7 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 		st.next = None
 	}
 	if st.parent == id {
-		st.parent, st.late, st.got, st.leaving, st.lost = None, 0, false, false, now
+		st.parent, st.late, st.patched, st.got, st.leaving, st.lost = None, 0, 0, false, false, now
 	}
 	if st.rest == nil {
 		st.rest = make(map[Peer]time.Time)
@@ -188,6 +199,9 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 		if st.next != None && st.parent != None {
 			changes++
 		}
+		if st.lost.IsZero() {
+			st.lost = now
+		}
 	}
 	// Better parents are sought when a part begins, so that both have heard when the next does.
 	newest := x.parts[x.newest]
@@ -208,7 +222,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 		}
 		best, bestCost := -1, time.Duration(0)
 		for k, n := range x.ids {
-			if !n.mesh || !n.known || now.Sub(n.heard) > gone+2*x.duration || n.id == st.parent || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
+			if !n.mesh || !n.known || now.Sub(n.heard) > gone+2*x.duration || n.id == st.parent || x.rate == 0 || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
 				continue
 			}
 			if fed && (!n.state.Room.Has(s) || n.state.Hops[s] >= st.hops) || !fed && st.hops < Unfed && n.state.Hops[s] > most {
@@ -216,6 +230,9 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 			}
 			cost := n.state.Delays[s].Duration() + n.rtt/2 + x.price(n) + time.Duration(load[k])*2*time.Millisecond
 			if !n.state.Room.Has(s) {
+				if now.Sub(st.lost) < begging {
+					continue // there may soon be room elsewhere
+				}
 				cost += answerTimeout
 			}
 			cost += time.Duration(x.rng.Int64N(int64(delayUnit)))
@@ -281,7 +298,7 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 				st.keep = keep
 			}
 			before := st.delay
-			st.parent, st.next, st.late, st.got, st.leaving = n.id, None, 0, false, false
+			st.parent, st.next, st.late, st.patched, st.got, st.leaving = n.id, None, 0, 0, false, false
 			x.wantsStale = true
 			st.from, st.since = pos, now
 			st.delay = n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2

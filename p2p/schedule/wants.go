@@ -119,9 +119,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				}
 				x.stats.Expired++
 				if n != nil {
-					if n.vain++; n.vain >= maxVain {
-						x.suspect(n, now)
-					}
+					x.failed(n, &n.vain, maxVain, now)
 				}
 				x.unask(p, i, true)
 			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) {

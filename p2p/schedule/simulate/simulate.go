@@ -37,10 +37,10 @@ type Config struct {
 type Result struct {
 	Rx, Src, UploadMax float64 // bytes over the stream's bytes
 	Delays             []time.Duration
-	Pairs, InTime      int            // node and part
-	Undelivered        int            // chunks
-	Depth              []int          // hops of each node and stripe
-	Stats              schedule.Stats // summed up over all nodes
+	Pairs, InTime      int                     // node and part
+	Undelivered        int                     // chunks
+	Hops               [schedule.Unfed + 1]int // how many nodes' stripes are so many hops from the broadcaster
+	Stats              schedule.Stats          // summed up over all nodes
 	Duplicates         int
 	Metas              map[int]int
 	Lines              []string
@@ -62,7 +62,7 @@ type node struct {
 	free        time.Duration // when the uplink has sent what it was given
 	peers, mesh []int
 	b           *bucket
-	header      map[stream.Position]bool
+	known       map[stream.Position]bool
 	early       map[stream.Position][]message
 	stepAt      time.Duration // of the timer that counts
 	timerAt     time.Duration // of the timer pushed last
@@ -94,6 +94,8 @@ const (
 	arrival what = iota
 	timer
 	publication
+	header // fetched
+	closed // the connection to a dead node, of which msg is the number
 )
 
 // events is a heap of four children each.
@@ -147,6 +149,7 @@ type World struct {
 	messages  []message // under way
 	unused    []int32   // of messages
 	seq       int32
+	count     int // parts published
 	now       time.Duration
 	base      time.Time
 	sizes     map[stream.Position]schedule.Part
@@ -198,13 +201,7 @@ func Run(cfg Config) Result {
 		w.Add()
 	}
 	for i := range w.nodes {
-		for k := range cfg.Dials {
-			j := w.rng.IntN(len(w.nodes))
-			w.Connect(i, j)
-			if k < 3 {
-				w.Mesh(i, j)
-			}
-		}
+		w.dial(i, cfg.Dials)
 	}
 	size := cfg.Rate / 8 * int(cfg.Part/time.Millisecond) / 1000
 	total := cfg.Warmup + cfg.Parts
@@ -214,7 +211,6 @@ func Run(cfg Config) Result {
 		w.sizes[position(i)] = schedule.Part{Position: position(i), Size: size, ChunkSize: cfg.Chunk, Chunks: n, Duration: cfg.Part}
 	}
 	end := time.Duration(total)*cfg.Part + cfg.Deadline + time.Second
-	count := 0
 	for len(w.events) > 0 {
 		e := w.events.pop()
 		if e.at > end {
@@ -231,20 +227,32 @@ func Run(cfg Config) Result {
 			if n := w.nodes[e.to]; n.stepAt == e.at && !n.dead {
 				w.step(int(e.to))
 			}
+		case header:
+			w.header(int(e.to), -1, position(int(e.msg)), true)
+		case closed:
+			if n := w.nodes[e.to]; !n.dead {
+				n.x.Gone(schedule.Peer(e.msg), w.time())
+				n.peers = slices.DeleteFunc(n.peers, func(j int) bool { return j == int(e.msg) })
+				n.mesh = slices.DeleteFunc(n.mesh, func(j int) bool { return j == int(e.msg) })
+				w.wake(int(e.to))
+				for len(n.peers) < w.cfg.Dials {
+					w.dial(int(e.to), 1)
+				}
+			}
 		case publication:
-			if count == cfg.Warmup {
+			if w.count == cfg.Warmup {
 				w.measuring = true
 				for _, n := range w.nodes {
 					n.in0, n.out0 = n.in, n.out
 				}
 			}
 			if cfg.Every != nil {
-				cfg.Every(w, count)
+				cfg.Every(w, w.count)
 			}
-			if count%10 == 0 {
+			if w.count%10 == 0 {
 				trace(w.now)
 			}
-			count++
+			w.count++
 			w.publish(position(int(e.msg)))
 		}
 		w.res.Events++
@@ -254,6 +262,12 @@ func Run(cfg Config) Result {
 	for i, n := range w.nodes {
 		out := (n.out - n.out0) / bytes
 		w.res.UploadMax = max(w.res.UploadMax, out)
+		if i > 0 && !n.dead {
+			debug(i, n.x)
+			for _, h := range n.x.Hops() {
+				w.res.Hops[h]++
+			}
+		}
 		s := n.x.Stats()
 		w.res.Stats.Expired += s.Expired
 		w.res.Stats.Overdue += s.Overdue
@@ -308,11 +322,41 @@ func (w *World) Add() int {
 	n := &node{b: b,
 		x:  schedule.New(schedule.Config{Source: i == 0, Uplink: b, Seed: w.cfg.Seed<<32 + uint64(i), TTL: 15 * time.Second}),
 		up: float64(up), latency: w.cfg.Latency(i, w.rng),
-		header: make(map[stream.Position]bool), early: make(map[stream.Position][]message), since: w.now,
+		known: make(map[stream.Position]bool), early: make(map[stream.Position][]message), since: w.now,
 	}
 	w.nodes = append(w.nodes, n)
 	return i
 }
+
+// dial connects a node with n others drawn at random, three of which it passes headers on to.
+func (w *World) dial(i, n int) {
+	for k := range n {
+		j := w.rng.IntN(len(w.nodes))
+		for w.nodes[j].dead {
+			j = w.rng.IntN(len(w.nodes))
+		}
+		w.Connect(i, j)
+		if k < meshDials {
+			w.Mesh(i, j)
+		}
+	}
+}
+
+const meshDials = 3
+
+// Join adds a node, connected with n others drawn at random, which gets the headers of the
+// last parts at once.
+func (w *World) Join(n int) {
+	i := w.Add()
+	w.dial(i, n)
+	at := w.now + 3*w.nodes[i].latency // a round trip and the answer
+	for k := max(0, w.count-joinParts); k < w.count; k++ {
+		w.push(event{at: at, to: int32(i), kind: header, msg: int32(k)})
+	}
+}
+
+// joinParts are the parts that who joins fetches the headers of.
+const joinParts = 4
 
 // Connect connects two nodes.
 func (w *World) Connect(i, j int) {
@@ -337,7 +381,16 @@ func (w *World) Mesh(i, j int) {
 }
 
 // Kill has a node fall silent; its neighbours are not told.
-func (w *World) Kill(i int) { w.nodes[i].dead = true }
+func (w *World) Kill(i int) {
+	w.nodes[i].dead = true
+	for _, j := range w.nodes[i].peers {
+		after := closeAfter + time.Duration(w.rng.Int64N(int64(closeAfter)))
+		w.push(event{at: w.now + after, to: int32(j), kind: closed, msg: int32(i)})
+	}
+}
+
+// closeAfter is after how long at least a connection to a dead node is closed.
+const closeAfter = 10 * time.Second
 
 // Alive returns the viewers that are alive.
 func (w *World) Alive() (out []int) {
@@ -424,7 +477,7 @@ func (w *World) publish(pos stream.Position) {
 		w.got[pos] = make([]int, len(w.nodes)+1000)
 	}
 	p.Own = true
-	src.header[pos] = true
+	src.known[pos] = true
 	src.x.Header(p, w.time())
 	w.flood(0, -1, pos)
 	w.wake(0)
@@ -448,25 +501,33 @@ func (w *World) deliver(i int, m message) {
 		return
 	}
 	if m.header {
-		if n.header[m.pos] {
-			return
-		}
-		n.header[m.pos] = true
-		p := w.sizes[m.pos]
-		p.Wanted = true
-		n.x.Header(p, w.time())
-		for _, e := range n.early[m.pos] {
-			w.take(i, e)
-		}
-		delete(n.early, m.pos)
-		w.flood(i, m.from, m.pos)
-		w.wake(i)
+		w.header(i, m.from, m.pos, false)
 		return
 	}
 	if m.action.Meta != nil {
 		n.x.Metadata(schedule.Peer(m.from), m.action.Part, *m.action.Meta, w.time())
 	}
 	w.take(i, m)
+	w.wake(i)
+}
+
+// header gives a node a header, late if it was fetched.
+func (w *World) header(i, from int, pos stream.Position, late bool) {
+	n := w.nodes[i]
+	if n.dead || n.known[pos] {
+		return
+	}
+	n.known[pos] = true
+	p := w.sizes[pos]
+	p.Wanted, p.Late = true, late
+	n.x.Header(p, w.time())
+	for _, e := range n.early[pos] {
+		w.take(i, e)
+	}
+	delete(n.early, pos)
+	if !late {
+		w.flood(i, from, pos)
+	}
 	w.wake(i)
 }
 

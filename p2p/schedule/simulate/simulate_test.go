@@ -51,16 +51,12 @@ func TestTry(t *testing.T) {
 			}
 			cfg.Latency = func(_ int, r *rand.Rand) time.Duration { return time.Duration(5+r.Float64()*145) * time.Millisecond }
 		case "churn":
+			due := 0.0
 			cfg.Every = func(w *World, part int) {
-				alive := w.Alive()
-				w.Kill(alive[w.Rand().IntN(len(alive))])
-				i := w.Add()
-				for range 6 {
-					a := w.Alive()
-					w.Connect(i, a[w.Rand().IntN(len(a))])
-				}
-				if part%2 == 0 {
-					return
+				for due += 0.02 * float64(cfg.Nodes) * cfg.Part.Seconds(); due >= 1; due-- {
+					alive := w.Alive()
+					w.Kill(alive[w.Rand().IntN(len(alive))])
+					w.Join(cfg.Dials)
 				}
 			}
 		}
@@ -72,6 +68,7 @@ func TestTry(t *testing.T) {
 			}
 			return r.Delays[int(float64(len(r.Delays)-1)*p)].Round(time.Millisecond)
 		}
+		fmt.Println("hops", r.Hops)
 		if *verbose {
 			for _, l := range r.Lines {
 				fmt.Println(l)

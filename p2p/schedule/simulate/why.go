@@ -2,6 +2,12 @@
 
 package simulate
 
-import "time"
+import (
+	"time"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+)
 
 func trace(time.Duration) {}
+
+func debug(int, *schedule.Exchange) {}

@@ -13,3 +13,9 @@ func trace(at time.Duration) {
 	fmt.Println("at", at, schedule.Why)
 	clear(schedule.Why)
 }
+
+func debug(i int, x *schedule.Exchange) {
+	x.Debug(func(hops int, delay, waited time.Duration, kids int, lag, dev time.Duration) {
+		fmt.Println("debug", i, hops, delay.Milliseconds(), waited.Milliseconds(), kids, lag.Milliseconds(), dev.Milliseconds())
+	})
+}
