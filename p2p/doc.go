@@ -5,13 +5,15 @@
 // # Vocabulary
 //
 //	swarm      the nodes that hold a stream; [Swarm] is this node's part in it
-//	neighbour  a peer in this node's gossipsub mesh for a topic
+//	neighbour  a peer that this node tells of its chunks: gossipsub's mesh and some holders
 //	holder     a connected peer that is subscribed to the stream
 //	want       "send me this chunk", said to one neighbour at a time; a standing want is
 //	           "send me every chunk of this stripe"
 //	stripe     one sixteenth of a rendition's chunks
 //	have       "I hold this chunk", which also acknowledges what was sent
-//	exchange   what neighbours tell each other of one part
+//	parent     the neighbour that promised to send this node a stripe; children the reverse
+//	slot       a child's share of the uplink: a stripe of a child
+//	exchange   how neighbours move chunks; package schedule decides, this one carries out
 //	repair     fetching what gossip did not bring
 //
 // # The way through
@@ -61,55 +63,62 @@
 //	message PartsMetadata {
 //	  bytes have     = 1;  // what the sender holds and shows
 //	  bytes want     = 2;  // what it wants from the receiver
-//	  bytes standing = 3;  // stripes that it wants unasked from now on: 16 bits, least first
-//	  bytes grants   = 4;  // of those that the receiver wants, the ones that it will get
-//	  bytes depths   = 5;  // the sender's hops from the broadcaster by stripe: 16 times 4 bits
+//	  bytes standing = 3;  // stripes that it wants unasked of all later parts: 16 bits, least first
+//	  bytes grants   = 4;  // of those that the receiver wants, the ones that it gets of all later parts
+//	  bytes state    = 5;  // of the sender itself: see marshalState
 //	}
 //
-// The last three are there only when they changed, in the message about the newest part.
+// The last three are there only when they changed. The state holds for each stripe the
+// sender's hops from the broadcaster and how long chunks take to reach it, and how many
+// children its uplink feeds and could feed.
 //
-// A partial message is one chunk: its index as a varint, then its bytes. A node sends
-// a chunk once for each time that its bit in want is set; who takes a want back and
-// sets it again asks anew. A bit in have acknowledges the chunk, and at most
-// sendWindow bytes may be unacknowledged. pubsub neither validates nor repeats partial
-// messages, so all of that happens here.
+// A partial message is one or more chunks: of each the index, the milliseconds since its
+// publication as far as nodes on the way measured them, and the length, as varints, then
+// its bytes. A node sends a chunk once for each time that its bit in want is set; who
+// takes a want back and sets it again asks anew. A bit in have acknowledges the chunk;
+// what may be unacknowledged is bounded, and the bound follows how soon that happens.
+// pubsub neither validates nor repeats partial messages, so all of that happens here.
 //
 // A chunk that was not wanted from its sender, or is not what the header says, is
 // refused, counted, and lowers the sender's gossipsub score until nothing of it is
-// read any more.
+// read any more. Who claims to have chunks, or promises them, and sends nothing for
+// some seconds is cut off for ten minutes.
 //
-// # Standing wants
+// # Who sends what to whom
 //
 // Chunks are dealt out to 16 stripes. For each, a node has a parent, a neighbour that
 // promised to send it every chunk at once, which takes one trip where have, want and
-// chunk take three; and children, to whom it promised the same. Nodes tell neighbours
-// how many hops from the broadcaster they are on each stripe (15: not fed). A node asks
-// the neighbour with the fewest hops, and moves when another is nearer by two or more;
-// who is asked promises to at most four children a stripe, and to nobody while it is not
-// fed itself. So each stripe grows a shallow tree of its own, without loops, over
-// whatever mesh there is.
+// chunk take three; and children, to whom it promised the same. So each stripe grows a
+// tree of its own over whatever mesh there is. Package schedule decides all of that, in
+// this node and in a simulator of ten thousand, and describes it. In short:
 //
-//	child                                   parent
-//	  | <-- depths ------------------------- |
-//	  | --- standing: stripes 3, 7 --------> |
-//	  | <-- grants: stripe 7 --------------- |   (3 is full: the child asks another)
-//	  | <-- chunk of stripe 7 -------------- |   (at once, whenever there is one)
-//	  | --- have --------------------------> |   (which acknowledges it)
+//   - A node asks the neighbour from which a stripe's chunks would be here first, going
+//     by what that one measured of its own delay, and moves when another gains much.
 //
-// A chunk that a neighbour has, and the parent did not send within 300 ms, is wanted
-// from the neighbour; two in a row, and the parent is given up. Chunks that outrun
-// their header wait for it.
+//   - It promises no more than its uplink carries, fewest hops first; each further child
+//     of a stripe waits no longer than a further hop would take. The broadcaster feeds
+//     each stripe to one child, in proportion to what the children can pass on.
 //
-// The broadcaster feeds each stripe to one child and shows its chunks to two others
-// 400 ms later and to one more every 400 ms from 1.2 s on, so that its upload stays near
-// the stream's rate however many watch. Stripes without a child it shows to two
-// neighbours at once and to one more every 400 ms.
+//   - A new parent begins with the part after which the old one was told to stop.
+//
+//   - What the parent does not send when it usually does is wanted explicitly, from one
+//     holder at a time; the broadcaster shows its chunks to others late and one by one,
+//     so that its upload stays near the stream's rate however many watch.
+//
+//     child                                   parent
+//     | <-- state -------------------------- |
+//     | --- standing: stripes 3, 7 --------> |
+//     | <-- grants: stripe 7 --------------- |   (3 is full: the child asks another)
+//     | <-- chunk of stripe 7 -------------- |   (at once, whenever there is one)
+//     | --- have --------------------------> |   (which acknowledges it)
 //
 // # Sending
 //
-// A part's chunks go out oldest part first, and each once before any goes out twice.
-// A token bucket holds them to the uplink, if it is known ([Config].MaxUpload). The fetch
-// protocol does not ask the bucket yet.
+// The oldest part goes first, then what somebody missed, the rarest first, then what
+// will be passed on. Nothing is handed to gossipsub before its turn, so it can be
+// cancelled until then, and headers and control never wait behind chunks. The token
+// bucket is the node's, for all streams and fetches: [Config].MaxUpload, or, if that is
+// not set, what connections show that the uplink carries.
 //
 // # Fetch
 //
@@ -125,7 +134,7 @@
 //     or through a header's hashes.
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
 //     timed out, or while a parent is exchanged for another.
-//   - No peer is waited on beyond a deadline: 0.6 to 3 s for a want, 2 s of silence for
+//   - No peer is waited on beyond a deadline: 0.3 to 4 s for a want, 2 s of silence for
 //     a fetch.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in
 //     [SwarmStats].

@@ -63,6 +63,7 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 			sum := sha256.Sum256(m.GetData())
 			return string(sum[:16])
 		}),
+		pubsub.WithGossipSubParams(meshParams()),
 		pubsub.WithMaxMessageSize(maxRPC),
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithSubscriptionFilter(&n.subscriptions),
@@ -94,6 +95,15 @@ const (
 	graylistThreshold  = -100
 	invalidDecayWindow = 10 * time.Minute
 )
+
+// meshParams makes the mesh smaller than gossipsub's default of six. It carries
+// headers, of which each node gets one copy from nearly every neighbour in it; chunks have
+// their own ways over more connections.
+func meshParams() pubsub.GossipSubParams {
+	p := pubsub.DefaultGossipSubParams()
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 5, 4, 7, 3, 2
+	return p
+}
 
 func scoreThresholds() *pubsub.PeerScoreThresholds {
 	return &pubsub.PeerScoreThresholds{
