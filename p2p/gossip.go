@@ -101,7 +101,7 @@ const (
 // their own ways over more connections.
 func meshParams() pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
-	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 5, 4, 7, 3, 2
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 5, 4, 7, 3, 1
 	return p
 }
 
