@@ -22,7 +22,7 @@ func TestChunksThatOutrunTheirHeadersAreBounded(t *testing.T) {
 	// It promises everything, so everything is wanted of it.
 	at := stream.Position{Epoch: 1}
 	f.x.Header(schedule.Part{Position: at, Chunks: 1, Size: 1, ChunkSize: 1024, Duration: time.Second, Wanted: true}, now)
-	f.x.Metadata(e.number(parent), at, schedule.Metadata{State: &schedule.State{Slots: 255, Free: 255}}, now)
+	f.x.Metadata(e.number(parent), at, schedule.Metadata{State: &schedule.State{Slots: 255, Free: 255, Room: 0xffff}}, now)
 	f.x.Step(now)
 	const each = stream.MaxChunkSize
 	refused := 0
