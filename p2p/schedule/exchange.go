@@ -296,12 +296,17 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 	}
 	if n != nil {
 		n.heard = now
+		x.unpark(n, now)
 		if pushed && !p.asked[from].Get(i) {
 			x.pushed(n, Stripe(pos, i))
 		}
 	}
 	if p.have.Get(i) {
 		st := &x.stripes[Stripe(pos, i)]
+		if pushed && st.parent == from {
+			st.measure(p, now) // this node's patience was short
+			st.late = 0
+		}
 		switch {
 		case p.asked[from].Get(i):
 			why("dup 0")
@@ -352,6 +357,12 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	if p.newsAt.IsZero() {
 		p.newsAt = now
 	}
+	if p.age[i] == AgeUnknown && !fetched {
+		// Others may lack it, too.
+		if soon := now.Add(rareDelay - newsDelay); soon.Before(p.newsAt) {
+			p.newsAt = soon
+		}
+	}
 	if p.count == 1 || p.count == p.n {
 		p.dirty = true
 	}
@@ -397,6 +408,7 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 		return
 	}
 	n.heard = now
+	x.unpark(n, now)
 	if m.State != nil {
 		x.onState(n, *m.State, now)
 	}

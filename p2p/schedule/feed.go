@@ -343,11 +343,14 @@ func (x *Exchange) review(now time.Time) {
 		if n.leaving|n.extra|n.grants == 0 {
 			continue
 		}
-		if now.Sub(n.heard) > gone+2*x.duration {
+		if x.silentFor(n, now) > 2*(x.duration+quietAfter+n.rtt) {
 			for s := range x.stripes {
-				n.end(s, x.newest)
+				if (n.grants | n.leaving).Has(s) {
+					n.end(s, x.newest)
+				}
 			}
-			n.pending = 0
+			n.pending, n.parked = 0, nil
+			x.retell()
 			continue
 		}
 		for s := range x.stripes {

@@ -18,6 +18,8 @@ const (
 	firstWindow = 256 << 10
 	leastWindow = 64 << 10
 	mostWindow  = 1 << 20
+	// quietAfter is how much longer than a part, and a round trip, a neighbour may say nothing.
+	quietAfter = 300 * time.Millisecond
 	// ackLate is when an acknowledgement is so late that less shall be under way.
 	ackLate = 1500 * time.Millisecond
 	// sentTimeout is when sent bytes that were never acknowledged are taken as lost.
@@ -192,12 +194,39 @@ func (x *Exchange) acknowledge(p *part, n *neighbour, pp *partPeer, i int, arriv
 	case now.Sub(n.shrunk) > ackLate:
 		n.window, n.shrunk = max(leastWindow, n.window/2), now
 	}
-	if len(n.parked) > 0 && n.inflight < n.window {
-		for _, it := range n.parked {
-			x.queue.push(it)
-		}
-		n.parked = nil
+	if n.inflight < n.window && !x.quiet(n, now) {
+		x.unpark(n, now)
 	}
+}
+
+// unpark queues again what waited for a neighbour.
+func (x *Exchange) unpark(n *neighbour, now time.Time) {
+	for _, it := range n.parked {
+		it.queued = now
+		x.queue.push(it)
+	}
+	n.parked = nil
+}
+
+// quiet reports whether a neighbour says nothing of parts of which it should by now, as
+// everybody has something to say of each: it may be dead.
+func (x *Exchange) quiet(n *neighbour, now time.Time) bool {
+	return x.silentFor(n, now) > x.duration+quietAfter+n.rtt
+}
+
+// silentFor returns how long a neighbour has said nothing while there was something to say.
+func (x *Exchange) silentFor(n *neighbour, now time.Time) time.Duration {
+	p := x.parts[x.newest]
+	if p == nil {
+		return 0
+	}
+	if n.heard.IsZero() {
+		n.heard = now
+	}
+	if end := p.ready.Add(2 * x.duration); end.Before(now) {
+		now = end
+	}
+	return now.Sub(n.heard)
 }
 
 // distrust notes that a peer sent a forged chunk.

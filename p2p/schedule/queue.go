@@ -22,6 +22,7 @@ type item struct {
 	to     *neighbour
 	asked  bool   // explicitly
 	rank   int    // 0 for who passes it on, 1 for who does not
+	parked bool   // waited for the window
 	copies int    // queued before
 	seq    uint64 // of all items
 	queued time.Time
@@ -125,8 +126,9 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 			continue
 		}
 		length := p.chunkLen(it.i)
-		if n.inflight > 0 && n.inflight+length > n.window {
+		if n.inflight > 0 && n.inflight+length > n.window || x.quiet(n, now) {
 			heap.Pop(&x.queue)
+			it.parked = true
 			n.parked = append(n.parked, it)
 			continue
 		}
@@ -140,7 +142,7 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		pp.sends++
 		n.inflight += length
 		x.stats.ChunksSent++
-		if !it.asked {
+		if !it.asked && !it.parked {
 			x.waited = averageDuration(x.waited, now.Sub(p.at[it.i]))
 		}
 		x.send(n.id, p, SendChunk{it.i, min(AgeUnknown, p.age[it.i]+now.Sub(p.at[it.i]))})

@@ -10,8 +10,9 @@ import (
 const (
 	// chooseEvery is how often to look for better parents; whoever lost one looks at once.
 	chooseEvery = 100 * time.Millisecond
-	// answerTimeout is how long a neighbour may take to promise a stripe.
-	answerTimeout = 1500 * time.Millisecond
+	// answerTimeout is how much longer than two round trips a neighbour may take to promise a
+	// stripe.
+	answerTimeout = 500 * time.Millisecond
 	// refusedRest is how long a neighbour that refused or failed a stripe is not asked for
 	// it again.
 	refusedRest = 2 * time.Second
@@ -32,10 +33,10 @@ const (
 	// orphaned is how long a node that lost a parent goes on as if it had one: its
 	// children need not know if it finds another soon.
 	orphaned = 2 * time.Second
-	// gone is how long a neighbour may say nothing before nothing is expected of it.
-	gone = 3 * time.Second
 	// firstLag is how late a chunk is thought to come as long as nothing was measured.
 	firstLag = 250 * time.Millisecond
+	// mostLag is how late chunks are thought to come at most, so that losses are noticed.
+	mostLag = 1500 * time.Millisecond
 	// leastLag is how late it may always be.
 	leastLag = 60 * time.Millisecond
 )
@@ -44,6 +45,7 @@ const (
 type stripe struct {
 	parent  Peer            // promised
 	from    stream.Position // the parts after that
+	gap     stream.Position // the parts up to that, which no parent sends
 	since   time.Time
 	keep    time.Duration // how long not to seek a better one
 	next    Peer          // asked, to become the parent
@@ -73,7 +75,7 @@ func (st *stripe) due() time.Duration {
 	if st.lag == 0 {
 		return firstLag
 	}
-	return st.lag + max(leastLag, 4*st.dev)
+	return min(2*mostLag, st.lag+max(leastLag, 4*st.dev))
 }
 
 // wants returns the stripes that are wanted from a neighbour.
@@ -97,14 +99,12 @@ func (n *neighbour) wants(x *Exchange) Mask {
 // arrived measures a chunk that was not fetched, and judges the parent by it.
 func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 	st := &x.stripes[Stripe(p.pos, i)]
-	if !p.late {
-		lag := now.Sub(p.ready)
-		st.dev = averageDuration(st.dev, max(lag-st.lag, st.lag-lag))
-		st.lag = averageDuration(st.lag, lag)
-	}
 	switch {
 	case st.parent == n.id:
 		st.late, st.got, n.broken = 0, true, 0
+		if p.asks[i].from != n.id {
+			st.measure(p, now)
+		}
 		if p.age[i] < AgeUnknown {
 			st.delay, st.patched = averageDuration(st.delay, p.age[i]), 0
 		} else if st.patched++; st.patched >= maxPatched {
@@ -125,6 +125,16 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 			x.drop(Stripe(p.pos, i), st.parent, now)
 		}
 	}
+}
+
+// measure notes how long after its header a parent sent a chunk unasked.
+func (st *stripe) measure(p *part, now time.Time) {
+	if p.late || st.from.Compare(p.pos) >= 0 {
+		return
+	}
+	lag := min(now.Sub(p.ready), mostLag)
+	st.dev = averageDuration(st.dev, max(lag-st.lag, st.lag-lag))
+	st.lag = averageDuration(st.lag, lag)
 }
 
 // pushed notes that a peer pushed a chunk. If that is not wanted any more, the peer is
@@ -152,6 +162,14 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 	st.rest[id] = now.Add(refusedRest/2 + time.Duration(x.rng.Int64N(int64(refusedRest))))
 	x.chooseAt = time.Time{}
 	x.retell()
+}
+
+// rtt returns the round trip to a neighbour.
+func (x *Exchange) rtt(id Peer) time.Duration {
+	if n := x.peers[id]; n != nil {
+		return n.rtt
+	}
+	return 0
 }
 
 // retell has what there is to say of stripes said.
@@ -183,7 +201,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 	}
 	for s := range x.stripes {
 		st := &x.stripes[s]
-		if st.next != None && now.Sub(st.asked) > answerTimeout {
+		if st.next != None && now.Sub(st.asked) > answerTimeout+2*x.rtt(st.next) {
 			why("no answer")
 			x.drop(s, st.next, now)
 		}
@@ -222,7 +240,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 		}
 		best, bestCost := -1, time.Duration(0)
 		for k, n := range x.ids {
-			if !n.mesh || !n.known || now.Sub(n.heard) > gone+2*x.duration || n.id == st.parent || x.rate == 0 || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
+			if !n.mesh || !n.known || x.quiet(n, now) || n.id == st.parent || x.rate == 0 || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
 				continue
 			}
 			if fed && (!n.state.Room.Has(s) || n.state.Hops[s] >= st.hops) || !fed && st.hops < Unfed && n.state.Hops[s] > most {
@@ -233,7 +251,7 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 				if now.Sub(st.lost) < begging {
 					continue // there may soon be room elsewhere
 				}
-				cost += answerTimeout
+				cost += begging
 			}
 			cost += time.Duration(x.rng.Int64N(int64(delayUnit)))
 			if best < 0 || cost < bestCost {
@@ -296,6 +314,9 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 				st.keep = min(mostKeep, 2*st.keep)
 			} else {
 				st.keep = keep
+				if st.parent == None {
+					st.gap = pos
+				}
 			}
 			before := st.delay
 			st.parent, st.next, st.late, st.patched, st.got, st.leaving = n.id, None, 0, 0, false, false

@@ -10,6 +10,8 @@ const (
 	// newsDelay is how long news of a chunk wait for more of them, so that one message
 	// tells of several. News of a whole part do not wait.
 	newsDelay = 200 * time.Millisecond
+	// rareDelay is how long news wait of a chunk that did not come by its usual way.
+	rareDelay = 50 * time.Millisecond
 	// stateEvery is how often changes of what was measured are told.
 	stateEvery = 2 * time.Second
 	// roomEvery is how often it is told which stripes have room.
@@ -189,16 +191,19 @@ func Reveal(turn, pos, n int, age time.Duration) bool {
 func (x *Exchange) visible(p *part, n *neighbour, now time.Time) stream.Bitmap {
 	pos, mesh := -1, 0
 	for _, o := range x.ids {
-		if o == n && o.mesh {
+		if !o.mesh || x.quiet(o, now) {
+			continue
+		}
+		if o == n {
 			pos = mesh
 		}
-		if o.mesh {
-			mesh++
-		}
+		mesh++
 	}
 	var fed Mask
 	for _, o := range x.ids {
-		fed |= o.grants | o.leaving
+		if !x.quiet(o, now) {
+			fed |= o.grants | o.leaving
+		}
 	}
 	age := now.Sub(p.ready)
 	out := stream.NewBitmap(p.n)

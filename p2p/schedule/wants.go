@@ -118,11 +118,14 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					continue
 				}
 				x.stats.Expired++
+				x.say(now, "expired", p, i, a.from)
 				if n != nil {
-					x.failed(n, &n.vain, maxVain, now)
+					if n.heard.Sub(a.at) > n.rtt { // the dead are no liars
+						x.failed(n, &n.vain, maxVain, now)
+					}
 				}
 				x.unask(p, i, true)
-			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) {
+			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) && x.stripes[s].gap.Compare(p.pos) < 0 {
 				st := &x.stripes[s]
 				if due := st.due() - now.Sub(p.ready); due > 0 {
 					look = min(look, due)
@@ -134,7 +137,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					x.leave(n, now)
 				}
 			}
-			if n := x.holder(p, i); n != nil {
+			if n := x.holder(p, i, now); n != nil {
 				{
 					st := &x.stripes[Stripe(p.pos, i)]
 					reason := "ask: unfed"
@@ -154,6 +157,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					why(reason)
 				}
 				a.from, a.at = n.id, now
+				x.say(now, "ask", p, i, n.id)
 				a.patience = max(leastPatience, 3*n.rtt, 2*x.expected(n, p.chunkLen(i)))
 				pp := p.peers[n.id]
 				pp.asked.Set(i)
@@ -167,6 +171,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				p.dirty = true
 			} else {
 				p.hungry = true
+				x.say(now, "hungry", p, i, x.stripes[Stripe(p.pos, i)].parent)
 			}
 		}
 		p.lookAt = now.Add(look)
@@ -200,7 +205,7 @@ func (n *neighbour) most() int {
 
 // holder picks the peer that a chunk is wanted from: the one that is expected to send
 // it first, those that failed it last.
-func (x *Exchange) holder(p *part, i int) *neighbour {
+func (x *Exchange) holder(p *part, i int, now time.Time) *neighbour {
 	var best *neighbour
 	bestFailed, bestCost := false, time.Duration(0)
 	for id, pp := range p.peers {
@@ -208,7 +213,7 @@ func (x *Exchange) holder(p *part, i int) *neighbour {
 		if n == nil || !pp.have.Get(i) || n.wanted >= n.most() {
 			continue
 		}
-		failed := slices.Contains(p.asks[i].failed, id) || n.vain >= maxVain/2
+		failed := slices.Contains(p.asks[i].failed, id) || n.vain >= maxVain/2 || x.quiet(n, now)
 		cost := x.expected(n, p.chunkLen(i))
 		if best == nil || cmp.Or(compareBool(failed, bestFailed), cmp.Compare(cost, bestCost), cmp.Compare(id, best.id)) < 0 {
 			best, bestFailed, bestCost = n, failed, cost

@@ -63,6 +63,7 @@ type node struct {
 	peers, mesh []int
 	b           *bucket
 	known       map[stream.Position]bool
+	heard       map[stream.Position]bool // of parts whose header is not there
 	early       map[stream.Position][]message
 	stepAt      time.Duration // of the timer that counts
 	timerAt     time.Duration // of the timer pushed last
@@ -228,7 +229,8 @@ func Run(cfg Config) Result {
 				w.step(int(e.to))
 			}
 		case header:
-			w.header(int(e.to), -1, position(int(e.msg)), true)
+			pos := position(int(e.msg))
+			w.header(int(e.to), -1, pos, !w.nodes[e.to].heard[pos])
 		case closed:
 			if n := w.nodes[e.to]; !n.dead {
 				n.x.Gone(schedule.Peer(e.msg), w.time())
@@ -322,7 +324,7 @@ func (w *World) Add() int {
 	n := &node{b: b,
 		x:  schedule.New(schedule.Config{Source: i == 0, Uplink: b, Seed: w.cfg.Seed<<32 + uint64(i), TTL: 15 * time.Second}),
 		up: float64(up), latency: w.cfg.Latency(i, w.rng),
-		known: make(map[stream.Position]bool), early: make(map[stream.Position][]message), since: w.now,
+		known: make(map[stream.Position]bool), heard: make(map[stream.Position]bool), early: make(map[stream.Position][]message), since: w.now,
 	}
 	w.nodes = append(w.nodes, n)
 	return i
@@ -354,6 +356,14 @@ func (w *World) Join(n int) {
 		w.push(event{at: at, to: int32(i), kind: header, msg: int32(k)})
 	}
 }
+
+// publishedAt returns when a part is published.
+func (w *World) publishedAt(pos stream.Position) time.Duration {
+	return time.Duration(int(pos.Segment)*partsPerSegment+int(pos.Part)+1) * w.cfg.Part
+}
+
+// heartbeat is gossipsub's.
+const heartbeat = time.Second
 
 // joinParts are the parts that who joins fetches the headers of.
 const joinParts = 4
@@ -504,6 +514,12 @@ func (w *World) deliver(i int, m message) {
 		w.header(i, m.from, m.pos, false)
 		return
 	}
+	if pos := m.action.Part; !n.known[pos] && !n.heard[pos] && w.publishedAt(pos) >= n.since {
+		// gossipsub's IHAVE and IWANT bring what the mesh did not.
+		n.heard[pos] = true
+		at := w.now + heartbeat + n.latency + w.nodes[m.from].latency
+		w.push(event{at: at, to: int32(i), kind: header, msg: int32(int(pos.Segment)*partsPerSegment + int(pos.Part))})
+	}
 	if m.action.Meta != nil {
 		n.x.Metadata(schedule.Peer(m.from), m.action.Part, *m.action.Meta, w.time())
 	}
@@ -541,6 +557,9 @@ func (w *World) take(i int, m message) {
 			if at, ok := w.published[pos]; ok && n.since == 0 {
 				d := w.now - at
 				w.res.Delays = append(w.res.Delays, d)
+				if d > time.Second {
+					late(w.now, d, i, m.from, pos, c.Index)
+				}
 				if d <= w.cfg.Deadline {
 					w.got[pos][i]++
 				}
