@@ -28,6 +28,8 @@ type Config struct {
 	Warmup   int                                     // parts before it is measured
 	Parts    int                                     // parts measured
 	Deadline time.Duration                           // of playout, after publication
+	Liars    float64                                 // share of the viewers that claim and promise everything, and send nothing
+	Forgers  float64                                 // share of the viewers that pass on other bytes
 	Seed     uint64
 	// Every is called at each part's publication, to let nodes die and join.
 	Every func(w *World, part int)
@@ -45,6 +47,8 @@ type Result struct {
 	Metas              map[int]int
 	Lines              []string
 	Events             int
+	CutOff             []time.Duration // after what time each neighbour of a liar or forger cut it off
+	Slandered          int             // times that an honest node was taken for a liar
 }
 
 const (
@@ -62,6 +66,7 @@ type node struct {
 	free        time.Duration // when the uplink has sent what it was given
 	peers, mesh []int
 	b           *bucket
+	banned      map[int]bool
 	known       map[stream.Position]bool
 	heard       map[stream.Position]bool // of parts whose header is not there
 	early       map[stream.Position][]message
@@ -69,6 +74,8 @@ type node struct {
 	timerAt     time.Duration // of the timer pushed last
 	due         bool
 	dead        bool
+	liar        bool
+	forger      bool
 	since       time.Duration
 	in, out     float64
 	in0, out0   float64
@@ -201,7 +208,14 @@ func Run(cfg Config) Result {
 	for range cfg.Nodes {
 		w.Add()
 	}
-	for i := range w.nodes {
+	for i, n := range w.nodes {
+		switch x := float64(i-1) / float64(cfg.Nodes-1); {
+		case i == 0:
+		case x < cfg.Liars:
+			n.liar = true
+		case x < cfg.Liars+cfg.Forgers:
+			n.forger = true
+		}
 		w.dial(i, cfg.Dials)
 	}
 	size := cfg.Rate / 8 * int(cfg.Part/time.Millisecond) / 1000
@@ -283,7 +297,7 @@ func Run(cfg Config) Result {
 		w.res.Stats.Slots += s.Slots
 		if i == 0 {
 			w.res.Src = out
-		} else if !n.dead && n.since == 0 {
+		} else if !n.dead && n.since == 0 && !n.liar && !n.forger {
 			w.res.Rx += (n.in - n.in0) / bytes
 			viewers++
 		}
@@ -291,7 +305,7 @@ func Run(cfg Config) Result {
 	w.res.Rx /= viewers
 	for pos, at := range w.published {
 		for i, n := range w.nodes {
-			if i == 0 || n.dead || n.since > 0 {
+			if i == 0 || n.dead || n.since > 0 || n.liar || n.forger {
 				continue
 			}
 			w.res.Pairs++
@@ -370,7 +384,7 @@ const joinParts = 4
 
 // Connect connects two nodes.
 func (w *World) Connect(i, j int) {
-	if i == j || slices.Contains(w.nodes[i].peers, j) || w.nodes[i].dead || w.nodes[j].dead {
+	if i == j || w.nodes[i].banned[j] || w.nodes[j].banned[i] || slices.Contains(w.nodes[i].peers, j) || w.nodes[i].dead || w.nodes[j].dead {
 		return
 	}
 	a, b := w.nodes[i], w.nodes[j]
@@ -384,7 +398,7 @@ func (w *World) Connect(i, j int) {
 
 // Mesh has two nodes pass headers to each other.
 func (w *World) Mesh(i, j int) {
-	if i != j {
+	if slices.Contains(w.nodes[i].peers, j) {
 		w.nodes[i].mesh = append(w.nodes[i].mesh, j)
 		w.nodes[j].mesh = append(w.nodes[j].mesh, i)
 	}
@@ -397,6 +411,21 @@ func (w *World) Kill(i int) {
 		after := closeAfter + time.Duration(w.rng.Int64N(int64(closeAfter)))
 		w.push(event{at: w.now + after, to: int32(j), kind: closed, msg: int32(i)})
 	}
+}
+
+// Disconnect closes a connection for good.
+func (w *World) Disconnect(i, j int) {
+	for _, e := range [2][2]int{{i, j}, {j, i}} {
+		n, k := w.nodes[e[0]], e[1]
+		n.x.Gone(schedule.Peer(k), w.time())
+		n.peers = slices.DeleteFunc(n.peers, func(o int) bool { return o == k })
+		n.mesh = slices.DeleteFunc(n.mesh, func(o int) bool { return o == k })
+	}
+	n := w.nodes[i]
+	if n.banned == nil {
+		n.banned = make(map[int]bool)
+	}
+	n.banned[j] = true
 }
 
 // closeAfter is after how long at least a connection to a dead node is closed.
@@ -436,6 +465,19 @@ func (w *World) wake(i int) {
 func (w *World) step(i int) {
 	n := w.nodes[i]
 	n.due = false
+	if n.liar {
+		return
+	}
+	for _, s := range n.x.Suspects() {
+		j := int(s)
+		if o := w.nodes[j]; o.liar || o.forger {
+			w.res.CutOff = append(w.res.CutOff, w.now)
+		} else {
+			w.res.Slandered++
+		}
+		w.Disconnect(i, j)
+		w.dial(i, 1)
+	}
 	actions, wait := n.x.Step(w.time())
 	for _, a := range actions {
 		size := 0
@@ -507,7 +549,11 @@ func (w *World) flood(i, from int, pos stream.Position) {
 
 func (w *World) deliver(i int, m message) {
 	n := w.nodes[i]
-	if n.dead {
+	if n.dead || !slices.Contains(n.peers, m.from) {
+		return
+	}
+	if n.liar {
+		w.lie(i, m)
 		return
 	}
 	if m.header {
@@ -525,6 +571,37 @@ func (w *World) deliver(i int, m message) {
 	}
 	w.take(i, m)
 	w.wake(i)
+}
+
+// lie has a liar claim a part when it hears of it, and promise what it is asked for. It
+// passes headers on.
+func (w *World) lie(i int, m message) {
+	n := w.nodes[i]
+	say := func(to int, meta schedule.Metadata, pos stream.Position) {
+		w.transmit(i, to, metaSize+stateSize, message{from: i, action: schedule.Action{To: schedule.Peer(to), Part: pos, Meta: &meta}})
+	}
+	if m.header {
+		if n.known[m.pos] {
+			return
+		}
+		n.known[m.pos] = true
+		w.flood(i, m.from, m.pos)
+		have := stream.NewBitmap(w.sizes[m.pos].Chunks)
+		for k := range w.sizes[m.pos].Chunks {
+			have.Set(k)
+		}
+		state := schedule.State{Slots: 255, Free: 255, Room: 1<<schedule.Stripes - 1}
+		for s := range state.Hops {
+			state.Hops[s], state.Delays[s] = 1, 10
+		}
+		for _, j := range n.peers {
+			say(j, schedule.Metadata{Have: have, State: &state}, m.pos)
+		}
+		return
+	}
+	if meta := m.action.Meta; meta != nil && meta.Standing != nil {
+		say(m.from, schedule.Metadata{Have: meta.Have, Grants: meta.Standing}, m.action.Part)
+	}
 }
 
 // header gives a node a header, late if it was fetched.
@@ -553,8 +630,12 @@ func (w *World) take(i int, m message) {
 	for _, c := range m.action.Chunks {
 		switch n.x.Admit(schedule.Peer(m.from), pos, c.Index, false, w.time()) {
 		case schedule.Accept:
+			if w.nodes[m.from].forger {
+				n.x.Forged(schedule.Peer(m.from), pos, c.Index, w.time())
+				continue
+			}
 			n.x.Got(schedule.Peer(m.from), pos, c.Index, c.Age, false, w.time())
-			if at, ok := w.published[pos]; ok && n.since == 0 {
+			if at, ok := w.published[pos]; ok && n.since == 0 && !n.forger {
 				d := w.now - at
 				w.res.Delays = append(w.res.Delays, d)
 				if d > time.Second {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -50,6 +51,8 @@ func TestTry(t *testing.T) {
 				}
 			}
 			cfg.Latency = func(_ int, r *rand.Rand) time.Duration { return time.Duration(5+r.Float64()*145) * time.Millisecond }
+		case "liars":
+			cfg.Liars, cfg.Forgers = .15, .05
 		case "churn":
 			due := 0.0
 			cfg.Every = func(w *World, part int) {
@@ -68,7 +71,11 @@ func TestTry(t *testing.T) {
 			}
 			return r.Delays[int(float64(len(r.Delays)-1)*p)].Round(time.Millisecond)
 		}
-		fmt.Println("hops", r.Hops)
+		slices.Sort(r.CutOff)
+		fmt.Println("cut off", len(r.CutOff), "slandered", r.Slandered)
+		if len(r.CutOff) > 0 {
+			fmt.Println("cut off last", r.CutOff[len(r.CutOff)-1], "p90", r.CutOff[len(r.CutOff)*9/10])
+		}
 		if *verbose {
 			for _, l := range r.Lines {
 				fmt.Println(l)
