@@ -316,16 +316,12 @@ func (e *exchange) refresh(now time.Time) {
 		for k, id := range slices.Concat(mesh, holders) {
 			f.x.Neighbour(e.number(id), k < max(len(mesh), maxNeighbours), e.s.node.rtt(id))
 		}
-		for pos, p := range f.headers {
+		for pos := range f.headers {
 			if !f.x.Known(pos) {
 				delete(f.headers, pos)
 				continue
 			}
-			if missing := f.x.Missing(pos); missing > 0 && p.late && e.s.repair.old(p.header) {
-				f.x.GiveUp(pos) // it was the newest of what was fetched after a long silence, when it came
-			} else {
-				wanted += missing
-			}
+			wanted += f.x.Missing(pos)
 		}
 		for pos := range f.early {
 			if f.headers[pos] == nil && !f.x.Expects(pos) {
@@ -351,6 +347,16 @@ func (e *exchange) refresh(now time.Time) {
 		c.stats.WantsExpired, c.stats.ChunksOverdue, c.stats.PromisesRevoked = sum.Expired, sum.Overdue, sum.Revoked
 		c.stats.ChunksLost = sum.Lost
 	})
+}
+
+// giveUpOld gives up what is too old to be played: it was the newest of what was
+// fetched after a long silence, when it came.
+func (e *exchange) giveUpOld(f *flow) {
+	for pos, p := range f.headers {
+		if p.late && f.x.Missing(pos) > 0 && e.s.repair.old(p.header) {
+			f.x.GiveUp(pos)
+		}
+	}
 }
 
 // promised returns the bits per second promised to children.

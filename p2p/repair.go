@@ -309,6 +309,7 @@ func restAfter(err error) time.Duration {
 func (r *repair) stepChunks(now time.Time) {
 	limits := schedule.HoleLimits{After: repairAfter, Bytes: maxJobBytes, Parts: maxFetchParts, Fetches: maxFetches}
 	for _, f := range r.s.exchange.flows {
+		r.s.exchange.giveUpOld(f)
 		for r.jobs < maxJobs {
 			holes, failed := f.x.Holes(limits, now)
 			if len(holes) == 0 {
