@@ -106,6 +106,9 @@ var actors = map[string]func() (actor, error){
 	"drains": newDrains,
 }
 
+// errCommand is what a process answers to a command that it does not know.
+var errCommand = errors.New("unknown command")
+
 // play is a process's life: it answers commands until its standard input ends, be it
 // because the bench did.
 func play(role string) error {
