@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints figures. All of it happens in virtual time: a busy machine takes longer, and
-# prints the same.
+# Prints figures: of swarms in virtual time, where a busy machine takes longer and prints
+# the same, and of one relay on real sockets, where it does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +33,17 @@ Scenarios, 4 Mbit/s, 25 ms one way, downlinks 100 Mbit/s unless said otherwise:
   long      8 nodes, 6 h of 300 kbit/s; seed 1 only
 
 Columns are explained below the table, and in scripts/bench/doc.go.
+
+       scripts/bench.sh relay [options]
+
+One relay on real sockets and one core, beside the same bytes copied over bare QUIC
+streams; needs Linux. Busy neighbours spoil it: chrt -r 1 keeps them away. Options:
+  --neighbours N    feed N nodes instead of looking for the most
+  --rate BITS       of the stream instead of 4 Mbit/s
+  --runs N, --interval DURATION   of the measurement
+  --cache BYTES, --memory BYTES   the relay's cache, and its bound beside it
+  --json            one JSON object, and nothing else, on stdout
+  --profile FILE    write the relay's CPU profile, and others beside it
 END
   exit 2
 }
@@ -45,6 +56,20 @@ swarm)
   trap 'rm -rf "$dir"' EXIT
   go test -c -o "$dir/bench" ./scripts/bench
   "$dir/bench" -bench "$@"
+  ;;
+relay)
+  shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  go build -o "$dir/relay" ./scripts/bench/relay
+  # In the background, so that a signal to this shell alone ends it, too.
+  "$dir/relay" "$@" &
+  trap 'kill $! 2>/dev/null' INT TERM
+  code=0
+  wait $! || code=$?
+  wait $! 2>/dev/null || true
+  exit $code
   ;;
 *) usage ;;
 esac

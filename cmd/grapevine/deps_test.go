@@ -38,6 +38,8 @@ var arrows = []struct{ from, to, why string }{
 	{"scripts/bench", "p2p", "it measures production nodes"},
 	{"scripts/bench", "p2p/p2ptest", "it measures on simulated links"},
 	{"scripts/bench", "stream", "it broadcasts"},
+	{"scripts/bench/relay", "p2p", "it measures a production node on real sockets"},
+	{"scripts/bench/relay", "stream", "it broadcasts"},
 	{"stream", "stream/wire", "headers are Protocol Buffers"},
 	{"stream/ingest", "stream", "it makes parts"},
 }

@@ -1,0 +1,52 @@
+//go:build linux
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestResultsAreMedians(t *testing.T) {
+	var res result
+	for _, mbs := range []float64{90, 10, 80} {
+		res.Runs = append(res.Runs, run{
+			Relay:    side{BytesPerCPUSecond: mbs * 1e6},
+			Bare:     side{BytesPerCPUSecond: 100e6},
+			BareFast: side{BytesPerCPUSecond: 200e6},
+			resident: 300 << 20,
+			cache:    256 << 20,
+		})
+	}
+	res.summarise()
+	if res.Ratio != 0.8 || res.RatioFast != 0.4 || res.BesideMB != 44 {
+		t.Errorf("ratios %v and %v, %v MiB beside the cache; want 0.8, 0.4 and 44", res.Ratio, res.RatioFast, res.BesideMB)
+	}
+	var out strings.Builder
+	res.print(&out)
+	if want := "relay                        80.0"; !strings.Contains(out.String(), want) {
+		t.Errorf("the table has no %q:\n%s", want, &out)
+	}
+}
+
+func TestCPUsAreListed(t *testing.T) {
+	for list, want := range map[string]string{"0": "0", "0-2,5": "0 1 2 5", "3,1": "3 1", "": "", "x-2": ""} {
+		if got := strings.Join(parseCPUs(list), " "); got != want {
+			t.Errorf("parseCPUs(%q) = %q, want %q", list, got, want)
+		}
+	}
+}
+
+func TestIntervalsBeginJustBeforeAPart(t *testing.T) {
+	for _, ago := range []time.Duration{0, time.Second, 1234 * time.Millisecond, 1460 * time.Millisecond} {
+		start := time.Now().Add(-ago)
+		at := nextQuiet(start)
+		if phase := at.Sub(start) % partDuration; phase != partDuration-quiet {
+			t.Errorf("%v into a part, want %v", phase, partDuration-quiet)
+		}
+		if wait := time.Until(at); wait <= 0 || wait > partDuration+quiet {
+			t.Errorf("in %v, want within a part", wait)
+		}
+	}
+}
