@@ -367,13 +367,16 @@ func (x *Exchange) review(now time.Time) {
 	if x.cfg.Source {
 		x.shareOut(now)
 	}
+	if x.cfg.Source {
+		return // nobody else can give its stripes away
+	}
 	for over := x.children() - x.slots() - 1; over > 0; over-- {
 		if worst, s := x.leastUse(); worst != nil {
 			why("revoke: over")
 			x.revoke(worst, s, now)
 		}
 	}
-	if len(x.queue) == 0 || now.Sub(x.queue[0].queued) < behind || now.Before(x.revokeAt) {
+	if len(x.queue) == 0 || x.queue[0].asked || now.Sub(x.queue[0].queued) < behind || now.Before(x.revokeAt) {
 		return
 	}
 	if worst, s := x.leastUse(); worst != nil {

@@ -23,12 +23,14 @@ type item struct {
 	asked  bool   // explicitly
 	rank   int    // 0 for who passes it on, 1 for who does not
 	parked bool   // waited for the window
+	repeat bool   // the broadcaster sent it to somebody else before
 	copies int    // queued before
 	seq    uint64 // of all items
 	queued time.Time
 }
 
-// queue orders what is to be sent: the oldest part first, as it is played first; what
+// queue orders what is to be sent: what the broadcaster has yet to give away, as nobody
+// else can; then the oldest part first, as it is played first; what
 // was asked for explicitly, as somebody missed it, the rarest first; then to those who
 // pass it on; then each chunk once before any goes out twice.
 type queue []item
@@ -37,6 +39,9 @@ func (q queue) Len() int      { return len(q) }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q queue) Less(i, j int) bool {
 	a, b := &q[i], &q[j]
+	if a.repeat != b.repeat {
+		return b.repeat
+	}
 	if c := a.p.pos.Compare(b.p.pos); c != 0 {
 		return c < 0
 	}
@@ -90,6 +95,7 @@ func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Ti
 		}
 		it.copies = p.copies(i)
 	}
+	it.repeat = p.own && !p.seen[i].IsZero()
 	x.queue.push(it)
 }
 
@@ -136,6 +142,9 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 			return wait
 		}
 		heap.Pop(&x.queue)
+		if p.own && p.seen[it.i].IsZero() {
+			p.seen[it.i] = now
+		}
 		pp.sent.Set(it.i)
 		pp.sending++
 		pp.sentAt = now

@@ -34,7 +34,7 @@ const (
 	// children need not know if it finds another soon.
 	orphaned = 2 * time.Second
 	// firstLag is how late a chunk is thought to come as long as nothing was measured.
-	firstLag = 250 * time.Millisecond
+	firstLag = 400 * time.Millisecond
 	// mostLag is how late chunks are thought to come at most, so that losses are noticed.
 	mostLag = 1500 * time.Millisecond
 	// leastLag is how late it may always be.
@@ -133,7 +133,8 @@ func (st *stripe) measure(p *part, now time.Time) {
 		return
 	}
 	lag := min(now.Sub(p.ready), mostLag)
-	st.dev = averageDuration(st.dev, max(lag-st.lag, st.lag-lag))
+	// It follows the longest of late: to ask too early costs a chunk twice.
+	st.dev = max(averageDuration(st.dev, max(lag-st.lag, st.lag-lag)), (lag-st.lag)/4)
 	st.lag = averageDuration(st.lag, lag)
 }
 

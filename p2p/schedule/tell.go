@@ -214,9 +214,9 @@ func (x *Exchange) visible(p *part, n *neighbour, now time.Time) stream.Bitmap {
 		}
 		shown := age
 		if fed.Has(Stripe(p.pos, i)) {
-			// A child gets it unasked: two others are shown it a Widen later, and one more
+			// A child gets it unasked: two others are shown it a Widen after it was sent, and one more
 			// each Widen from the third on.
-			if shown -= Widen; shown < 0 {
+			if shown = now.Sub(p.seen[i]) - Widen; shown < 0 || p.seen[i].IsZero() && age < revealFor/4 {
 				continue
 			}
 		}
