@@ -7,8 +7,11 @@ import (
 )
 
 const (
-	// cutOffFor is how long a peer that lied is not listened to.
-	cutOffFor = 10 * time.Minute
+	// cutOffFor is how long a peer that lied is not listened to, the first time; each
+	// time it is twice as long, up to cutOffMost. A peer whose link had died for a while
+	// looks like a liar, too.
+	cutOffFor  = time.Minute
+	cutOffMost = time.Hour
 	// cutOffScore puts it below every threshold.
 	cutOffScore = 10 * graylistThreshold
 	// maxCutOff bounds the peers remembered.
@@ -27,24 +30,30 @@ func (s *Swarm) cutOff(id peer.ID) {
 	s.node.wg.Go(func() { s.node.host.Network().ClosePeer(id) })
 }
 
+// ban is for how long a peer is not listened to.
+type ban struct {
+	until time.Time
+	next  time.Duration // for how long the next time
+}
+
 func (n *Node) cutOff(id peer.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	for old, until := range n.banned {
-		if len(n.banned) >= maxCutOff || now.After(until) {
+	for old, b := range n.banned {
+		if len(n.banned) >= maxCutOff || now.Sub(b.until) > cutOffMost {
 			delete(n.banned, old)
 		}
 	}
-	n.banned[id] = now.Add(cutOffFor)
+	d := max(n.banned[id].next, cutOffFor)
+	n.banned[id] = ban{now.Add(d), min(2*d, cutOffMost)}
 }
 
 // isCutOff reports whether a peer lied a while ago.
 func (n *Node) isCutOff(id peer.ID) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	until, ok := n.banned[id]
-	return ok && time.Now().Before(until)
+	return time.Now().Before(n.banned[id].until)
 }
 
 // appScore is gossipsub's own measure of a peer, for all that the score of topics does

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -85,7 +84,7 @@ type Node struct {
 	order   []*Swarm
 	records map[peer.ID][]byte // signed envelopes of connected peers, with their addresses
 	closed  bool
-	banned  map[peer.ID]time.Time // peers that lied, until when they are not listened to
+	banned  map[peer.ID]ban // peers that lied
 	dropped int64
 }
 
@@ -109,7 +108,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]time.Time)}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
 	n.uplink = newUplink(cfg.MaxUpload)

@@ -26,8 +26,8 @@ const (
 	sentTimeout = 5 * time.Second
 	// maxVain and maxBroken are how often a peer may fail to send what it said it has,
 	// and what it promised, without sending anything meanwhile, until it is a suspect.
-	maxVain   = 12
-	maxBroken = 6
+	maxVain   = 6
+	maxBroken = 4
 	// maxForged is how many forged chunks make a suspect: no honest peer sends one.
 	maxForged = 2
 	// suspectAfter is how long it must have delivered nothing at all for that: behind a
