@@ -302,22 +302,9 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 		}
 	}
 	if p.have.Get(i) {
-		st := &x.stripes[Stripe(pos, i)]
-		if pushed && st.parent == from {
+		if st := &x.stripes[Stripe(pos, i)]; pushed && st.parent == from {
 			st.measure(p, now) // this node's patience was short
 			st.late = 0
-		}
-		switch {
-		case p.asked[from].Get(i):
-			why("dup 0")
-		case st.parent == from && st.from.Compare(pos) < 0:
-			why("dup 1")
-		case st.parent == from:
-			why("dup 2")
-		case n.toldWant.Has(Stripe(pos, i)):
-			why("dup 3")
-		default:
-			why("dup 4")
 		}
 		return Duplicate
 	}

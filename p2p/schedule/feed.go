@@ -216,7 +216,6 @@ func (x *Exchange) grant(s int, n *neighbour, now time.Time) bool {
 	if worst == nil {
 		return x.replace(s, n, now)
 	}
-	why("revoke: worst stripe")
 	x.revoke(worst, worstStripe, now)
 	return true
 }
@@ -236,7 +235,6 @@ func (x *Exchange) replace(s int, n *neighbour, now time.Time) bool {
 	if weakest == nil || int(n.state.Slots) < 2*int(weakest.state.Slots)+Stripes/2 {
 		return false
 	}
-	why("revoke: weakest")
 	x.revoke(weakest, s, now)
 	return true
 }
@@ -300,7 +298,6 @@ func (x *Exchange) shareOut(now time.Time) {
 	}
 	for s := range x.stripes {
 		if most.grants.Has(s) && !most.extra.Has(s) {
-			why("revoke: source share")
 			x.revoke(most, s, now)
 			return
 		}
@@ -358,7 +355,6 @@ func (x *Exchange) review(now time.Time) {
 				n.end(s, x.newest)
 			}
 			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor {
-				why("revoke: extra")
 				n.extraFor = min(extraMost, 2*n.extraFor)
 				x.revoke(n, s, now)
 			}
@@ -372,7 +368,6 @@ func (x *Exchange) review(now time.Time) {
 	}
 	for over := x.children() - x.slots() - 1; over > 0; over-- {
 		if worst, s := x.leastUse(); worst != nil {
-			why("revoke: over")
 			x.revoke(worst, s, now)
 		}
 	}
@@ -382,7 +377,6 @@ func (x *Exchange) review(now time.Time) {
 	if worst, s := x.leastUse(); worst != nil {
 		x.revoke(worst, s, now)
 		x.revokeAt = now.Add(behind)
-		why("revoke: behind")
 		x.most, x.mostUntil = x.children(), now.Add(mostFor)
 	}
 }

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -108,7 +107,6 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 		if p.age[i] < AgeUnknown {
 			st.delay, st.patched = averageDuration(st.delay, p.age[i]), 0
 		} else if st.patched++; st.patched >= maxPatched {
-			why("rootless")
 			x.drop(Stripe(p.pos, i), n.id, now)
 			st.hops, st.delay = Unfed, 0
 		}
@@ -121,7 +119,6 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 					return // it was given up altogether
 				}
 			}
-			why("drop late")
 			x.drop(Stripe(p.pos, i), st.parent, now)
 		}
 	}
@@ -203,7 +200,6 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 	for s := range x.stripes {
 		st := &x.stripes[s]
 		if st.next != None && now.Sub(st.asked) > answerTimeout+2*x.rtt(st.next) {
-			why("no answer")
 			x.drop(s, st.next, now)
 		}
 		if st.leaving && now.Sub(st.lost) > leaveFor {
@@ -301,15 +297,12 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 		switch {
 		case !n.toldWant.Has(s):
 		case !granted.Has(s) && st.parent == n.id && !st.leaving:
-			why("revoked by parent")
 			st.leaving, st.lost = true, now
 			st.rest2(n.id, now.Add(leaveFor+refusedRest))
 			x.chooseAt = time.Time{}
 		case !granted.Has(s) && st.next == n.id:
-			why(fmt.Sprint("refused fed=", st.parent != None))
 			x.drop(s, n.id, now)
 		case granted.Has(s) && st.next == n.id:
-			why(fmt.Sprint("granted fed=", st.parent != None && !st.leaving))
 			if st.parent != None && !st.leaving {
 				x.stats.Changed++
 				st.keep = min(mostKeep, 2*st.keep)
@@ -358,7 +351,6 @@ func (x *Exchange) onState(n *neighbour, state State, now time.Time) {
 			continue
 		}
 		if state.Hops[s] >= Unfed-1 {
-			why("parent unfed")
 			x.drop(s, n.id, now)
 		} else {
 			x.setHops(s, n)

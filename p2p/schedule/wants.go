@@ -118,7 +118,6 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					continue
 				}
 				x.stats.Expired++
-				x.say(now, "expired", p, i, a.from)
 				if n != nil {
 					if n.heard.Sub(a.at) > n.rtt { // the dead are no liars
 						x.failed(n, &n.vain, maxVain, now)
@@ -133,31 +132,11 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				}
 				// The parent may be gone: of the swarm's news it should have told some by now.
 				if n := x.peers[st.parent]; n.heard.Before(p.ready) && now.Sub(p.ready) > silence && st.from.Compare(p.pos) < 0 {
-					why("silent parent")
 					x.leave(n, now)
 				}
 			}
 			if n := x.holder(p, i, now); n != nil {
-				{
-					st := &x.stripes[Stripe(p.pos, i)]
-					reason := "ask: unfed"
-					if st.parent != None {
-						reason = "ask: late"
-						if st.from.Compare(p.pos) >= 0 {
-							reason = "ask: handover"
-						} else if st.leaving {
-							reason = "ask: leaving"
-						} else if pp := p.peers[st.parent]; pp != nil && pp.have.Get(i) {
-							reason = "ask: late, parent has"
-						}
-					}
-					if len(a.failed) > 0 {
-						reason += " again"
-					}
-					why(reason)
-				}
 				a.from, a.at = n.id, now
-				x.say(now, "ask", p, i, n.id)
 				a.patience = max(leastPatience, 3*n.rtt, 2*x.expected(n, p.chunkLen(i)))
 				pp := p.peers[n.id]
 				pp.asked.Set(i)
@@ -171,7 +150,6 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				p.dirty = true
 			} else {
 				p.hungry = true
-				x.say(now, "hungry", p, i, x.stripes[Stripe(p.pos, i)].parent)
 			}
 		}
 		p.lookAt = now.Add(look)

@@ -5,7 +5,6 @@
 package simulate
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -20,7 +19,6 @@ type Config struct {
 	Nodes    int
 	Dials    int                                     // by each node, to others drawn at random
 	Uplink   func(i int, r *rand.Rand) int           // bits per second; node 0 is the broadcaster
-	Known    bool                                    // nodes know their uplink
 	Latency  func(i int, r *rand.Rand) time.Duration // one way, half of it on each side
 	Rate     int                                     // of the stream, bits per second
 	Part     time.Duration                           // each part's duration
@@ -28,6 +26,7 @@ type Config struct {
 	Warmup   int                                     // parts before it is measured
 	Parts    int                                     // parts measured
 	Deadline time.Duration                           // of playout, after publication
+	Loss     float64                                 // share of packets that have to be repeated
 	Liars    float64                                 // share of the viewers that claim and promise everything, and send nothing
 	Forgers  float64                                 // share of the viewers that pass on other bytes
 	Seed     uint64
@@ -35,20 +34,29 @@ type Config struct {
 	Every func(w *World, part int)
 }
 
-// Result is what was measured.
+// Result is what was measured, of the nodes that were there from the beginning to the end
+// and are honest.
 type Result struct {
-	Rx, Src, UploadMax float64 // bytes over the stream's bytes
-	Delays             []time.Duration
-	Pairs, InTime      int                     // node and part
-	Undelivered        int                     // chunks
+	Rx, Src, UploadMax float64                 // a viewer's download, the broadcaster's and the busiest node's upload, over the stream's bytes
+	Delays             []time.Duration         // of each chunk, from its publication, sorted
+	Pairs, InTime      int                     // of a node and a part, and those of them that were complete by the deadline
+	Startup            []time.Duration         // of each that joined, until it had a whole part, sorted
 	Hops               [schedule.Unfed + 1]int // how many nodes' stripes are so many hops from the broadcaster
 	Stats              schedule.Stats          // summed up over all nodes
-	Duplicates         int
-	Metas              map[int]int
-	Lines              []string
-	Events             int
-	CutOff             []time.Duration // after what time each neighbour of a liar or forger cut it off
+	Duplicates, Events int
+	CutOff             []time.Duration // when each neighbour of a liar or forger cut it off
 	Slandered          int             // times that an honest node was taken for a liar
+}
+
+// Continuity returns the share of pairs of a node and a part that were complete in time.
+func (r *Result) Continuity() float64 { return float64(r.InTime) / float64(max(1, r.Pairs)) }
+
+// Delay returns the delay that a share of all chunks kept to.
+func (r *Result) Delay(share float64) time.Duration {
+	if len(r.Delays) == 0 {
+		return 0
+	}
+	return r.Delays[int(float64(len(r.Delays)-1)*share)]
 }
 
 const (
@@ -56,6 +64,8 @@ const (
 	stateSize  = 44   // of a state therein
 	chunkExtra = 50   // of a chunk's message
 	packetCost = 1.05 // QUIC, UDP and IP
+	packetSize = 1200
+	ackDelay   = 25 * time.Millisecond // beyond a round trip until a lost packet is repeated
 )
 
 // node is one node.
@@ -76,6 +86,7 @@ type node struct {
 	dead        bool
 	liar        bool
 	forger      bool
+	started     bool // it has a whole part
 	since       time.Duration
 	in, out     float64
 	in0, out0   float64
@@ -164,7 +175,6 @@ type World struct {
 	published map[stream.Position]time.Duration
 	got       map[stream.Position][]int // chunks in time, by node
 	res       Result
-	Metas     map[int]int
 	measuring bool
 }
 
@@ -203,7 +213,7 @@ func (b *bucket) Take(n int, now time.Time) time.Duration {
 
 // Run simulates.
 func Run(cfg Config) Result {
-	w := &World{cfg: cfg, Metas: make(map[int]int), rng: rand.New(rand.NewPCG(cfg.Seed, 1)), base: time.Unix(1e9, 0),
+	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), base: time.Unix(1e9, 0),
 		sizes: make(map[stream.Position]schedule.Part), published: make(map[stream.Position]time.Duration), got: make(map[stream.Position][]int)}
 	for range cfg.Nodes {
 		w.Add()
@@ -265,9 +275,6 @@ func Run(cfg Config) Result {
 			if cfg.Every != nil {
 				cfg.Every(w, w.count)
 			}
-			if w.count%10 == 0 {
-				trace(w.now)
-			}
 			w.count++
 			w.publish(position(int(e.msg)))
 		}
@@ -279,7 +286,6 @@ func Run(cfg Config) Result {
 		out := (n.out - n.out0) / bytes
 		w.res.UploadMax = max(w.res.UploadMax, out)
 		if i > 0 && !n.dead {
-			debug(i, n.x)
 			for _, h := range n.x.Hops() {
 				w.res.Hops[h]++
 			}
@@ -303,7 +309,7 @@ func Run(cfg Config) Result {
 		}
 	}
 	w.res.Rx /= viewers
-	for pos, at := range w.published {
+	for pos := range w.published {
 		for i, n := range w.nodes {
 			if i == 0 || n.dead || n.since > 0 || n.liar || n.forger {
 				continue
@@ -313,20 +319,10 @@ func Run(cfg Config) Result {
 				w.res.InTime++
 			}
 		}
-		_ = at
-	}
-	for i, n := range w.nodes {
-		ok := 0
-		for pos := range w.published {
-			if w.got[pos][i] == w.sizes[pos].Chunks {
-				ok++
-			}
-		}
-		s := n.x.Stats()
-		w.res.Lines = append(w.res.Lines, fmt.Sprintf("node %d up %.1f out %.2f in %.2f lat %v ok %d/%d slots %d feeding %d fed %d waiting %d late %d revoked %d changed %d expired %d linkqueue %v", i, n.up/1e6, (n.out-n.out0)/bytes*float64(w.cfg.Rate)/1e6, (n.in-n.in0)/bytes, n.latency.Round(time.Millisecond), ok, len(w.published), s.Slots, s.Feeding, s.Fed, s.Waiting, s.LateFeeds, s.Revoked, s.Changed, s.Expired, n.free-w.now))
 	}
 	slices.Sort(w.res.Delays)
-	w.res.Metas = w.Metas
+	slices.Sort(w.res.Startup)
+	slices.Sort(w.res.CutOff)
 	return w.res
 }
 
@@ -482,7 +478,6 @@ func (w *World) step(i int) {
 	for _, a := range actions {
 		size := 0
 		if a.Meta != nil {
-			w.Metas[i]++
 			n.b.Spend(metaSize, w.time())
 			size += metaSize
 			if a.Meta.State != nil {
@@ -510,6 +505,14 @@ func (w *World) transmit(from, to, size int, m message) {
 	n.out += float64(size)
 	n.free = max(n.free, w.now) + time.Duration(float64(size)*8*packetCost/n.up*float64(time.Second))
 	w.nodes[to].in += float64(size)
+	repeat := time.Duration(0)
+	if w.cfg.Loss > 0 {
+		for range (size + packetSize - 1) / packetSize {
+			if w.rng.Float64() < w.cfg.Loss {
+				repeat = n.latency + w.nodes[to].latency + ackDelay
+			}
+		}
+	}
 	var k int32
 	if last := len(w.unused) - 1; last >= 0 {
 		k, w.unused = w.unused[last], w.unused[:last]
@@ -518,7 +521,7 @@ func (w *World) transmit(from, to, size int, m message) {
 		k = int32(len(w.messages))
 		w.messages = append(w.messages, m)
 	}
-	w.push(event{at: n.free + (n.latency+w.nodes[to].latency)/2, to: int32(to), kind: arrival, msg: k})
+	w.push(event{at: n.free + repeat + (n.latency+w.nodes[to].latency)/2, to: int32(to), kind: arrival, msg: k})
 }
 
 func (w *World) publish(pos stream.Position) {
@@ -538,9 +541,8 @@ func (w *World) publish(pos stream.Position) {
 // flood passes a header on.
 func (w *World) flood(i, from int, pos stream.Position) {
 	size := 170 + 16*w.sizes[pos].Chunks
-	for k, j := range w.nodes[i].peers {
+	for _, j := range w.nodes[i].peers {
 		if j != from && slices.Contains(w.nodes[i].mesh, j) {
-			_ = k
 			w.nodes[i].b.Spend(size, w.time())
 			w.transmit(i, j, size, message{from: i, header: true, pos: pos})
 		}
@@ -635,12 +637,13 @@ func (w *World) take(i int, m message) {
 				continue
 			}
 			n.x.Got(schedule.Peer(m.from), pos, c.Index, c.Age, false, w.time())
+			if n.since > 0 && !n.started && n.x.Missing(pos) == 0 {
+				n.started = true
+				w.res.Startup = append(w.res.Startup, w.now-n.since)
+			}
 			if at, ok := w.published[pos]; ok && n.since == 0 && !n.forger {
 				d := w.now - at
 				w.res.Delays = append(w.res.Delays, d)
-				if d > time.Second {
-					late(w.now, d, i, m.from, pos, c.Index)
-				}
 				if d <= w.cfg.Deadline {
 					w.got[pos][i]++
 				}

@@ -2,86 +2,86 @@ package simulate
 
 import (
 	"flag"
-	"fmt"
-	"math/rand/v2"
-	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-var chunk = flag.Int("chunk", 8192, "")
-var nn = flag.Int("n", 50, "")
-var kind = flag.String("kind", "even", "")
-var seeds = flag.Int("seeds", 1, "")
-var verbose = flag.Bool("nodes", false, "")
-var parts = flag.Int("parts", 40, "")
+var (
+	figures = flag.String("figures", "", "print the figures of these scenarios, separated by commas, instead of testing")
+	nodes   = flag.Int("nodes", 50, "in each")
+	parts   = flag.Int("parts", 40, "measured")
+	seeds   = flag.Int("seeds", 3, "of each")
+)
 
-func even(source, others int) func(int, *rand.Rand) int {
-	return func(i int, _ *rand.Rand) int {
-		if i == 0 {
-			return source
+// TestFigures prints what a scenario comes to at any size:
+//
+//	go test ./p2p/schedule/simulate -run Figures -v -figures even,thin -nodes 100
+func TestFigures(t *testing.T) {
+	if *figures == "" {
+		t.Skip("no -figures")
+	}
+	for _, name := range strings.Split(*figures, ",") {
+		for seed := range *seeds {
+			cfg, ok := Scenario(name, *nodes, *parts, uint64(seed+1))
+			if !ok {
+				t.Fatalf("no scenario %q", name)
+			}
+			start := time.Now()
+			r := Run(cfg)
+			report(t, name, *nodes, &r)
+			t.Logf("  hops %v, %d events in %v, %+v", r.Hops, r.Events, time.Since(start).Round(time.Millisecond), r.Stats)
 		}
-		return others
 	}
 }
 
-func TestTry(t *testing.T) {
-	for seed := range *seeds {
-		cfg := Config{Nodes: *nn, Dials: 6, Uplink: even(20e6, 20e6), Latency: func(int, *rand.Rand) time.Duration { return 25 * time.Millisecond },
-			Rate: 4e6, Part: 500 * time.Millisecond, Chunk: *chunk, Warmup: 30, Parts: *parts, Deadline: 3 * time.Second, Seed: uint64(seed + 1)}
-		switch *kind {
-		case "thin":
-			cfg.Uplink = even(5.2e6, 20e6)
-		case "starved":
-			cfg.Uplink = even(8e6, 6e6)
-		case "edge":
-			cfg.Uplink = even(8e6, 4.28e6)
-			cfg.Deadline = 5 * time.Second
-		case "uneven":
-			cfg.Uplink = func(i int, r *rand.Rand) int {
-				switch x := r.Float64(); {
-				case i == 0:
-					return 20e6
-				case x < .3:
-					return 1e6
-				case x < .8:
-					return 8e6
-				default:
-					return 50e6
-				}
+func report(t *testing.T, name string, nodes int, r *Result) {
+	t.Helper()
+	ms := time.Millisecond
+	t.Logf("%s n=%d rx %.3f src %.2f upmax %.2f p50 %v p95 %v p99 %v max %v continuity %.3f%% twice %d", name, nodes, r.Rx, r.Src, r.UploadMax,
+		r.Delay(.5).Round(ms), r.Delay(.95).Round(ms), r.Delay(.99).Round(ms), r.Delay(1).Round(ms), 100*r.Continuity(), r.Duplicates)
+	if k := len(r.Startup); k > 0 {
+		t.Logf("  start-up of %d: p50 %v max %v", k, r.Startup[k/2].Round(ms), r.Startup[k-1].Round(ms))
+	}
+	if k := len(r.CutOff); k > 0 {
+		t.Logf("  cut off %d times: p50 %v max %v", k, r.CutOff[k/2].Round(ms), r.CutOff[k-1].Round(ms))
+	}
+	if r.Slandered > 0 {
+		t.Errorf("%s: %d honest nodes were taken for liars", name, r.Slandered)
+	}
+}
+
+func TestScenarios(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		nodes      int
+		continuity float64
+		rx, src    float64
+		p99        time.Duration
+	}{
+		{"even", 30, 1, 1.04, 1.2, 350 * time.Millisecond},
+		{"thin", 30, 1, 1.06, 1.2, 700 * time.Millisecond},
+		{"starved", 30, 0.999, 1.08, 1.3, time.Second},
+		{"uneven", 30, 0.99, 1.15, 1.6, 2 * time.Second},
+		{"churn", 30, 0.98, 1.15, 1.8, 2 * time.Second},
+		{"loss", 30, 0.999, 1.10, 1.5, time.Second},
+		{"liars", 30, 0.99, 1.10, 1.5, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, _ := Scenario(c.name, c.nodes, 10, 1)
+			r := Run(cfg)
+			report(t, c.name, c.nodes, &r)
+			if r.Continuity() < c.continuity || r.Rx > c.rx || r.Src > c.src || r.Delay(.99) > c.p99 {
+				t.Errorf("want continuity %.1f%%, rx %.2f, src %.2f, p99 %v", 100*c.continuity, c.rx, c.src, c.p99)
 			}
-			cfg.Latency = func(_ int, r *rand.Rand) time.Duration { return time.Duration(5+r.Float64()*145) * time.Millisecond }
-		case "liars":
-			cfg.Liars, cfg.Forgers = .15, .05
-		case "churn":
-			due := 0.0
-			cfg.Every = func(w *World, part int) {
-				for due += 0.02 * float64(cfg.Nodes) * cfg.Part.Seconds(); due >= 1; due-- {
-					alive := w.Alive()
-					w.Kill(alive[w.Rand().IntN(len(alive))])
-					w.Join(cfg.Dials)
-				}
-			}
-		}
-		start := time.Now()
-		r := Run(cfg)
-		q := func(p float64) time.Duration {
-			if len(r.Delays) == 0 {
-				return 0
-			}
-			return r.Delays[int(float64(len(r.Delays)-1)*p)].Round(time.Millisecond)
-		}
-		slices.Sort(r.CutOff)
-		fmt.Println("cut off", len(r.CutOff), "slandered", r.Slandered)
-		if len(r.CutOff) > 0 {
-			fmt.Println("cut off last", r.CutOff[len(r.CutOff)-1], "p90", r.CutOff[len(r.CutOff)*9/10])
-		}
-		if *verbose {
-			for _, l := range r.Lines {
-				fmt.Println(l)
-			}
-		}
-		fmt.Println("metas src", r.Metas[0], "others", r.Metas[1], r.Metas[2], r.Metas[3])
-		fmt.Printf("%s n=%d chunk=%d rx %.3f src %.2f upmax %.2f p50 %v p95 %v p99 %v max %v cont %.3f%% dup %d ev %d in %v\n  %+v\n", *kind, *nn, *chunk, r.Rx, r.Src, r.UploadMax, q(.5), q(.95), q(.99), q(1), 100*float64(r.InTime)/float64(r.Pairs), r.Duplicates, r.Events, time.Since(start).Round(time.Millisecond), r.Stats)
+		})
+	}
+}
+
+func TestSameSeedSameResult(t *testing.T) {
+	cfg, _ := Scenario("uneven", 15, 4, 7)
+	a, b := Run(cfg), Run(cfg)
+	if a.Events != b.Events || a.Rx != b.Rx || a.Stats != b.Stats {
+		t.Errorf("%d events, then %d", a.Events, b.Events)
 	}
 }
