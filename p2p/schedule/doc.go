@@ -1,4 +1,49 @@
-// Package schedule decides who is asked for what, and when. Its functions are pure:
-// they see a snapshot and return decisions, with no clock and no input or output, so
-// that tables test them and a simulation of any size runs the very same code.
+// Package schedule decides who is asked for what, and when, and what is sent to whom. It
+// has no clock and does no input or output: an [Exchange] is told what happened and when,
+// and [Exchange.Step] returns what to say and send. So tables test it, and the event
+// simulator in schedule/simulate runs the very code of the node ten thousand at a time.
+//
+// # Stripes
+//
+// A part's chunks are dealt out to 16 stripes. For each, a node has one parent, a
+// neighbour that sends it every chunk of the stripe unasked as soon as it has it, from a
+// named part on: the neighbour's promise. A node promises no more than its uplink carries,
+// so its children can rely on it; the tree of each stripe is another one, so that every
+// node's uplink is of use somewhere. The life of a stripe at a node:
+//
+//	         asks who has room,                promised from part p on
+//	         is nearest and free
+//	unfed ------------------------> asked ------------------------------> fed
+//	  ^ ^                             |                                  | | ^
+//	  | '------- refused, silent -----'            a better one is asked | | | it promises;
+//	  |                                            when a part begins    | '-' the old one stops
+//	  |                                                                  |     after part p
+//	  |   no other parent in time                parent takes it back    |
+//	  '------------------------------- leaving <-------------------------'
+//	                                   (sent on for a moment)
+//
+// A parent that is silent about a part, or late with several chunks in a row, is left at
+// once. Its children keep their distance from the broadcaster meanwhile, so that theirs
+// need not know; who finds nobody in time says that it is unfed. Distances alone do not
+// show that nodes feed each other in a ring: a chunk carries its age only if it came
+// unasked all the way, and who gets none of these from a parent leaves it.
+//
+// # Wants
+//
+// What no parent sends, or not in time, is wanted explicitly, each chunk of one peer at a
+// time: of who is expected to send it first and is not busy. In time means after what the
+// stripe's chunks took lately, and what they varied. News of a chunk that came in
+// an unusual way go out at once, others in bunches.
+//
+// # Sending
+//
+// What waits for the uplink is ordered: the oldest part first, in it what was asked for,
+// the rarest first, then what is passed on by its receiver. The broadcaster gives each
+// chunk away once, before it repeats any. Nothing goes to a neighbour that says nothing of
+// the present parts; if chunks wait too long, promises are taken back.
+//
+// # Trust
+//
+// A neighbour that claims and promises but does not send, or sends other bytes than the
+// broadcaster published, is a suspect; see [Exchange.Suspects].
 package schedule

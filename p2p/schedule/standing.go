@@ -359,7 +359,7 @@ func (x *Exchange) onState(n *neighbour, state State, now time.Time) {
 }
 
 func (x *Exchange) setHops(s int, parent *neighbour) {
-	if hops := parent.state.Hops[s] + 1; hops != x.stripes[s].hops {
+	if hops := min(parent.state.Hops[s], Unfed-1) + 1; hops != x.stripes[s].hops {
 		x.stripes[s].hops = hops
 		x.retell()
 	}
