@@ -21,6 +21,12 @@ type Status struct {
 	RateIn   float64 `json:"rate_in"`   // bits per second over the last few seconds
 	RateOut  float64 `json:"rate_out"`  // bits per second over the last few seconds
 
+	UploadBound    int   `json:"upload_bound"`    // bits per second that chunks may fill now; 0 if nothing bounds them
+	UploadKnown    bool  `json:"upload_known"`    // whether that was given rather than measured
+	BytesFetched   int64 `json:"bytes_fetched"`   // given to peers that came late or lacked something
+	FetchesRefused int64 `json:"fetches_refused"` // such requests for which there was no room
+	FetchesAgain   int64 `json:"fetches_again"`   // such requests of peers for what they had too often
+
 	Streams []StreamStatus    `json:"streams"` // in the order in which they were joined
 	Store   stream.StoreStats `json:"-"`       // of all streams; in the JSON as store
 }

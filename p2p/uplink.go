@@ -28,13 +28,15 @@ const (
 	// turn before fetches get it.
 	liveSlack = 20 * time.Millisecond
 	// fetchShare is the part of the uplink that fetches get at least while live sending
-	// wants all of it, so that joiners start. On a slow one it is a chunk each
-	// fetchPatience instead, if that is no more than half.
+	// wants all of it, so that joiners start. On a slow one it is a chunk each fetchRound
+	// instead, if that is no more than half.
 	fetchShare = 0.1
+	// fetchRound is how long it takes at most until every answer has had its turn.
+	fetchRound = time.Second
 	// fetchPatience is how long a chunk may wait for the uplink: who asked for it gives
 	// this node up after fetchSilence.
 	fetchPatience = fetchSilence * 3 / 4
-	// fetchSizes is over how many chunks their size is averaged.
+	// fetchSizes is after how many smaller chunks a larger one is forgotten, more or less.
 	fetchSizes = 16
 )
 
@@ -46,7 +48,7 @@ type uplink struct {
 	live    time.Time // until when live chunks are expected to come back for their turn
 	waited  bool      // something waited since the last sample
 	waiting []*fetchTurn
-	size    float64   // of the chunks that fetches wait with, typically
+	size    float64   // of the larger chunks that fetches waited with lately
 	credit  float64   // bytes that fetches may send though live chunks wait
 	at      time.Time // when credit was right
 
@@ -105,7 +107,7 @@ func (l *uplink) wait(ctx context.Context, n int) error {
 	turn := &fetchTurn{n, make(chan struct{})}
 	now := time.Now()
 	l.mu.Lock()
-	l.size += (float64(n) - l.size) / fetchSizes
+	l.size = max(float64(n), l.size-l.size/fetchSizes)
 	if len(l.waiting) == 0 {
 		l.at = now // no credit for times without anybody to take it
 	}
@@ -143,16 +145,17 @@ func (l *uplink) wait(ctx context.Context, n int) error {
 func (l *uplink) serveLocked(now time.Time, live bool) time.Duration {
 	share := l.shareLocked()
 	if len(l.waiting) > 0 {
-		l.waited = true
 		l.credit = min(stream.MaxChunkSize, l.credit+share*max(0, now.Sub(l.at).Seconds()))
 		l.at = now
 	}
 	for len(l.waiting) > 0 {
 		turn := l.waiting[0]
-		if (live || now.Before(l.live)) && l.credit < 0 {
+		if share > 0 && l.credit < 0 && (live || now.Before(l.live)) {
+			l.waited = true
 			return max(time.Millisecond, min(l.live.Sub(now), time.Duration(-l.credit/share*float64(time.Second))))
 		}
 		if wait := l.bucket.Take(turn.n, now); wait > 0 {
+			l.waited = true
 			return wait
 		}
 		l.credit = max(-stream.MaxChunkSize, l.credit-float64(turn.n))
@@ -166,7 +169,7 @@ func (l *uplink) serveLocked(now time.Time, live bool) time.Duration {
 // them.
 func (l *uplink) shareLocked() float64 {
 	rate := float64(l.bucket.Rate()) / 8
-	return min(rate/2, max(rate*fetchShare, l.size/fetchPatience.Seconds()))
+	return min(rate/2, max(rate*fetchShare, l.size/fetchRound.Seconds()))
 }
 
 // answers returns how many answers with chunks may be under way at a time, so that none
@@ -177,7 +180,7 @@ func (l *uplink) answers() int {
 	if l.bucket.Rate() == 0 {
 		return maxServing
 	}
-	return max(1, min(maxServing, int(l.shareLocked()*fetchPatience.Seconds()/l.size)))
+	return max(1, min(maxServing, int(l.shareLocked()*fetchRound.Seconds()/l.size)))
 }
 
 // watchUplink adapts the bound to what connections see of the uplink, until the node

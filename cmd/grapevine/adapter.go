@@ -39,6 +39,12 @@ func (n *hlsNode) Status() hls.Status {
 		RateIn:   st.RateIn,
 		RateOut:  st.RateOut,
 		Store:    n.node.Store().Stats(),
+
+		UploadBound:    st.UploadBound,
+		UploadKnown:    st.UploadKnown,
+		BytesFetched:   st.BytesFetched,
+		FetchesRefused: st.FetchesRefused,
+		FetchesAgain:   st.FetchesAgain,
 	}
 	for _, s := range n.node.Swarms() {
 		out.Streams = append(out.Streams, streamStatus(s))

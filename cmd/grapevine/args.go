@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,38 @@ func parseBytes(s string) (int64, error) {
 		return int64(v * u.bytes), nil
 	}
 	return 0, fmt.Errorf("%q is no amount of bytes such as 256MB or 1GiB", s)
+}
+
+// rateUnits are the prefixes of a rate, and rateNames what may follow.
+var (
+	rateUnits = map[string]float64{"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
+	rateNames = []string{"bit/s", "bits/s", "bps", "bit", ""}
+)
+
+// maxRate keeps a typo from overflowing; 1 Tbit/s is more than any machine sends.
+const maxRate = 1e12
+
+// parseRate reads bits per second, such as 2Mbit/s, 500kbit/s, 1.5M or 800000. Bytes
+// per second are refused: an uplink's rate is in bits wherever one is told it.
+func parseRate(s string) (int, error) {
+	t := strings.ReplaceAll(strings.TrimSpace(s), " ", "")
+	digits := strings.TrimRight(t, "/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	unit := t[len(digits):]
+	v, err := strconv.ParseFloat(digits, 64)
+	for _, name := range rateNames {
+		prefix, found := strings.CutSuffix(strings.ToLower(unit), name)
+		factor, known := rateUnits[prefix]
+		// A B is for bytes, whatever it is called otherwise.
+		if !found || !known || name != "" && strings.Contains(unit, "B") {
+			continue
+		}
+		// The comparison is false for NaN too.
+		if err != nil || !(v >= 0 && v*factor <= maxRate) {
+			break
+		}
+		return int(math.Round(v * factor)), nil
+	}
+	return 0, fmt.Errorf("%q is no rate such as 2Mbit/s or 500kbit/s", s)
 }
 
 // formatBytes writes a number of bytes for people, in decimal units.

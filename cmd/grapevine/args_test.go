@@ -33,7 +33,7 @@ func TestCommonFlagsOnEveryCommand(t *testing.T) {
 		for _, f := range c.Flags {
 			names = append(names, f.Names()...)
 		}
-		for _, want := range []string{"home", "http", "listen", "no-mdns", "cache", "json", "log-level"} {
+		for _, want := range []string{"home", "http", "listen", "no-mdns", "cache", "max-upload", "json", "log-level"} {
 			if !slices.Contains(names, want) {
 				t.Errorf("%s has no --%s", c.Name, want)
 			}
@@ -51,6 +51,24 @@ func TestParseBytes(t *testing.T) {
 	}
 	for _, text := range []string{"", "256", "MB", "-1MB", "1e30MB", "NaNMB", "infGB", "1MBB", "many"} {
 		if got, err := parseBytes(text); err == nil {
+			t.Errorf("%q is taken for %d", text, got)
+		}
+	}
+}
+
+func TestParseRate(t *testing.T) {
+	for text, want := range map[string]int{
+		"2Mbit/s": 2e6, "500kbit/s": 500e3, "500 kbit/s": 500e3, "1.5M": 15e5, "1.5m": 15e5, "800000": 8e5, "1Gbit/s": 1e9,
+		"800000 bit/s": 8e5, "2mbps": 2e6, "2Mbps": 2e6, "3Mbits/s": 3e6, "2Mbit": 2e6, "0": 0, "1e6": 1e6,
+	} {
+		if got, err := parseRate(text); err != nil || got != want {
+			t.Errorf("%q is %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{
+		"", "M", "bit/s", "-1M", "1e30", "NaN", "inf", "many", "2MB/s", "2MBps", "2 megabit", "2Mb/s", "2MB", "2kB/s", "1M1", "2MBit/s", "2 M bit / h",
+	} {
+		if got, err := parseRate(text); err == nil {
 			t.Errorf("%q is taken for %d", text, got)
 		}
 	}

@@ -140,20 +140,21 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err != nil {
 		return fmt.Errorf("broadcast: %w", err)
 	}
-	if err := b.announce(s, cast.Swarm().Link()); err != nil {
+	if err := b.announce(s, set, cast.Swarm().Link()); err != nil {
 		return err
 	}
 	return b.publish(s, in, cast)
 }
 
 // announce tells how to watch.
-func (b *broadcast) announce(s *session, link stream.Link) error {
+func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.ready(link)
 	s.screen.say("%s", s.screen.bold("Broadcasting from "+inputName(b.ingest.Input)))
 	s.screen.field("stream", link.Stream.String())
 	s.screen.field("watch", "grapevine watch '"+link.String()+"'")
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("page", s.pageURL())
+	s.showUpload(set)
 	return s.showQR(b.qr, link)
 }
 

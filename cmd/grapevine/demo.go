@@ -56,7 +56,7 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 
 	var nodes [3]*p2p.Node
 	for i := range nodes {
-		node, err := demoNode(set.cache, log)
+		node, err := demoNode(set, log)
 		if err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 		}
 		input <- err
 	})
-	err = showDemo(s, swarm, open, broadcaster, relay)
+	err = showDemo(s, set, swarm, open, broadcaster, relay)
 	s.fail(nil)
 	<-input // nothing may follow the end
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
@@ -108,7 +108,7 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 }
 
 // demoNode starts a host of its own, reachable from this machine only.
-func demoNode(cache int64, log *slog.Logger) (*p2p.Node, error) {
+func demoNode(set settings, log *slog.Logger) (*p2p.Node, error) {
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make node key: %w", err)
@@ -116,11 +116,12 @@ func demoNode(cache int64, log *slog.Logger) (*p2p.Node, error) {
 	return startNode(nodeConfig{
 		identity: &identity{key: key},
 		listen:   []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"},
-	}, cache, log)
+		upload:   set.upload,
+	}, set.cache, log)
 }
 
 // showDemo tells what to open once it plays, and live figures of the three.
-func showDemo(s *session, swarm *p2p.Swarm, open bool, broadcaster, relay *p2p.Node) error {
+func showDemo(s *session, set settings, swarm *p2p.Swarm, open bool, broadcaster, relay *p2p.Node) error {
 	s.screen.say("%s", s.screen.bold("A test card goes from a broadcaster by way of a relay to a viewer, all on this machine."))
 	if err := s.awaitPlayable(swarm); err != nil || s.ctx.Err() != nil {
 		return err
@@ -130,6 +131,7 @@ func showDemo(s *session, swarm *p2p.Swarm, open bool, broadcaster, relay *p2p.N
 	s.screen.say("It plays; open the page in a browser, or the other in VLC:")
 	s.screen.field("page", s.pageURL())
 	s.screen.field("hls", s.hlsURL(swarm.ID()))
+	s.showUpload(set) // of each node
 	s.openPage(open)
 	s.follow(func() string {
 		b, r, v := broadcaster.Stats(), relay.Stats(), s.node.Stats()

@@ -38,9 +38,24 @@ type statsEvent struct {
 	BytesOut    int64         `json:"bytes_out"`
 	RateIn      float64       `json:"rate_in"`
 	RateOut     float64       `json:"rate_out"`
+	Upload      uploadStats   `json:"upload"`
+	Fetches     fetchStats    `json:"fetches"`
 	StoreBytes  int64         `json:"store_bytes"`
 	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
 	Streams     []streamStats `json:"streams"`
+}
+
+// uploadStats tell what a node sends at most.
+type uploadStats struct {
+	Bound int  `json:"bound"` // bits per second of chunks, 0 if nothing bounds them
+	Known bool `json:"known"` // by --max-upload; else measured
+}
+
+// fetchStats are what peers fetched from a node that came late, or lacked something.
+type fetchStats struct {
+	Bytes   int64 `json:"bytes"`
+	Refused int64 `json:"refused"` // requests for which there was no room
+	Again   int64 `json:"again"`   // requests for what the peer had too often
 }
 
 // inputStats are a broadcaster's figures of its encoder.

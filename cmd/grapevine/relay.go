@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -62,6 +63,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 		}
 	}
 	scr.field("page", s.pageURL())
+	s.showUpload(set)
 	s.follow(func() string { return relayLine(s) }, nil)
 	return s.why()
 }
@@ -80,7 +82,15 @@ func relayLine(s *session) string {
 		count(len(s.node.Swarms()), "stream"),
 		count(len(peers), "peer"),
 		"down "+formatRate(st.RateIn),
-		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
+		"up "+formatRate(st.RateOut)+roomFor(st)+" ("+formatBytes(st.BytesOut)+" given)",
 		"keeping "+formatBytes(s.node.Store().Stats().Bytes),
 	)
+}
+
+// roomFor says what the uplink was found to have room for.
+func roomFor(st p2p.Stats) string {
+	if st.UploadKnown || st.UploadBound == 0 {
+		return ""
+	}
+	return " of about " + formatRate(float64(st.UploadBound))
 }

@@ -55,6 +55,7 @@ type nodeConfig struct {
 	identity *identity
 	listen   []string
 	mdns     bool
+	upload   int // bits per second, 0 if not known
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -69,7 +70,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close())
 	}
 	log := newLogger(scr, set.level)
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
@@ -89,11 +90,12 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 
 func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error) {
 	node, err := p2p.New(p2p.Config{
-		Identity: cfg.identity.key,
-		Listen:   cfg.listen,
-		Store:    stream.NewStore(cache),
-		MDNS:     cfg.mdns,
-		Logger:   log,
+		Identity:  cfg.identity.key,
+		Listen:    cfg.listen,
+		Store:     stream.NewStore(cache),
+		MDNS:      cfg.mdns,
+		MaxUpload: cfg.upload,
+		Logger:    log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure node: %w", err)
@@ -155,6 +157,13 @@ func (s *session) why() error {
 		return err
 	}
 	return nil
+}
+
+// showUpload says what the node was told to send at most.
+func (s *session) showUpload(set settings) {
+	if set.upload > 0 {
+		s.screen.field("upload", "at most "+formatRate(float64(set.upload)))
+	}
 }
 
 // hlsURL is what players open.
@@ -240,6 +249,8 @@ func (s *session) stats(input func() *inputStats) statsEvent {
 		BytesOut:    n.BytesOut,
 		RateIn:      n.RateIn,
 		RateOut:     n.RateOut,
+		Upload:      uploadStats{Bound: n.UploadBound, Known: n.UploadKnown},
+		Fetches:     fetchStats{Bytes: n.BytesFetched, Refused: n.FetchesRefused, Again: n.FetchesAgain},
 		StoreBytes:  s.node.Store().Stats().Bytes,
 		Streams:     []streamStats{},
 	}

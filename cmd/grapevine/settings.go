@@ -17,6 +17,8 @@ const (
 	defaultCache = "256MB"
 	// minCache holds the window that players read, at 4 Mbit/s, twice over.
 	minCache = 32e6
+	// minUpload is what carries headers and a few chunks a second at least.
+	minUpload = 100_000
 )
 
 // commonFlags returns the flags that every command has.
@@ -27,6 +29,7 @@ func commonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "listen", Usage: "listen for peers on `MULTIADDR`; may be given more than once", DefaultText: "QUIC and TCP on port 4747, or on a free one"},
 		&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for peers on the local network"},
 		&cli.StringFlag{Name: "cache", Usage: "keep at most `SIZE` of streams in memory", Value: defaultCache},
+		&cli.StringFlag{Name: "max-upload", Usage: "send at most `RATE`, such as 2Mbit/s or 500kbit/s", DefaultText: "as much as the uplink carries without a queue, measured"},
 		&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
 		&cli.StringFlag{Name: "log-level", Usage: "log to standard error from `LEVEL` on: debug, info, warn or error", DefaultText: "warn on a terminal, else info"},
 	}
@@ -39,6 +42,7 @@ type settings struct {
 	listen []string
 	mdns   bool
 	cache  int64
+	upload int // bits per second, 0 unless given
 	json   bool
 	level  *slog.Level // nil unless chosen
 }
@@ -64,6 +68,11 @@ func readSettings(c *cli.Context) (settings, error) {
 	var err error
 	if s.cache, err = parseBytes(c.String("cache")); err != nil || s.cache < minCache {
 		return s, badFlag("cache", c.String("cache"), "an amount looks like 256MB or 1GiB; at least "+formatBytes(minCache)+" are needed")
+	}
+	if text := c.String("max-upload"); text != "" {
+		if s.upload, err = parseRate(text); err != nil || s.upload < minUpload {
+			return s, badFlag("max-upload", text, "a rate in bits per second looks like 2Mbit/s, 500kbit/s or 1.5M; at least "+formatRate(minUpload)+" are needed")
+		}
 	}
 	if text := c.String("log-level"); text != "" {
 		var level slog.Level

@@ -73,20 +73,21 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	if err := s.awaitPlayable(swarm); err != nil || s.ctx.Err() != nil {
 		return err
 	}
-	if err := w.announce(s, swarm.Link()); err != nil {
+	if err := w.announce(s, set, swarm.Link()); err != nil {
 		return err
 	}
 	s.follow(func() string { return viewerLine(s, swarm) }, nil)
 	return s.why()
 }
 
-func (w *watch) announce(s *session, link stream.Link) error {
+func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.ready(link)
 	s.screen.settle()
 	s.screen.say("%s", s.screen.bold("Watching; open this in VLC or any other player:"))
 	s.screen.field("hls", s.hlsURL(w.link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.screen.field("share", link.String())
+	s.showUpload(set)
 	s.openPage(w.open)
 	return s.showQR(w.qr, link)
 }

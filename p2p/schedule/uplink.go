@@ -49,8 +49,8 @@ const (
 	// uplinkInVain is to what share of the bound cuts go on that do not help. A delay that
 	// stays is somebody else's.
 	uplinkInVain = 0.6
-	// uplinkLeast is the least bound, in bytes per second: a full chunk each second.
-	uplinkLeast = 32 << 10
+	// uplinkLeast is the least bound, in bytes per second: a chunk or two each second.
+	uplinkLeast = 8 << 10
 	// uplinkChunks is over how many chunks their size is averaged.
 	uplinkChunks = 16
 	// uplinkMarks bounds the samples remembered.

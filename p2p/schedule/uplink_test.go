@@ -73,6 +73,7 @@ type fluid struct {
 	base    time.Duration // of the round trip
 	foreign time.Duration // delay that is elsewhere on the way
 	buffer  time.Duration // beyond which bytes are lost; 0 for none
+	inside  bool          // congestion windows keep the queue within the node
 
 	queue, lost, sent float64
 	smooth            time.Duration   // the delay as smoothed round trips show it
@@ -154,7 +155,11 @@ func (m *modelled) run(d time.Duration) during {
 			m.backlog -= float64(m.chunk)
 		}
 		if m.ticks++; m.ticks%int(uplinkStep/tick) == 0 {
-			m.u.Observe(UplinkSample{Sent: int64(m.f.sent), Lost: int64(m.f.lost), Delay: m.f.smooth, Backlog: m.waited}, m.now)
+			s := UplinkSample{Sent: int64(m.f.sent), Lost: int64(m.f.lost), Delay: m.f.smooth, Backlog: m.waited}
+			if m.f.inside {
+				s.Sent, s.Delay, s.Full = s.Sent-int64(m.f.queue), 15*time.Millisecond, m.f.queue > 0.02*m.f.rate
+			}
+			m.u.Observe(s, m.now)
 			m.waited = false
 			out.rates = append(out.rates, m.u.Rate())
 		}
@@ -222,6 +227,24 @@ func TestUnknownUplinkThatDrops(t *testing.T) {
 		if share := (m.f.lost - lost) * 8 / 20 / got.carried; share > 0.05 {
 			t.Errorf("%v Mbit/s: %.1f%% lost", mbit, 100*share)
 		}
+	}
+}
+
+// Routers that keep their queues short make congestion windows small instead (RFC 8290),
+// and the queue is within the node, where no round trip shows it.
+func TestUnknownUplinkThatQueuesInside(t *testing.T) {
+	for _, mbit := range []float64{1, 6, 20, 50} {
+		m := newModel(mbit)
+		m.f.inside = true
+		t.Logf("at first: %v", m.run(6*time.Second))
+		m.run(20*time.Second).share(t, fmt.Sprintf("%v Mbit/s", mbit), mbit)
+		m.f.rate /= 2
+		t.Logf("half of it, at first: %v", m.run(6*time.Second))
+		m.run(20*time.Second).share(t, fmt.Sprintf("half of %v Mbit/s", mbit), mbit/2)
+		m.f.rate *= 4
+		t.Logf("four times that, at first: %v", m.run(12*time.Second))
+		m.demand *= 2
+		m.run(20*time.Second).share(t, fmt.Sprintf("twice %v Mbit/s", mbit), 2*mbit)
 	}
 }
 

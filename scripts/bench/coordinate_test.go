@@ -52,9 +52,24 @@ func (j job) child() (res result, err error) {
 		return res, err
 	}
 	cmd := exec.Command(os.Args[0], "-bench", "-job", string(raw), "-test.run", "^TestJob$", "-test.timeout", "0")
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", "GOMEMLIMIT=4GiB")
+	s, err := j.scenario()
+	if err != nil {
+		return res, err
+	}
+	// A node holds 10 to 15 MB. Where memory allows, garbage is collected less often.
+	collect := "400"
+	if s.nodes > 60 {
+		collect = "100"
+	}
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC="+collect)
 	var out, failure bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &failure
+	// Closed when this process ends, however it does.
+	alive, err := cmd.StdinPipe()
+	if err != nil {
+		return res, err
+	}
+	defer alive.Close()
 	if err := cmd.Run(); err != nil {
 		return res, fmt.Errorf("%s %s with seed %d: %w\n%s", j.Scenario, j.Way, j.Seed, err, failure.String())
 	}
