@@ -6,9 +6,18 @@ import (
 )
 
 const (
-	// uplinkShare is the part of a known uplink that chunks may fill. The rest is for
-	// headers, control and the overhead of packets, which must never wait behind them.
+	// uplinkShare is the part of a known uplink that chunks may fill until it was measured
+	// what else goes over it: headers, control, acknowledgements and the overhead of
+	// packets, which must never wait behind them.
 	uplinkShare = 0.93
+	// uplinkFill is the part of a known uplink that all of that together may fill, and
+	// uplinkRest that chunks may fill in any case.
+	uplinkFill = 0.98
+	uplinkRest = 0.5
+	// uplinkPacket is by how much IP and UDP make QUIC's packets larger: 28 bytes of 1,280.
+	uplinkPacket = 1.022
+	// uplinkOver is over how long what is not chunks is averaged.
+	uplinkOver = 3 * time.Second
 	// uplinkBurst is how much time's worth of bytes may go out at once, if that is more
 	// than a chunk.
 	uplinkBurst = 10 * time.Millisecond
@@ -69,6 +78,9 @@ const (
 // whatever this node sends is somebody else's, and only what comes on top of it counts.
 type Uplink struct {
 	known bool
+	whole float64 // a known uplink's bytes per second
+	last  uplinkKnown
+	over  float64 // bytes per second that a known uplink carries beside chunks
 	rate  float64 // bytes per second; 0 for no bound
 
 	tokens float64
@@ -98,6 +110,12 @@ type uplinkMark struct {
 	delay             time.Duration
 }
 
+// uplinkKnown is the last sample of a known uplink.
+type uplinkKnown struct {
+	at          time.Time
+	sent, taken int64
+}
+
 // UplinkSample is what a node sees of its uplink. Samples should come every 200 ms or so.
 type UplinkSample struct {
 	// Sent are the bytes that connections sent so far, all together, with all overhead
@@ -117,7 +135,7 @@ type UplinkSample struct {
 
 // NewUplink returns the uplink of so many bits per second; 0 is for an unknown one.
 func NewUplink(bits int) *Uplink {
-	return &Uplink{known: bits > 0, rate: float64(max(0, bits)) / 8 * uplinkShare, grow: uplinkProbe}
+	return &Uplink{known: bits > 0, whole: float64(max(0, bits)) / 8, over: float64(max(0, bits)) / 8 * (uplinkFill - uplinkShare), rate: float64(max(0, bits)) / 8 * uplinkShare, grow: uplinkProbe}
 }
 
 // Take takes n bytes, or returns how long to wait before asking again.
@@ -138,9 +156,14 @@ func (u *Uplink) Take(n int, now time.Time) (wait time.Duration) {
 // Rate returns how many bits per second chunks may fill now, 0 if nothing bounds them.
 func (u *Uplink) Rate() int { return int(8 * u.rate) }
 
-// Observe adapts the bound to a sample. It does nothing if the uplink is known.
+// Observe adapts the bound to a sample. That of a known uplink is what headers, control
+// and packets' overhead leave.
 func (u *Uplink) Observe(s UplinkSample, now time.Time) {
-	if u.known || len(u.marks) > 0 && !now.After(u.marks[len(u.marks)-1].at) {
+	if u.known {
+		u.leave(s, now)
+		return
+	}
+	if len(u.marks) > 0 && !now.After(u.marks[len(u.marks)-1].at) {
 		return
 	}
 	var since time.Duration
@@ -181,6 +204,20 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 			}
 		}
 	}
+}
+
+// leave sets the bound to what of a known uplink is left for chunks.
+func (u *Uplink) leave(s UplinkSample, now time.Time) {
+	since := now.Sub(u.last.at).Seconds()
+	if since <= 0 {
+		return
+	}
+	if !u.last.at.IsZero() && s.Sent >= u.last.sent {
+		over := max(0, float64(s.Sent-u.last.sent)*uplinkPacket-float64(u.taken-u.last.taken)) / since
+		u.over += (over - u.over) * min(1, since/uplinkOver.Seconds())
+		u.rate = u.whole * max(uplinkRest, uplinkFill-u.over/u.whole)
+	}
+	u.last = uplinkKnown{now, s.Sent, u.taken}
 }
 
 // own is the delay that packets show on average because a chunk goes out at once.

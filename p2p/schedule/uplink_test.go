@@ -313,3 +313,28 @@ func BenchmarkUplink(b *testing.B) {
 		u.Observe(s, now)
 	}
 }
+
+func TestAKnownUplinkLeavesRoomForWhatIsNotChunks(t *testing.T) {
+	for _, c := range []struct {
+		overhead float64 // bytes that go out beside each byte of a chunk
+		want     float64 // of the uplink, for chunks
+	}{{0.0, 0.958}, {0.05, 0.913}, {0.3, 0.738}, {5, uplinkRest}} {
+		const bits = 8_000_000
+		u := NewUplink(bits)
+		now, sent := time.Unix(1e9, 0), 0.0
+		for range 200 { // 40 s
+			until := now.Add(200 * time.Millisecond)
+			for now.Before(until) {
+				if wait := u.Take(8<<10, now); wait > 0 {
+					now = now.Add(wait)
+					continue
+				}
+				sent += (8 << 10) * (1 + c.overhead)
+			}
+			u.Observe(UplinkSample{Sent: int64(sent)}, now)
+		}
+		if got := float64(u.Rate()) / bits; got < c.want-0.02 || got > c.want+0.02 {
+			t.Errorf("with %.2f bytes beside each of a chunk, chunks may fill %.3f of the uplink, want %.3f", c.overhead, got, c.want)
+		}
+	}
+}
