@@ -131,7 +131,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					continue
 				}
 				// The parent may be gone: of the swarm's news it should have told some by now.
-				if n := x.peers[st.parent]; n.heard.Before(p.ready) && now.Sub(p.ready) > silence && st.from.Compare(p.pos) < 0 {
+				if n := x.peers[st.parent]; n != nil && n.heard.Before(p.ready) && now.Sub(p.ready) > silence && st.from.Compare(p.pos) < 0 {
 					x.leave(n, now)
 				}
 			}
