@@ -617,7 +617,9 @@ func (w *World) header(i, from int, pos stream.Position, late bool) {
 	p.Wanted, p.Late = true, late
 	n.x.Header(p, w.time())
 	for _, e := range n.early[pos] {
-		w.take(i, e)
+		if slices.Contains(n.peers, e.from) {
+			w.take(i, e)
+		}
 	}
 	delete(n.early, pos)
 	if !late {
