@@ -113,7 +113,7 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 	case st.parent != None && st.from.Compare(p.pos) < 0 && st.next != n.id:
 		x.stats.LateFeeds++
 		if st.late++; st.late >= maxLate {
-			if parent := x.peers[st.parent]; !st.got {
+			if parent := x.peers[st.parent]; !st.got && parent.heard.After(p.ready) {
 				x.failed(parent, &parent.broken, maxBroken, now)
 				if st.parent == None {
 					return // it was given up altogether

@@ -468,7 +468,7 @@ func (w *World) step(i int) {
 		j := int(s)
 		if o := w.nodes[j]; o.liar || o.forger {
 			w.res.CutOff = append(w.res.CutOff, w.now)
-		} else {
+		} else if !o.dead { // to cut the dead off does no harm
 			w.res.Slandered++
 		}
 		w.Disconnect(i, j)
