@@ -113,7 +113,7 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 	case st.parent != None && st.from.Compare(p.pos) < 0 && st.next != n.id:
 		x.stats.LateFeeds++
 		if st.late++; st.late >= maxLate {
-			if parent := x.peers[st.parent]; !st.got && parent.heard.After(p.ready) {
+			if parent := x.peers[st.parent]; !st.got && parent.heard.After(p.ready) && p.claims(st.parent, i) {
 				x.failed(parent, &parent.broken, maxBroken, now)
 				if st.parent == None {
 					return // it was given up altogether
@@ -122,6 +122,12 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 			x.drop(Stripe(p.pos, i), st.parent, now)
 		}
 	}
+}
+
+// claims reports whether a peer says that it has a chunk.
+func (p *part) claims(id Peer, i int) bool {
+	pp := p.peers[id]
+	return pp != nil && pp.have.Get(i)
 }
 
 // measure notes how long after its header a parent sent a chunk unasked.
