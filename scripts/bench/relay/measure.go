@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -28,12 +29,15 @@ const (
 	searchInterval = 2 * time.Second
 	// bareWarmup is how long the streams of the bare copy run before it is measured.
 	bareWarmup = time.Second
+	// smallestChunk is what the bare copy writes at a time if the relay sent nothing.
+	smallestChunk = 1 << 10
 	// fastInterval is how long the bare copy runs as fast as it can.
 	fastInterval = 2 * time.Second
 )
 
 type options struct {
 	rate, neighbours, runs int
+	bareChunk              int
 	interval               time.Duration
 	cache, memory          int64
 	profile                string
@@ -214,7 +218,7 @@ func (o options) measureBare(ctx context.Context, n int, profile string, r *run)
 		return err
 	}
 	var addr string
-	if err := copier.ask(ctx, command{Do: "start", Chunk: max(r.chunk, 1<<10)}, &addr); err != nil {
+	if err := copier.ask(ctx, command{Do: "start", Chunk: cmp.Or(o.bareChunk, r.chunk, smallestChunk)}, &addr); err != nil {
 		return err
 	}
 	if err := drains.ask(ctx, command{Do: "grow", N: n, Peer: addr}, nil); err != nil {
