@@ -207,11 +207,12 @@ func TestQueueOrder(t *testing.T) {
 	p, next := &part{pos: at(1)}, &part{pos: at(2)}
 	want := []item{ // each before the next
 		{p: next, seq: 9},
-		{p: p, asked: true, rank: 0, repeat: true},
-		{p: p, asked: true, rank: 2, repeat: true},
 		{p: p, rank: 0, copies: 1, repeat: true},
 		{p: p, rank: 1, copies: 0, seq: 1, repeat: true},
 		{p: p, rank: 1, copies: 0, seq: 2, repeat: true},
+		{p: next, rank: 0, repeat: true},
+		{p: p, asked: true, rank: 0, repeat: true},
+		{p: p, asked: true, rank: 2, repeat: true},
 		{p: next, asked: true, repeat: true},
 	}
 	var q queue

@@ -30,9 +30,11 @@ type item struct {
 }
 
 // queue orders what is to be sent: what the broadcaster has yet to give away, as nobody
-// else can; then the oldest part first, as it is played first; what
-// was asked for explicitly, as somebody missed it, the rarest first; then to those who
-// pass it on; then each chunk once before any goes out twice.
+// else can; then what was promised, and in what that leaves, what was asked for
+// explicitly: promises are within the uplink, and kept in time they leave little to ask
+// for, but broken for the sake of wants they make ever more of these. Of each the oldest
+// part goes first, as it is played first; of what was asked for the rarest; of what was
+// promised to those who pass it on, and each chunk once before any goes out twice.
 type queue []item
 
 func (q queue) Len() int      { return len(q) }
@@ -42,11 +44,11 @@ func (q queue) Less(i, j int) bool {
 	if a.repeat != b.repeat {
 		return b.repeat
 	}
+	if a.asked != b.asked {
+		return b.asked
+	}
 	if c := a.p.pos.Compare(b.p.pos); c != 0 {
 		return c < 0
-	}
-	if a.asked != b.asked {
-		return a.asked
 	}
 	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.copies, b.copies), cmp.Compare(a.seq, b.seq)) < 0
 }

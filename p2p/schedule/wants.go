@@ -118,10 +118,9 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					continue
 				}
 				x.stats.Expired++
-				if n != nil {
-					if n.heard.Sub(a.at) > n.rtt { // the dead are no liars
-						x.failed(n, &n.vain, maxVain, now)
-					}
+				// The dead are no liars, nor are those who say that they have no room.
+				if n != nil && n.heard.Sub(a.at) > n.rtt && n.state.Free > 0 {
+					x.failed(n, &n.vain, maxVain, now)
 				}
 				x.unask(p, i, true)
 			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) && x.stripes[s].gap.Compare(p.pos) < 0 {
