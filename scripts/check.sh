@@ -46,5 +46,6 @@ step "tidy" go mod tidy -diff
 step "arrows and dependencies" go test -run 'TestArrows|TestForbidden|TestDirectDependencies' ./cmd/grapevine
 step "tests" unit
 step "fuzz" fuzz
+step "swarm" scripts/bench.sh swarm --short
 step "end to end" scripts/e2e.sh
 echo "$passed passed, 0 failed"

@@ -71,7 +71,8 @@ func (j job) child() (res result, err error) {
 	}
 	defer alive.Close()
 	if err := cmd.Run(); err != nil {
-		return res, fmt.Errorf("%s %s with seed %d: %w\n%s", j.Scenario, j.Way, j.Seed, err, failure.String())
+		os.Stderr.Write(failure.Bytes()) // at once, as there may be hours to come
+		return res, fmt.Errorf("%s %s with seed %d: %w", j.Scenario, j.Way, j.Seed, err)
 	}
 	if err := json.Unmarshal(out.Bytes(), &res); err != nil {
 		return res, fmt.Errorf("%s %s with seed %d: read result: %w", j.Scenario, j.Way, j.Seed, err)

@@ -49,6 +49,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 3, "repeat the measurement `N` times and take the median")
 	flag.DurationVar(&o.interval, "interval", 4*time.Second, "measure for so long each time")
 	flag.Int64Var(&o.cache, "cache", 256<<20, "fill the relay's cache of `BYTES` before; 0 leaves it empty")
+	flag.IntVar(&o.upload, "max-upload", 10_000_000_000, "tell the relay and the broadcaster that their uplinks carry `BITS` per second, so that the core is what ends it; 0 has them measure")
 	flag.IntVar(&o.bareChunk, "bare-chunk", 0, "write so many `BYTES` at a time to the bare streams; 0 takes the size of the relay's chunks")
 	flag.Int64Var(&o.memory, "memory", 0, "have the relay's garbage collector keep to `BYTES` beside the cache; 0 leaves it alone")
 	flag.StringVar(&o.profile, "profile", "", "write profiles of the last run: CPU to `FILE`, memory to FILE.heap; of the bare copy to FILE.bare and FILE.bare.heap")

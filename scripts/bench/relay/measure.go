@@ -37,7 +37,7 @@ const (
 
 type options struct {
 	rate, neighbours, runs int
-	bareChunk              int
+	upload, bareChunk      int
 	interval               time.Duration
 	cache, memory          int64
 	profile                string

@@ -21,6 +21,7 @@ type command struct {
 	Peer   string    `json:"peer,omitempty"` // multiaddr
 	N      int       `json:"n,omitempty"`
 	Rate   int       `json:"rate,omitempty"`   // bits per second, 0 for no bound
+	Upload int       `json:"upload,omitempty"` // bits per second, 0 if unknown
 	Chunk  int       `json:"chunk,omitempty"`  // bytes
 	Cache  int64     `json:"cache,omitempty"`  // bytes
 	Memory int64     `json:"memory,omitempty"` // bytes beside the cache, 0 for no bound

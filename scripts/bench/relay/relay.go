@@ -42,7 +42,7 @@ func (r *relay) start(c command) (string, error) {
 	if err := fill(store, c.Cache, c.Rate); err != nil {
 		return "", err
 	}
-	n, err := p2p.New(p2p.Config{Listen: []string{listenOn}, Store: store})
+	n, err := p2p.New(p2p.Config{Listen: []string{listenOn}, Store: store, MaxUpload: c.Upload})
 	if err != nil {
 		return "", err
 	}

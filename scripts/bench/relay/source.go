@@ -17,6 +17,9 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
+// sourceCache is more than repairs ever ask for.
+const sourceCache = 64 << 20
+
 // source broadcasts to the relay only.
 type source struct {
 	key    stream.Key
@@ -27,21 +30,13 @@ type source struct {
 }
 
 func newSource() (actor, error) {
-	h, err := bareHost(false)
-	if err != nil {
-		return nil, err
-	}
-	n, err := p2p.New(p2p.Config{Host: h, Store: stream.NewStore(64 << 20)})
-	if err != nil {
-		return nil, err
-	}
-	return &source{key: stream.NewKey(), host: h, node: n, cancel: func() {}}, n.Start()
+	return &source{key: stream.NewKey(), cancel: func() {}}, nil
 }
 
 func (s *source) do(c command) (any, error) {
 	switch c.Do {
-	case "id":
-		return s.key.ID().String(), nil
+	case "start":
+		return s.key.ID().String(), s.start(c)
 	case "broadcast":
 		if _, err := connect(s.host, c.Peer); err != nil {
 			return nil, err
@@ -59,6 +54,21 @@ func (s *source) do(c command) (any, error) {
 		return used(), nil
 	}
 	return nil, errCommand
+}
+
+func (s *source) start(c command) (err error) {
+	if s.host, err = bareHost(false); err != nil {
+		return err
+	}
+	n, err := p2p.New(p2p.Config{Host: s.host, Store: stream.NewStore(sourceCache), MaxUpload: c.Upload})
+	if err != nil {
+		return err
+	}
+	if err := n.Start(); err != nil {
+		return err
+	}
+	s.node = n
+	return nil
 }
 
 // broadcast publishes each part when its last frame is there.
@@ -102,6 +112,10 @@ func randomBytes(seed, n int) []byte {
 func (s *source) close() {
 	s.cancel()
 	s.wg.Wait()
-	_ = s.node.Close()
-	_ = s.host.Close()
+	if s.node != nil {
+		_ = s.node.Close()
+	}
+	if s.host != nil {
+		_ = s.host.Close()
+	}
 }

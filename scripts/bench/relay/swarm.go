@@ -34,10 +34,10 @@ func (s *swarm) begin(ctx context.Context) (err error) {
 	if s.sinks, err = s.options.start(ctx, "sinks", false); err != nil {
 		return err
 	}
-	if err := s.source.ask(ctx, command{Do: "id"}, &s.id); err != nil {
+	if err := s.source.ask(ctx, command{Do: "start", Upload: s.upload}, &s.id); err != nil {
 		return err
 	}
-	if err := s.relay.ask(ctx, command{Do: "start", Stream: s.id, Rate: s.rate, Cache: s.cache, Memory: s.memory}, &s.addr); err != nil {
+	if err := s.relay.ask(ctx, command{Do: "start", Stream: s.id, Rate: s.rate, Cache: s.cache, Memory: s.memory, Upload: s.upload}, &s.addr); err != nil {
 		return err
 	}
 	return s.source.ask(ctx, command{Do: "broadcast", Peer: s.addr, Rate: s.rate}, &s.start)
