@@ -31,7 +31,6 @@ type part struct {
 	dirty     bool      // somebody may have to be told something
 	showAt    time.Time // when to look whether the broadcaster shows more of it
 	newsAt    time.Time // of the oldest chunk that neighbours were not told of; zero if none
-	opened    bool      // neighbours know that this node speaks of the part, too
 }
 
 // ask is a chunk that is wanted from a peer.
@@ -57,8 +56,6 @@ type partPeer struct {
 	owesAck      bool // it sent a chunk that was not acknowledged yet
 	toldAnything bool
 }
-
-func (p *part) complete() bool { return p.known && p.count == p.n }
 
 // missing reports whether the node waits for chunks of the part.
 func (p *part) missing() bool { return p.known && p.wanted && p.count < p.n }
