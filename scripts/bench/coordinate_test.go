@@ -87,6 +87,31 @@ type row struct {
 	jobs     []job
 }
 
+// runs returns with how many seeds a scenario is run one way.
+func (s *scenario) runs(w way) int {
+	n := *seeds
+	if *short {
+		n = 1
+	}
+	if s.seeds > 0 {
+		n = min(n, s.seeds)
+	}
+	switch {
+	case s.only != "":
+		if w.name != s.only {
+			return 0
+		}
+	case w.name == "classic":
+		if !*classic || *short {
+			return 0
+		}
+		n = min(n, s.classic)
+	case w.name != "grapevine":
+		return 0
+	}
+	return n
+}
+
 // rows are what was asked for on the command line.
 func rows() ([]row, error) {
 	picked := scenarios
@@ -106,14 +131,8 @@ func rows() ([]row, error) {
 	var out []row
 	for _, s := range picked {
 		for _, w := range ways {
-			n := *seeds
-			if s.seeds > 0 {
-				n = min(n, s.seeds)
-			}
-			if w.name == "classic" {
-				n = min(n, s.classic)
-			}
-			if n == 0 || w.name == "classic" && (!*classic || *short) {
+			n := s.runs(w)
+			if n == 0 {
 				continue
 			}
 			r := row{way: w}
@@ -123,9 +142,6 @@ func rows() ([]row, error) {
 					j.Nodes, j.Segments, j.Warmup = shortNodes, shortSegments, shortWarmup
 				}
 				r.jobs = append(r.jobs, j)
-			}
-			if *short {
-				r.jobs = r.jobs[:1]
 			}
 			var err error
 			if r.scenario, err = r.jobs[0].scenario(); err != nil {

@@ -16,7 +16,7 @@ const (
 	playableSegments = 3
 	// linkPeers is how many nodes a joiner's link names.
 	linkPeers = 3
-	// startupPoll is how exactly start-up times are known.
+	// startupPoll is how often to look whether a joiner knows of a rendition.
 	startupPoll = 10 * time.Millisecond
 )
 
@@ -54,20 +54,14 @@ func (r *swarmRun) join(ctx context.Context, to []int) (i int) {
 // watchStart waits until a joiner shows a picture and then until it plays.
 func (r *swarmRun) watchStart(ctx context.Context, i int, node *p2p.Node, swarm *p2p.Swarm, joined time.Time) {
 	picture, startup := never, never
-	tick := time.NewTicker(startupPoll)
-	defer tick.Stop()
 	playing := 0 // parts published before it played
 	for startup == never {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if !r.left[i] {
-				r.res.Startup.add(startup)
-				r.res.Picture.add(picture)
-			}
-			return
+		var headers, parts <-chan struct{}
+		var again <-chan time.Time
+		if all := swarm.Timelines(); len(all) > 0 {
+			headers, parts = all[0].Changed(), node.Store().Changed()
+		} else {
+			again = time.After(startupPoll)
 		}
 		shows, plays := progress(node, swarm)
 		if shows && picture == never {
@@ -76,6 +70,20 @@ func (r *swarmRun) watchStart(ctx context.Context, i int, node *p2p.Node, swarm 
 		if plays {
 			startup = time.Since(joined)
 			playing = r.arrivals.published()
+			break
+		}
+		select {
+		case <-headers:
+		case <-parts:
+		case <-again:
+		case <-ctx.Done():
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if !r.left[i] {
+				r.res.Startup.add(startup)
+				r.res.Picture.add(picture)
+			}
+			return
 		}
 	}
 	r.mu.Lock()

@@ -31,6 +31,7 @@ type scenario struct {
 	deadline time.Duration                          // of playout, after publication
 	seeds    int                                    // at most; 0 means as many as were asked for
 	classic  int                                    // seeds with which ordinary messages are measured beside it
+	only     string                                 // the way that it is for, if it is not for production nodes
 	store    int64                                  // bytes of each node's store; 0 means the default
 	silent   float64                                // share of nodes that claim to have and never send
 	forging  float64                                // share of nodes that send forged chunks
