@@ -17,6 +17,9 @@ import (
 const (
 	// uplinkEvery is how often connections are asked what they carried.
 	uplinkEvery = 200 * time.Millisecond
+	// uplinkRest is for how long samples are left out after one that came late: a machine
+	// that is too busy for it delays acknowledgements as well, and a laptop slept.
+	uplinkRest = 3 * uplinkEvery
 	// busyBytes is what a connection sends between two samples at least for its round
 	// trip to tell of a queue, and busyFor how long it does so afterwards.
 	busyBytes = 4 << 10
@@ -57,6 +60,7 @@ type uplink struct {
 	sent  int64             // of all connections that there ever were
 	lost  int64
 	seen  time.Time // when the last sample was taken
+	late  time.Time // when one was late
 }
 
 // fetchTurn is a chunk that waits.
@@ -214,6 +218,9 @@ func (l *uplink) observe(conns []network.Conn, bytesTo func(peer.ID) int64, now 
 	var delays []time.Duration
 	full := 0 // of those connections
 	since := now.Sub(l.seen).Seconds()
+	if now.Sub(l.seen) > 3*uplinkEvery/2 && !l.seen.IsZero() {
+		l.late = now
+	}
 	l.seen = now
 	tcp := make(map[peer.ID]int64)
 	for _, c := range conns {
@@ -255,6 +262,9 @@ func (l *uplink) observe(conns []network.Conn, bytesTo func(peer.ID) int64, now 
 			delete(l.conns, q)
 		}
 		m.seen = false
+	}
+	if now.Sub(l.late) < uplinkRest {
+		return
 	}
 	l.bucket.Observe(schedule.UplinkSample{
 		Sent: l.sent, Lost: l.lost, Delay: common(delays), Full: 2*full > len(delays), Backlog: l.waited,

@@ -53,11 +53,13 @@ const (
 	uplinkFull = 600 * time.Millisecond
 	// uplinkDrains is the part of what is carried at which a bound is known to let a queue
 	// drain, for which uplinkDrained is time enough.
-	uplinkDrains  = 0.75
+	uplinkDrains  = 0.85
 	uplinkDrained = 5 * time.Second
 	// uplinkInVain is to what share of the bound cuts go on that do not help. A delay that
 	// stays is somebody else's.
 	uplinkInVain = 0.6
+	// uplinkPushed is the part of a bound that is made use of when it is the bound that limits.
+	uplinkPushed = 0.6
 	// uplinkLeast is the least bound, in bytes per second: a chunk or two each second.
 	uplinkLeast = 8 << 10
 	// uplinkChunks is over how many chunks their size is averaged.
@@ -181,9 +183,12 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 	if pressure -= u.foreign; pressure > 1 || pressure <= uplinkCalm {
 		u.heldAt = time.Time{}
 	}
+	back := s.Backlog && now.Sub(u.cutAt) >= uplinkSettle && u.rate < uplinkGentle*u.full
 	switch {
 	case pressure > 1:
 		u.cut(pressure, carried, now)
+	case back:
+		u.rate = uplinkGentle * u.full // which drains what is left of the queue as well
 	case pressure > uplinkCalm:
 		u.grow = uplinkProbe
 		if u.heldAt.IsZero() {
@@ -193,11 +198,7 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 		}
 	default:
 		u.before = 0
-		if s.Backlog && u.rate > 0 && now.Sub(u.cutAt) >= uplinkSettle {
-			if u.rate < uplinkGentle*u.full {
-				u.rate = uplinkGentle * u.full
-				return
-			}
+		if s.Backlog && now.Sub(u.cutAt) >= uplinkSettle && u.used(since) {
 			u.rate *= math.Pow(1+u.grow, float64(min(since, uplinkSettle))/float64(uplinkStep))
 			if u.rate > u.full {
 				u.grow = min(uplinkFastest, u.grow*uplinkFaster)
@@ -277,6 +278,21 @@ func (u *Uplink) carried() (rate, loss float64) {
 	return rate, loss
 }
 
+// used reports whether the bound was made use of since the last sample, so that the next
+// one may be larger. A part of a stream comes all at once, and a moment's use will do.
+func (u *Uplink) used(since time.Duration) bool {
+	n := len(u.marks)
+	return n > 1 && u.rate > 0 && float64(u.marks[n-1].taken-u.marks[n-2].taken) >= uplinkPushed*u.rate*since.Seconds()
+}
+
+// pushing reports whether what was carried lately is what the uplink had room for, rather
+// than what there was to send.
+func (u *Uplink) pushing() bool {
+	first, last := u.marks[0], u.marks[len(u.marks)-1]
+	room := u.rate * last.at.Sub(first.at).Seconds()
+	return !u.fullAt.IsZero() || float64(last.taken-first.taken) >= uplinkPushed*room
+}
+
 // cut lowers the bound so that the queue drains.
 func (u *Uplink) cut(pressure, carried float64, now time.Time) {
 	u.grow = uplinkProbe
@@ -294,10 +310,12 @@ func (u *Uplink) cut(pressure, carried float64, now time.Time) {
 		return
 	}
 	queue := pressure * uplinkTarget.Seconds() // or as much as loss counts for
-	u.full = carried
 	by := min(uplinkGentle, max(uplinkDeep, 1-queue))
-	if u.rate == 0 || u.rate > carried {
-		u.rate = carried
+	if u.pushing() {
+		u.full = carried
+		if u.rate == 0 || u.rate > carried {
+			u.rate = carried
+		}
 	}
 	u.rate = max(uplinkLeast, u.rate*by)
 	u.tokens = min(u.tokens, 0)

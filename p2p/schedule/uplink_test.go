@@ -293,12 +293,40 @@ func TestObserve(t *testing.T) {
 		var s UplinkSample
 		for range 8 {
 			now = now.Add(uplinkStep)
+			u.Take(step, now)
 			s.Sent, s.Lost, s.Delay, s.Backlog = s.Sent+step, s.Lost+c.lost, c.delay, c.backlog
 			u.Observe(s, now)
 		}
 		if got := float64(u.Rate()) / 1e6; got < c.min-0.001 || got > c.max+0.001 {
 			t.Errorf("%s: the bound is %.2f Mbit/s, want %v to %v", c.name, got, c.min, c.max)
 		}
+	}
+}
+
+// When next to nothing was sent, what was carried tells nothing of the uplink: a bound
+// for which there was no use is not forgotten because of a moment's delay.
+func TestUplinkThatIsHardlyUsedKeepsItsBound(t *testing.T) {
+	u, now := NewUplink(0), time.Unix(1e9, 0)
+	u.rate, u.full = 6e6/8, 6e6/8
+	s := UplinkSample{Delay: 200 * time.Millisecond}
+	const step = 20_000 // 0.8 Mbit/s
+	for range 12 {
+		now = now.Add(uplinkStep)
+		u.Take(step, now)
+		s.Sent += step
+		u.Observe(s, now)
+	}
+	if u.Rate() < 2_000_000 || u.Rate() > 5_000_000 {
+		t.Errorf("the bound is %d, want less than 6 Mbit/s, but not what happened to be sent", u.Rate())
+	}
+	s.Delay, s.Backlog = 0, true
+	for range 4 {
+		now = now.Add(uplinkStep)
+		s.Sent += step
+		u.Observe(s, now)
+	}
+	if u.Rate() < 5_400_000 {
+		t.Errorf("afterwards the bound is %d, want nearly the 6 Mbit/s that it was", u.Rate())
 	}
 }
 
