@@ -59,16 +59,17 @@ func TestScenarios(t *testing.T) {
 		rx, src    float64
 		p99        time.Duration
 	}{
-		{"even", 30, 1, 1.04, 1.2, 350 * time.Millisecond},
-		{"thin", 30, 1, 1.06, 1.2, 700 * time.Millisecond},
-		{"starved", 30, 0.999, 1.08, 1.3, time.Second},
-		{"uneven", 30, 0.99, 1.15, 1.6, 2 * time.Second},
-		{"churn", 30, 0.98, 1.15, 1.8, 2 * time.Second},
-		{"loss", 30, 0.999, 1.10, 1.5, time.Second},
-		{"liars", 30, 0.99, 1.10, 1.5, time.Second},
+		{"even", 20, 1, 1.04, 1.2, 350 * time.Millisecond},
+		{"thin", 20, 1, 1.06, 1.2, 700 * time.Millisecond},
+		{"starved", 20, 0.999, 1.08, 1.3, time.Second},
+		{"uneven", 20, 0.99, 1.15, 1.6, 2 * time.Second},
+		{"churn", 20, 0.98, 1.15, 1.8, 2 * time.Second},
+		{"loss", 20, 0.999, 1.10, 1.5, time.Second},
+		{"liars", 20, 0.99, 1.10, 1.5, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg, _ := Scenario(c.name, c.nodes, 10, 1)
+			cfg, _ := Scenario(c.name, c.nodes, 8, 1)
+			cfg.Warmup = 16
 			r := Run(cfg)
 			report(t, c.name, c.nodes, &r)
 			if r.Continuity() < c.continuity || r.Rx > c.rx || r.Src > c.src || r.Delay(.99) > c.p99 {
