@@ -117,8 +117,11 @@
 // The oldest part goes first, then what somebody missed, the rarest first, then what
 // will be passed on. Nothing is handed to gossipsub before its turn, so it can be
 // cancelled until then, and headers and control never wait behind chunks. The token
-// bucket is the node's, for all streams and fetches: [Config].MaxUpload, or, if that is
-// not set, what connections show that the uplink carries.
+// bucket is the node's, for all streams and fetches: [Config].MaxUpload less what headers,
+// control and packets take, or, if that is not set, what connections show that the uplink
+// carries. Live chunks go before fetched ones, which get a tenth at least. That bound
+// follows the delay, loss and full windows that most busy QUIC connections show; an
+// uplink used over TCP alone is not measured.
 //
 // # Fetch
 //
@@ -126,7 +129,8 @@
 // its messages. A joiner asks up to three peers at once for the last segments'
 // headers, and then up to eight at a time for their chunks. The answer to a timeline
 // request also holds signed records of other peers of the stream, so that a viewer
-// whose link names one relay outlives it.
+// whose link names one relay outlives it. A peer gets a part at most four times over
+// within a minute, and answers are refused rather than silent.
 //
 // # Guarantees
 //
