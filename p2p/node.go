@@ -140,9 +140,7 @@ func (n *Node) Start() (err error) {
 	}
 	n.wg.Go(func() { n.followPeers(peers) })
 	n.wg.Go(n.measureRTTs)
-	if n.cfg.MaxUpload == 0 {
-		n.wg.Go(n.watchUplink)
-	}
+	n.wg.Go(n.watchUplink)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)

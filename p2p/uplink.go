@@ -187,8 +187,8 @@ func (l *uplink) answers() int {
 	return max(1, min(maxServing, int(l.shareLocked()*fetchRound.Seconds()/l.size)))
 }
 
-// watchUplink adapts the bound to what connections see of the uplink, until the node
-// closes.
+// watchUplink adapts the bound to what connections see of the uplink, or, if that is
+// known, to what they send besides chunks, until the node closes.
 func (n *Node) watchUplink() {
 	ticker := time.NewTicker(uplinkEvery)
 	defer ticker.Stop()
@@ -211,7 +211,7 @@ func (n *Node) bytesTo(id peer.ID) int64 {
 }
 
 // observe takes a sample of the connections, of which those on TCP tell only, by
-// bytesTo, what they carried.
+// bytesTo, what they carried: an uplink that nobody else uses is not measured.
 func (l *uplink) observe(conns []network.Conn, bytesTo func(peer.ID) int64, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
