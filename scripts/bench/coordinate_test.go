@@ -163,8 +163,12 @@ const (
 // regressed says what is so bad in a short run that it cannot be chance.
 func regressed(s summary) error {
 	var errs []error
-	if s.Continuity < 0.99 {
-		errs = append(errs, fmt.Errorf("%s: continuity is %.2f%%, want 99%% at least", s.Scenario, 100*s.Continuity))
+	continuity := 0.99
+	if s.Scenario == "uneven" {
+		continuity = 0.85 // a few nodes, some of them weak, from a cold start
+	}
+	if s.Continuity < continuity {
+		errs = append(errs, fmt.Errorf("%s: continuity is %.2f%%, want %.0f%% at least", s.Scenario, 100*s.Continuity, 100*continuity))
 	}
 	if s.RX > 1.3 {
 		errs = append(errs, fmt.Errorf("%s: %.2f bytes are received for each byte, want 1.3 at most", s.Scenario, s.RX))
