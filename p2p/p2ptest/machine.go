@@ -1,11 +1,13 @@
 package p2ptest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -92,7 +94,7 @@ func (m *machine) start(l Link) (err error) {
 			m.quic, err = quicreuse.NewConnManager(reset, token,
 				quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
 				quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
-					return &conn{m, m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
+					return &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
 						Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
 						Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
 					})}, nil
@@ -130,6 +132,7 @@ func (s source) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error) { 
 type conn struct {
 	*machine
 	*simnet.SimConn
+	asked int // times for the socket
 }
 
 var _ net.PacketConn = (*conn)(nil)
@@ -151,3 +154,21 @@ func (c *conn) WriteTo(b []byte, to net.Addr) (int, error) {
 	c.wire.out.Add(int64(len(b) + packetHeaders))
 	return c.SimConn.WriteTo(b, to)
 }
+
+// SyscallConn lets quic-go send packets as large as the way allows, as on a real socket.
+// It asks for the socket to set its buffers, which are not simulated, first the one for
+// receiving, then the one for sending, and then to forbid that packets are cut up, without
+// which it would keep to the smallest size.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if c.asked++; c.asked <= 2 {
+		return nil, errors.ErrUnsupported
+	}
+	return socket{}, nil
+}
+
+// socket takes every option.
+type socket struct{}
+
+func (socket) Control(func(fd uintptr)) error    { return nil }
+func (socket) Read(func(fd uintptr) bool) error  { return errors.ErrUnsupported }
+func (socket) Write(func(fd uintptr) bool) error { return errors.ErrUnsupported }
