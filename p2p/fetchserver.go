@@ -171,7 +171,8 @@ func (f *fetchServer) count(count func(*fetchStats)) {
 func (f *fetchServer) handle(s network.Stream) {
 	id := s.Conn().RemotePeer()
 	if !f.enter(id) {
-		s.Reset()
+		// Who asked looks elsewhere, or comes back soon.
+		_ = s.ResetWithError(network.StreamRateLimited)
 		return
 	}
 	defer f.leave(id)
@@ -183,7 +184,11 @@ func (f *fetchServer) handle(s network.Stream) {
 			f.count(func(c *fetchStats) { c.refused++ })
 		}
 		f.node.log.Debug("fetch request failed", "peer", id, "err", err)
-		s.Reset()
+		if errors.Is(err, errFetchBusy) {
+			_ = s.ResetWithError(network.StreamRateLimited)
+		} else {
+			s.Reset()
+		}
 		return
 	}
 	s.Close()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/grapevine-live/grapevine/p2p/schedule"
@@ -44,6 +45,8 @@ const (
 	maxFetches = 8
 	// peerRest is how long a peer that failed a request is not asked again.
 	peerRest = 3 * time.Second
+	// busyRest is how long one is not asked again that refused a request, as it had too many.
+	busyRest = 250 * time.Millisecond
 	// liarRest is how long one is not asked again that sent what no honest peer sends.
 	liarRest = invalidDecayWindow
 )
@@ -302,7 +305,16 @@ func restAfter(err error) time.Duration {
 			return liarRest
 		}
 	}
+	if busy(err) {
+		return busyRest
+	}
 	return peerRest
+}
+
+// busy reports whether a peer refused a request because it had too many.
+func busy(err error) bool {
+	var reset *network.StreamError
+	return errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamRateLimited
 }
 
 // stepChunks asks peers for chunks that gossip does not bring.
@@ -352,7 +364,7 @@ func (r *repair) askChunks(id peer.ID, p *source, f *flow, holes []schedule.Hole
 				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("chunks not fetched", "peer", id, "got", result.chunks, "err", result.err)
 			}
-			f.x.Fetched(n, holes)
+			f.x.Fetched(n, holes, !busy(result.err))
 		})
 	})
 }

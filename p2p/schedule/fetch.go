@@ -67,13 +67,14 @@ func (x *Exchange) Fetching(from Peer, holes []Hole, now time.Time) {
 	}
 }
 
-// Fetched notes that a fetch is over: what did not come is missing again.
-func (x *Exchange) Fetched(from Peer, holes []Hole) {
+// Fetched notes that a fetch is over: what did not come is missing again. failed tells
+// that the peer was asked in vain, rather than not answered for now.
+func (x *Exchange) Fetched(from Peer, holes []Hole, failed bool) {
 	for _, h := range holes {
 		if p := x.parts[h.Part]; p != nil && p.known {
 			for i := range p.asks {
 				if a := &p.asks[i]; a.fetch && a.from == from && h.Want.Get(i) {
-					x.unask(p, i, true)
+					x.unask(p, i, failed)
 				}
 			}
 			p.dirty = true
