@@ -33,7 +33,7 @@ func medianSide(runs []run, of func(run) side) side {
 }
 
 const (
-	mb = 1 << 20
+	mb = 1e6
 	// muchOthers is the share of a core from which on others spoil the figures.
 	muchOthers = 0.2
 )
@@ -46,6 +46,7 @@ func (res *result) summarise() {
 	of := func(f func(run) float64) float64 { return median(res.Runs, f) }
 	res.Ratio = of(func(r run) float64 { return r.Relay.BytesPerCPUSecond / r.Bare.BytesPerCPUSecond })
 	res.RatioFast = of(func(r run) float64 { return r.Relay.BytesPerCPUSecond / r.BareFast.BytesPerCPUSecond })
+	res.Mesh = int(of(func(r run) float64 { return float64(r.mesh) }))
 	res.Chunk = int(of(func(r run) float64 { return float64(r.chunk) }))
 	res.Continuity = of(func(r run) float64 { return r.delivery.continuity() })
 	res.DelayMS.P50 = of(func(r run) float64 { return r.delivery.P50.Seconds() * 1000 })
@@ -58,8 +59,8 @@ func (res *result) summarise() {
 
 func (res *result) print(w io.Writer) {
 	fmt.Fprintf(w, "%d neighbours at %.1f Mbit/s in chunks of %.1f KiB, median of %d runs of %v\n", res.Neighbours, float64(res.Rate)/1e6, float64(res.Chunk)/1024, len(res.Runs), res.interval)
-	fmt.Fprintf(w, "why not more: %s\n\n", res.Limit)
-	fmt.Fprintf(w, "%-20s %12s %6s %7s %6s %7s %10s %10s\n", "", "MB per CPU-s", "ratio", "MB/s", "core", "sinks'", "alloc/byte", "faults/MiB")
+	fmt.Fprintf(w, "why not more: %s; %d peers are in the relay's mesh\n\n", res.Limit, res.Mesh)
+	fmt.Fprintf(w, "%-20s %12s %6s %7s %6s %7s %10s %10s\n", "", "MB per CPU-s", "ratio", "MB/s", "core", "sinks'", "alloc/byte", "faults/MB")
 	row := func(name string, s side, ratio string) {
 		fmt.Fprintf(w, "%-20s %12.1f %6s %7.1f %5.0f%% %6.0f%% %10.2f %10.1f\n", name, s.BytesPerCPUSecond/1e6, ratio, s.BytesPerSecond/1e6, 100*s.Core, 100*s.SinksCore, s.Allocated, s.FaultsPerMB)
 	}
@@ -67,7 +68,7 @@ func (res *result) print(w io.Writer) {
 	row("bare QUIC, same rate", res.Bare, fmt.Sprintf("%.2f", res.Ratio))
 	row("bare QUIC, unbounded", res.BareFast, fmt.Sprintf("%.2f", res.RatioFast))
 	fmt.Fprintf(w, "\ncontinuity %.3f%%, delay p50 %.0f ms, p99 %.0f ms\n", 100*res.Continuity, res.DelayMS.P50, res.DelayMS.P99)
-	fmt.Fprintf(w, "resident %.0f MiB, of which cache %.0f MiB, beside it %.0f MiB\n", res.ResidentMB, res.CacheMB, res.BesideMB)
+	fmt.Fprintf(w, "resident %.0f MB, of which cache %.0f MB, beside it %.0f MB\n", res.ResidentMB, res.CacheMB, res.BesideMB)
 	if !res.Pinned {
 		fmt.Fprintln(w, "the relay had no core of its own: there is only one, or no taskset")
 	}

@@ -15,13 +15,13 @@ func TestResultsAreMedians(t *testing.T) {
 			Relay:    side{BytesPerCPUSecond: mbs * 1e6},
 			Bare:     side{BytesPerCPUSecond: 100e6},
 			BareFast: side{BytesPerCPUSecond: 200e6},
-			resident: 300 << 20,
-			cache:    256 << 20,
+			resident: 300e6,
+			cache:    256e6,
 		})
 	}
 	res.summarise()
 	if res.Ratio != 0.8 || res.RatioFast != 0.4 || res.BesideMB != 44 {
-		t.Errorf("ratios %v and %v, %v MiB beside the cache; want 0.8, 0.4 and 44", res.Ratio, res.RatioFast, res.BesideMB)
+		t.Errorf("ratios %v and %v, %v MB beside the cache; want 0.8, 0.4 and 44", res.Ratio, res.RatioFast, res.BesideMB)
 	}
 	var out strings.Builder
 	res.print(&out)
