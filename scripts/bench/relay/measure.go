@@ -49,7 +49,7 @@ type options struct {
 type result struct {
 	Neighbours int     `json:"neighbours"`
 	Limit      string  `json:"limit"` // what kept them from being more
-	Mesh       int     `json:"mesh"`  // of them, and the broadcaster, in the relay\'s gossipsub mesh
+	Mesh       int     `json:"mesh"`  // of them, and the broadcaster, in the relay's gossipsub mesh
 	Rate       int     `json:"rate"`  // of the stream, bits per second
 	Chunk      int     `json:"chunk"` // mean bytes
 	Pinned     bool    `json:"pinned"`
