@@ -66,8 +66,12 @@
 // Several seeds: bytes are means, delays and continuity are of all runs together, and
 // what is a maximum is the greatest.
 //
+// Ordinary gossipsub messages (classic) have no warm-up, as they fall behind in it, and are
+// waited for half a minute longer, so that it can be told how late they are.
+//
 // # How it runs
 //
-// A run is a testing/synctest bubble and keeps one core busy, as its goroutines hand packets to each other; so
-// each has a process of its own, and -parallel (as many as there are cores) run at a time.
+// A run is a testing/synctest bubble and keeps one core busy, as its goroutines hand
+// packets to each other. So each has a process of its own, and as many as there are cores
+// run at a time (-parallel). With 50 nodes it takes about a minute.
 package bench

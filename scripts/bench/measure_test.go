@@ -60,6 +60,7 @@ type trial struct {
 	arrivals *arrivals
 	roles    []role
 	links    []p2ptest.Link
+	patience time.Duration // how much longer than the deadline what is late is waited for
 
 	mu   sync.Mutex   // guards all following
 	left map[int]bool // hosts that died during the measured time
@@ -84,6 +85,16 @@ func (tr *trial) counts(i int) bool {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return i > 0 && i < tr.nodes && tr.roles[i] == honest && !tr.left[i]
+}
+
+// complete reports whether everything came to everybody who counts.
+func (tr *trial) complete() bool {
+	for i := range tr.nodes {
+		if all := tr.arrivals.of(i); tr.counts(i) && all.Never > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // traffic is what a host moved so far.
@@ -124,6 +135,9 @@ func (tr *trial) measure(publish func(i int, at time.Time, data []byte) error, e
 	}
 	// What is still under way counts, too.
 	time.Sleep(tr.deadline + time.Second)
+	for late := time.Duration(0); late < tr.patience && !tr.complete(); late += time.Second {
+		time.Sleep(time.Second)
+	}
 	cancel()
 	happening.Wait()
 	total := float64(tr.segments * partsPerSegment * partSize)
