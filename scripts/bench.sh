@@ -43,7 +43,6 @@ streams; needs Linux. Busy neighbours spoil it: chrt -r 1 keeps them away. Optio
   --runs N, --interval DURATION   of the measurement
   --cache BYTES, --memory BYTES   the relay's cache, and its bound beside it
   --max-upload BITS               what it takes its uplink to carry; 0 has it measure
-  --bare-chunk BYTES              what is written at a time to the bare streams
   --json            one JSON object, and nothing else, on stdout
   --profile FILE    write the relay's CPU profile, and others beside it
 END

@@ -104,6 +104,9 @@ func (c *copier) do(cmd command) (any, error) {
 	case "start":
 		c.chunk.Store(int64(cmd.Chunk))
 		return fmt.Sprintf("%s/p2p/%s", c.host.Addrs()[0], c.host.ID()), nil
+	case "chunk":
+		c.chunk.Store(int64(cmd.Chunk))
+		return nil, nil
 	case "profile":
 		return nil, c.profile.start(cmd.File)
 	case "profiled":

@@ -28,16 +28,16 @@ const (
 	// searchInterval is enough to see whether a number of sinks is too many.
 	searchInterval = 2 * time.Second
 	// bareWarmup is how long the streams of the bare copy run before it is measured.
-	bareWarmup = time.Second
-	// smallestChunk is what the bare copy writes at a time if the relay sent nothing.
-	smallestChunk = 1 << 10
+	bareWarmup = 500 * time.Millisecond
+	// copyChunk is what io.Copy writes at a time.
+	copyChunk = 32 << 10
 	// fastInterval is how long the bare copy runs as fast as it can.
 	fastInterval = 2 * time.Second
 )
 
 type options struct {
 	rate, neighbours, runs int
-	upload, bareChunk      int
+	upload                 int
 	interval               time.Duration
 	cache, memory          int64
 	profile                string
@@ -54,9 +54,11 @@ type result struct {
 	Chunk      int     `json:"chunk"` // mean bytes
 	Pinned     bool    `json:"pinned"`
 	Relay      side    `json:"relay"`
-	Bare       side    `json:"bare"`      // at the same rate
-	BareFast   side    `json:"bare_fast"` // as fast as it can
+	Bare       side    `json:"bare"`      // at the same rate, in chunks of the same size
+	BareCopy   side    `json:"bare_copy"` // at the same rate, in chunks of 32 KiB
+	BareFast   side    `json:"bare_fast"` // in those as fast as it can
 	Ratio      float64 `json:"ratio"`     // of the relay's bytes per CPU second to the bare copy's; median of the runs' own
+	RatioCopy  float64 `json:"ratio_copy"`
 	RatioFast  float64 `json:"ratio_fast"`
 	Continuity float64 `json:"continuity"` // parts whole at the sinks by the deadline
 	DelayMS    delayMS `json:"delay_ms"`   // from a part's publication to a chunk's arrival
@@ -87,6 +89,7 @@ type side struct {
 type run struct {
 	Relay    side `json:"relay"`
 	Bare     side `json:"bare"`
+	BareCopy side `json:"bare_copy"`
 	BareFast side `json:"bare_fast"`
 	delivery delivery
 	cache    int64
@@ -118,8 +121,8 @@ func measure(ctx context.Context, o options) (*result, error) {
 		if err := o.measureBare(ctx, res.Neighbours, profile, &r); err != nil {
 			return nil, err
 		}
-		o.say("run %d of %d: relay %.1f MB/CPU-s at %.0f%% of a core, bare %.1f, fast %.1f", i+1, o.runs,
-			r.Relay.BytesPerCPUSecond/1e6, 100*r.Relay.Core, r.Bare.BytesPerCPUSecond/1e6, r.BareFast.BytesPerCPUSecond/1e6)
+		o.say("run %d of %d: relay %.1f MB/CPU-s at %.0f%% of a core, bare %.1f, in larger chunks %.1f, as fast as it can %.1f", i+1, o.runs,
+			r.Relay.BytesPerCPUSecond/1e6, 100*r.Relay.Core, r.Bare.BytesPerCPUSecond/1e6, r.BareCopy.BytesPerCPUSecond/1e6, r.BareFast.BytesPerCPUSecond/1e6)
 		res.Runs = append(res.Runs, r)
 	}
 	res.summarise()
@@ -219,7 +222,7 @@ func (o options) measureBare(ctx context.Context, n int, profile string, r *run)
 		return err
 	}
 	var addr string
-	if err := copier.ask(ctx, command{Do: "start", Chunk: cmp.Or(o.bareChunk, r.chunk, smallestChunk)}, &addr); err != nil {
+	if err := copier.ask(ctx, command{Do: "start", Chunk: cmp.Or(r.chunk, copyChunk)}, &addr); err != nil {
 		return err
 	}
 	if err := drains.ask(ctx, command{Do: "grow", N: n, Peer: addr}, nil); err != nil {
@@ -261,6 +264,12 @@ func (o options) measureBare(ctx context.Context, n int, profile string, r *run)
 		r.Bare, err = observe(o.rate, o.interval)
 		return err
 	}); err != nil {
+		return err
+	}
+	if err := copier.ask(ctx, command{Do: "chunk", Chunk: copyChunk}, nil); err != nil {
+		return err
+	}
+	if r.BareCopy, err = observe(o.rate, o.interval); err != nil {
 		return err
 	}
 	r.BareFast, err = observe(0, fastInterval)
