@@ -23,10 +23,20 @@
 //	                                   (sent on for a moment)
 //
 // A parent that is silent about a part, or late with several chunks in a row, is left at
-// once. Its children keep their distance from the broadcaster meanwhile, so that theirs
-// need not know; who finds nobody in time says that it is unfed. Distances alone do not
-// show that nodes feed each other in a ring: a chunk carries its age only if it came
+// once. A node without a parent says at once that it is adrift, and so do all that it
+// feeds, down to the leaves; they keep their parents meanwhile. It first seeks a parent as
+// near the broadcaster as it was itself, which cannot be one that it feeds, and then, when
+// word has got round, anybody who is not adrift: so no ring is closed, and no distance is
+// counted up in one (RFC 2453, section 3.4.2, tells of those who do). A node whose parent
+// is adrift takes a nearer parent than it had at once, and any other if that lasts.
+// Still, should there be a ring, it is found: a chunk carries its age only if it came
 // unasked all the way, and who gets none of these from a parent leaves it.
+//
+// # Scarcity
+//
+// A node promises a little more than its uplink carries, as promises are made in
+// sixteenths of the stream; what falls behind shows, and a promise is taken back for a
+// while. If no neighbour of the broadcaster has room, it gives away all that it has.
 //
 // # Wants
 //

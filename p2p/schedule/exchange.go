@@ -160,6 +160,14 @@ func (x *Exchange) Hops() (h [Stripes]uint8) {
 	return h
 }
 
+// Parents returns who sends each stripe's chunks; None if nobody does.
+func (x *Exchange) Parents() (p [Stripes]Peer) {
+	for s := range x.stripes {
+		p[s] = x.stripes[s].parent
+	}
+	return p
+}
+
 // Promised returns the bits per second that this node has promised to children.
 func (x *Exchange) Promised() int { return int(float64(x.children()) * x.rate / Stripes) }
 

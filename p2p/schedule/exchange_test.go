@@ -190,6 +190,77 @@ func TestParentThatHadToAskForAllIsLeft(t *testing.T) {
 	}
 }
 
+func TestAdriftIsSaidAndNobodyFedByItIsAsked(t *testing.T) {
+	x, now := fed(t)
+	tell := func(id Peer, part uint32, hops uint8) {
+		s := strong()
+		for i := range s.Hops {
+			s.Hops[i] = hops
+		}
+		x.Metadata(id, at(part), Metadata{State: s}, now)
+	}
+	for id, hops := range map[Peer]uint8{2: 3, 3: Adrift} {
+		x.Neighbour(id, true, 50*time.Millisecond)
+		tell(id, 0, hops)
+	}
+	x.Step(now)
+	// The parent lost its own: that is passed on, and it stays the parent.
+	x.Header(header(1), now)
+	tell(1, 1, Adrift)
+	actions, _ := x.Step(now)
+	if h := x.Hops()[0]; h != Adrift || x.Parents()[0] != 1 || x.feedable(0) {
+		t.Errorf("%d hops, parent %d, may promise %v", h, x.Parents()[0], x.feedable(0))
+	}
+	if said := metas(actions, 2); len(said) != 1 || said[0].Meta.State == nil || said[0].Meta.State.Hops[0] != Adrift {
+		t.Errorf("said %+v, want that it is adrift", said)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		next  Peer
+	}{{0, None}, {orphaned/2 - time.Millisecond, None}, {orphaned / 2, 2}} {
+		now := now.Add(c.after)
+		x.Metadata(2, at(1), Metadata{}, now)
+		x.Metadata(3, at(1), Metadata{}, now)
+		x.chooseAt = time.Time{}
+		x.Step(now)
+		if got := x.stripes[0].next; got != c.next {
+			t.Errorf("after %v: asks %d, want %d", c.after, got, c.next)
+		}
+	}
+	// It found another.
+	now = now.Add(orphaned / 2)
+	tell(1, 1, 4)
+	if h := x.Hops()[0]; h != 5 || !x.feedable(0) {
+		t.Errorf("%d hops, may promise %v", h, x.feedable(0))
+	}
+}
+
+func TestOrphanFirstSeeksAsNearAsItWas(t *testing.T) {
+	for _, c := range []struct {
+		hops  uint8
+		after time.Duration
+		asked bool
+	}{{2, 0, true}, {3, 0, false}, {3, orphaned / 3, true}, {Adrift, orphaned / 3, false}, {Adrift, 2 * orphaned, false}} {
+		x, now := fed(t)
+		s := strong()
+		for i := range s.Hops {
+			s.Hops[i] = c.hops
+		}
+		x.Neighbour(2, true, 50*time.Millisecond)
+		x.Metadata(2, at(0), Metadata{State: s}, now)
+		x.Gone(1, now)
+		if h := x.Hops()[0]; h != Adrift {
+			t.Errorf("%d hops at once", h)
+		}
+		now = now.Add(c.after)
+		x.Metadata(2, at(0), Metadata{}, now)
+		x.Step(now)
+		if asked := x.stripes[0].next == 2; asked != c.asked {
+			t.Errorf("%d hops, after %v: asked %v", c.hops, c.after, asked)
+		}
+	}
+}
+
 func TestForgeryIsSuspect(t *testing.T) {
 	x, now := fed(t)
 	for i := range maxForged {
@@ -248,6 +319,29 @@ func TestStateIsToldAgain(t *testing.T) {
 		if got := n.stale(&s, start.Add(c.after)); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+func TestDelayIsRounded(t *testing.T) {
+	last := time.Duration(-1)
+	for d := range 256 {
+		v := Delay(d).Duration()
+		if v <= last || DelayOf(v) != Delay(d) {
+			t.Errorf("%d stands for %v, which is rounded to %d", d, v, DelayOf(v))
+		}
+		last = v
+	}
+	for d := time.Duration(0); d < last; d += time.Millisecond {
+		unit := delayUnit
+		if d >= shortUnits*delayUnit {
+			unit = longUnit
+		}
+		if off := (DelayOf(d).Duration() - d).Abs(); off > unit/2 {
+			t.Errorf("%v is off by %v", d, off)
+		}
+	}
+	if DelayOf(time.Hour) != 255 || DelayOf(-time.Second) != 0 {
+		t.Errorf("%d and %d", DelayOf(time.Hour), DelayOf(-time.Second))
 	}
 }
 

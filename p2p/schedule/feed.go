@@ -29,8 +29,12 @@ const (
 	// extraFirst and extraMost are for how long it gets it then, at first and at last.
 	extraFirst = 10 * time.Second
 	extraMost  = 160 * time.Second
-	// behind is how long a chunk may wait for the uplink until a promise is taken back.
-	behind = 700 * time.Millisecond
+	// overcommit is how much more than its uplink carries a node promises: what it then
+	// falls behind makes it take a promise back for a while, so that all of it is used.
+	overcommit = 1.04
+	// behind is how long, beside a part's duration, a chunk may wait for the uplink until a
+	// promise is taken back: in a burst each waits for all of its part.
+	behind = 600 * time.Millisecond
 	// mostFor is how long no new promise is made then.
 	mostFor = 10 * time.Second
 )
@@ -44,7 +48,11 @@ func (x *Exchange) slots() int {
 	case x.rate == 0 || x.cfg.Source && x.reviewAt.Before(x.openAt):
 		return 0 // nobody knows how much a promise would cost, or what its children are like
 	}
-	n := max(0, int(float64(rate-x.reserved)/(x.rate/Stripes)+0.25))
+	fit := float64(rate-x.reserved) / (x.rate / Stripes)
+	if !x.cfg.Source {
+		fit *= overcommit // the broadcaster cannot take promises back: who else has it?
+	}
+	n := max(0, int(fit))
 	if x.mostUntil.After(x.expireAt) {
 		n = min(n, x.most)
 	}
@@ -188,7 +196,7 @@ func (x *Exchange) grant(s int, n *neighbour, now time.Time) bool {
 	if !x.feedable(s) || x.stripes[s].parent == n.id || x.stripes[s].leaving {
 		return false
 	}
-	begs := !n.begged[s].IsZero() && now.Sub(n.begged[s]) > begging && n.state.Hops[s] >= Unfed
+	begs := !n.begged[s].IsZero() && now.Sub(n.begged[s]) > begging && n.state.Hops[s] >= Adrift
 	total, slots, here := x.children(), x.slots(), x.childrenOf(s)
 	if x.cfg.Source {
 		return x.grantSource(s, n, begs, here, total, slots, now)
@@ -249,7 +257,7 @@ func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slot
 	if here == 0 {
 		return begs || x.slots() > 0 && (n.grants|n.pending).Count() < share+spare
 	}
-	if begs && total < slots {
+	if (begs || x.scarce()) && total < slots {
 		n.extra |= 1 << s
 		n.extraAt[s] = now
 		return true
@@ -354,7 +362,7 @@ func (x *Exchange) review(now time.Time) {
 			if n.leaving.Has(s) && now.After(n.leaveAt[s]) {
 				n.end(s, x.newest)
 			}
-			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor {
+			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor && !x.scarce() {
 				n.extraFor = min(extraMost, 2*n.extraFor)
 				x.revoke(n, s, now)
 			}
@@ -371,12 +379,12 @@ func (x *Exchange) review(now time.Time) {
 			x.revoke(worst, s, now)
 		}
 	}
-	if len(x.queue) == 0 || x.queue[0].asked || now.Sub(x.queue[0].queued) < behind || now.Before(x.revokeAt) {
+	if len(x.queue) == 0 || x.queue[0].asked || now.Sub(x.queue[0].queued) < behind+x.duration || now.Before(x.revokeAt) {
 		return
 	}
 	if worst, s := x.leastUse(); worst != nil {
 		x.revoke(worst, s, now)
-		x.revokeAt = now.Add(behind)
+		x.revokeAt = now.Add(behind + x.duration)
 		x.most, x.mostUntil = x.children(), now.Add(mostFor)
 	}
 }
@@ -406,10 +414,25 @@ func (x *Exchange) room() (m Mask) {
 	if total >= slots {
 		return 0
 	}
+	scarce := x.cfg.Source && x.scarce()
 	for s := range x.stripes {
-		if here := x.childrenOf(s); x.feedable(s) && !x.stripes[s].leaving && (here == 0 || !x.cfg.Source && here < fanout) {
+		if here := x.childrenOf(s); x.feedable(s) && !x.stripes[s].leaving && (here == 0 || (!x.cfg.Source || scarce) && here < fanout) {
 			m |= 1 << s
 		}
 	}
 	return m
+}
+
+// scarce reports whether no neighbour has room for children. Then the broadcaster gives
+// away all that it has.
+func (x *Exchange) scarce() bool {
+	known := 0
+	for _, n := range x.ids {
+		if n.mesh && n.known {
+			if known++; n.state.Free > 1 || n.state.Slots == 0 {
+				return false
+			}
+		}
+	}
+	return known > 0
 }

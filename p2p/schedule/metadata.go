@@ -11,8 +11,14 @@ import (
 // each share from another neighbour.
 const Stripes = 16
 
-// Unfed stands for the hops of a node that no parent feeds.
-const Unfed = 15
+// Unfed stands for the hops of a node that no parent feeds, and Adrift for those of one
+// that is cut off from the broadcaster, perhaps for a moment only: it lost its parent, or
+// its parent is adrift. Who is adrift keeps parent and children, and nobody takes it as a
+// new parent: it may be fed by who would.
+const (
+	Unfed  = 15
+	Adrift = Unfed - 1
+)
 
 // Mask has a bit for each stripe.
 type Mask uint16
@@ -57,15 +63,28 @@ func unfedState() (s State) {
 	return s
 }
 
-// Delay is a duration in units of 4 ms, 255 for a second and more.
+// Delay is a duration in units of 4 ms up to half a second, and of 32 ms above; 255 for
+// 4.5 s and more.
 type Delay uint8
 
-const delayUnit = 4 * time.Millisecond
+const (
+	delayUnit  = 4 * time.Millisecond
+	longUnit   = 8 * delayUnit
+	shortUnits = 128
+)
 
 // DelayOf rounds a duration.
 func DelayOf(d time.Duration) Delay {
-	return Delay(max(0, min(255, (d+delayUnit/2)/delayUnit)))
+	if short := (d + delayUnit/2) / delayUnit; short < shortUnits {
+		return Delay(max(0, short))
+	}
+	return Delay(min(255, shortUnits+(d-shortUnits*delayUnit+longUnit/2)/longUnit))
 }
 
 // Duration returns the middle of what d stands for.
-func (d Delay) Duration() time.Duration { return time.Duration(d) * delayUnit }
+func (d Delay) Duration() time.Duration {
+	if d < shortUnits {
+		return time.Duration(d) * delayUnit
+	}
+	return shortUnits*delayUnit + time.Duration(d-shortUnits)*longUnit
+}

@@ -35,7 +35,7 @@ const (
 	// firstLag is how late a chunk is thought to come as long as nothing was measured.
 	firstLag = 400 * time.Millisecond
 	// mostLag is how late chunks are thought to come at most, so that losses are noticed.
-	mostLag = 1500 * time.Millisecond
+	mostLag = 2500 * time.Millisecond
 	// leastLag is how late it may always be.
 	leastLag = 60 * time.Millisecond
 )
@@ -50,6 +50,8 @@ type stripe struct {
 	next    Peer          // asked, to become the parent
 	asked   time.Time
 	hops    uint8     // of this node
+	was     uint8     // before it was adrift
+	adrift  time.Time // since when
 	lost    time.Time // when the last parent was lost
 	leaving bool      // the parent took its promise back, and sends for a moment only
 	late    int       // chunks in a row that did not come from the parent
@@ -108,7 +110,7 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 			st.delay, st.patched = averageDuration(st.delay, p.age[i]), 0
 		} else if st.patched++; st.patched >= maxPatched {
 			x.drop(Stripe(p.pos, i), n.id, now)
-			st.hops, st.delay = Unfed, 0
+			x.setHops(st, Unfed, now)
 		}
 	case st.parent != None && st.from.Compare(p.pos) < 0 && st.next != n.id:
 		x.stats.LateFeeds++
@@ -158,6 +160,9 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 	}
 	if st.parent == id {
 		st.parent, st.late, st.patched, st.got, st.leaving, st.lost = None, 0, 0, false, false, now
+		if st.hops < Adrift {
+			x.setHops(st, Adrift, now)
+		}
 	}
 	if st.rest == nil {
 		st.rest = make(map[Peer]time.Time)
@@ -186,7 +191,7 @@ func (x *Exchange) fed(s int) bool { return x.cfg.Source || x.stripes[s].parent 
 
 // feedable reports whether this node may promise a stripe to others.
 func (x *Exchange) feedable(s int) bool {
-	return x.cfg.Source || x.stripes[s].parent != None && x.stripes[s].hops < Unfed-1
+	return x.cfg.Source || x.stripes[s].parent != None && x.stripes[s].hops < Adrift
 }
 
 // choose looks for parents, and for better ones.
@@ -211,11 +216,10 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 		if st.leaving && now.Sub(st.lost) > leaveFor {
 			st.parent, st.leaving, st.late, st.got = None, false, 0, false
 			x.wantsStale = true
-			x.retell()
+			x.setHops(st, Adrift, now)
 		}
 		if st.parent == None && st.hops < Unfed && now.Sub(st.lost) > orphaned {
-			st.hops, st.delay = Unfed, 0
-			x.retell()
+			x.setHops(st, Unfed, now)
 		}
 		if st.next != None && st.parent != None {
 			changes++
@@ -231,27 +235,22 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 	for k := range x.stripes {
 		s := (k + turn) % Stripes
 		st := &x.stripes[s]
-		fed := st.parent != None && !st.leaving
+		fed := st.parent != None && !st.leaving && st.hops < Adrift
 		if st.next != None || fed && (changes >= maxChanges || early || now.Sub(st.since) < st.keep || st.delay == 0) {
 			continue
 		}
-		// Who is not further away from the broadcaster cannot be fed by this node, nor can one
-		// that is a hop further and no child.
-		most := st.hops
-		if now.Sub(st.lost) > orphaned/3 {
-			most++
-		}
+		most, needy := st.seek(now)
 		best, bestCost := -1, time.Duration(0)
 		for k, n := range x.ids {
-			if !n.mesh || !n.known || x.quiet(n, now) || n.id == st.parent || x.rate == 0 || n.state.Hops[s] >= Unfed-1 || n.grants.Has(s) || now.Before(st.rest[n.id]) {
+			if !n.mesh || !n.known || x.quiet(n, now) || n.id == st.parent || x.rate == 0 || n.state.Hops[s] >= Adrift || n.grants.Has(s) || now.Before(st.rest[n.id]) {
 				continue
 			}
-			if fed && (!n.state.Room.Has(s) || n.state.Hops[s] >= st.hops) || !fed && st.hops < Unfed && n.state.Hops[s] > most {
-				continue // it may be fed by this node, and never sooner than this node
+			if n.state.Hops[s] > most {
+				continue
 			}
 			cost := n.state.Delays[s].Duration() + n.rtt/2 + x.price(n) + time.Duration(load[k])*2*time.Millisecond
 			if !n.state.Room.Has(s) {
-				if now.Sub(st.lost) < begging {
+				if fed || needy < begging {
 					continue // there may soon be room elsewhere
 				}
 				cost += begging
@@ -273,6 +272,23 @@ func (x *Exchange) choose(now time.Time) time.Duration {
 		x.retell()
 	}
 	return chooseEvery
+}
+
+// seek returns how far away from the broadcaster a new parent may be, so that it is not
+// fed by this node itself, and how long the node has needed one.
+func (st *stripe) seek(now time.Time) (most uint8, needy time.Duration) {
+	switch adrift := now.Sub(st.adrift); {
+	case st.hops == Unfed:
+		return Adrift - 1, now.Sub(st.lost)
+	case st.hops < Adrift:
+		return st.hops - 1, 0 // who is closer cannot be fed by this node
+	case st.parent != None && !st.leaving && adrift < orphaned/2:
+		return st.was - 1, adrift // its parent seeks another, too
+	case adrift < orphaned/3:
+		return st.was, adrift
+	default:
+		return Adrift - 1, adrift // who is fed by this node has heard, and is adrift as well
+	}
 }
 
 // price is what a neighbour's uplink adds to the cost of being its child: the time of a
@@ -304,6 +320,7 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 		case !n.toldWant.Has(s):
 		case !granted.Has(s) && st.parent == n.id && !st.leaving:
 			st.leaving, st.lost = true, now
+			x.setHops(st, Adrift, now)
 			st.rest2(n.id, now.Add(leaveFor+refusedRest))
 			x.chooseAt = time.Time{}
 		case !granted.Has(s) && st.next == n.id:
@@ -326,7 +343,7 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 			if before != 0 && st.lag != 0 {
 				st.lag = max(0, st.lag+st.delay-before)
 			}
-			x.setHops(s, n)
+			x.setHops(st, beyond(n.state.Hops[s]), now)
 			if p := x.parts[pos]; p != nil && p.known && pos.Compare(x.tellAt) < 0 {
 				x.tellAt = pos // the one before shall send no part after that
 			}
@@ -350,23 +367,40 @@ func (x *Exchange) onState(n *neighbour, state State, now time.Time) {
 	n.state, n.known = state, true
 	for s := range x.stripes {
 		st := &x.stripes[s]
+		if state.Hops[s] < Adrift {
+			n.begged[s] = time.Time{} // it found another
+		}
 		if st.parent == None && st.next == None && state.Hops[s] < Unfed {
 			x.chooseAt = time.Time{}
 		}
 		if st.parent != n.id {
 			continue
 		}
-		if state.Hops[s] >= Unfed-1 {
+		if state.Hops[s] >= Unfed {
 			x.drop(s, n.id, now)
-		} else {
-			x.setHops(s, n)
+		} else if !st.leaving {
+			x.setHops(st, beyond(state.Hops[s]), now)
 		}
 	}
 }
 
-func (x *Exchange) setHops(s int, parent *neighbour) {
-	if hops := min(parent.state.Hops[s], Unfed-1) + 1; hops != x.stripes[s].hops {
-		x.stripes[s].hops = hops
-		x.retell()
+// beyond returns the hops of a child.
+func beyond(hops uint8) uint8 { return min(hops, Unfed-1) + 1 }
+
+// setHops notes how far away from the broadcaster this node is.
+func (x *Exchange) setHops(st *stripe, hops uint8, now time.Time) {
+	if hops == Unfed && st.parent != None {
+		hops = Adrift
 	}
+	if hops == st.hops {
+		return
+	}
+	if hops >= Adrift && st.hops < Adrift {
+		st.was, st.adrift = st.hops, now
+	}
+	if hops == Unfed {
+		st.delay = 0
+	}
+	st.hops = hops
+	x.retell()
 }

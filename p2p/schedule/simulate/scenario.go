@@ -15,7 +15,7 @@ func Scenario(name string, nodes, parts int, seed uint64) (Config, bool) {
 		Nodes: nodes, Dials: 6, Uplink: uplinks(20e6, 20e6),
 		Latency: func(int, *rand.Rand) time.Duration { return 25 * time.Millisecond },
 		Rate:    4e6, Part: 500 * time.Millisecond, Chunk: 8192,
-		Warmup: 30, Parts: parts, Deadline: 3 * time.Second, Seed: seed,
+		Warmup: 12, Parts: parts, Deadline: 3 * time.Second, Seed: seed,
 	}
 	switch name {
 	case "even":
@@ -65,6 +65,7 @@ func Scenario(name string, nodes, parts int, seed uint64) (Config, bool) {
 		}
 	case "liars":
 		cfg.Liars, cfg.Forgers = .15, .05
+		cfg.Warmup = 20 // they lie from the beginning
 	default:
 		return Config{}, false
 	}

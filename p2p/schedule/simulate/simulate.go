@@ -46,6 +46,7 @@ type Result struct {
 	Duplicates, Events int
 	CutOff             []time.Duration // when each neighbour of a liar or forger cut it off
 	Slandered          int             // times that an honest node was taken for a liar
+	Rings              int             // nodes' stripes found, when a part was published, fed by themselves in the end
 }
 
 // Continuity returns the share of pairs of a node and a part that were complete in time.
@@ -275,6 +276,7 @@ func Run(cfg Config) Result {
 			if cfg.Every != nil {
 				cfg.Every(w, w.count)
 			}
+			w.res.Rings += w.rings()
 			w.count++
 			w.publish(position(int(e.msg)))
 		}
@@ -324,6 +326,29 @@ func Run(cfg Config) Result {
 	slices.Sort(w.res.Startup)
 	slices.Sort(w.res.CutOff)
 	return w.res
+}
+
+// rings counts the nodes that feed each other in a ring, in each stripe.
+func (w *World) rings() (count int) {
+	parents := make([][schedule.Stripes]schedule.Peer, len(w.nodes))
+	for i, n := range w.nodes {
+		parents[i] = n.x.Parents()
+	}
+	for i := range w.nodes {
+		for s := range schedule.Stripes {
+			at := int(parents[i][s])
+			for range w.nodes {
+				if at < 0 || at == i || w.nodes[at].dead || w.nodes[at].liar {
+					break
+				}
+				at = int(parents[at][s])
+			}
+			if at == i && !w.nodes[i].dead && !w.nodes[i].liar {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 // Add adds a node without connections, and returns it.

@@ -38,8 +38,8 @@ func TestFigures(t *testing.T) {
 func report(t *testing.T, name string, nodes int, r *Result) {
 	t.Helper()
 	ms := time.Millisecond
-	t.Logf("%s n=%d rx %.3f src %.2f upmax %.2f p50 %v p95 %v p99 %v max %v continuity %.3f%% twice %d", name, nodes, r.Rx, r.Src, r.UploadMax,
-		r.Delay(.5).Round(ms), r.Delay(.95).Round(ms), r.Delay(.99).Round(ms), r.Delay(1).Round(ms), 100*r.Continuity(), r.Duplicates)
+	t.Logf("%s n=%d rx %.3f src %.2f upmax %.2f p50 %v p95 %v p99 %v max %v continuity %.3f%% twice %d in rings %d", name, nodes, r.Rx, r.Src, r.UploadMax,
+		r.Delay(.5).Round(ms), r.Delay(.95).Round(ms), r.Delay(.99).Round(ms), r.Delay(1).Round(ms), 100*r.Continuity(), r.Duplicates, r.Rings)
 	if k := len(r.Startup); k > 0 {
 		t.Logf("  start-up of %d: p50 %v max %v", k, r.Startup[k/2].Round(ms), r.Startup[k-1].Round(ms))
 	}
@@ -74,6 +74,9 @@ func TestScenarios(t *testing.T) {
 			report(t, c.name, c.nodes, &r)
 			if r.Continuity() < c.continuity || r.Rx > c.rx || r.Src > c.src || r.Delay(.99) > c.p99 {
 				t.Errorf("want continuity %.1f%%, rx %.2f, src %.2f, p99 %v", 100*c.continuity, c.rx, c.src, c.p99)
+			}
+			if r.Rings > 0 {
+				t.Errorf("%d times a node fed itself", r.Rings)
 			}
 		})
 	}
