@@ -25,6 +25,7 @@ Scenarios, 4 Mbit/s, 25 ms one way, downlinks 100 Mbit/s unless said otherwise:
   thin      100 nodes, the broadcaster's uplink 5.2
   starved   50 nodes, the broadcaster's uplink 8, the others' 6
   edge      50 nodes, uplinks so that utilisation is 0.9, deadline 5 s
+  edge85    the same at a utilisation of 0.85
   uneven    100 nodes, uplinks 30% 1, 50% 8, 20% 50; latencies 5 to 150 ms
   churn     even, 2% of the nodes die and as many join each second
   loss      even, 2% of packets lost

@@ -36,7 +36,7 @@
 //
 // A node promises a little more than its uplink carries, as promises are made in
 // sixteenths of the stream; what falls behind shows, and a promise is taken back for a
-// while. If no neighbour of the broadcaster has room, it gives away all that it has.
+// while. If its neighbours have hardly any room, the broadcaster gives away all that it has.
 //
 // # Wants
 //

@@ -35,6 +35,8 @@ const (
 	// behind is how long, beside a part's duration, a chunk may wait for the uplink until a
 	// promise is taken back: in a burst each waits for all of its part.
 	behind = 600 * time.Millisecond
+	// scarceShare is the part of all slots that is free where there is enough.
+	scarceShare = 8
 	// mostFor is how long no new promise is made then.
 	mostFor = 10 * time.Second
 )
@@ -423,16 +425,18 @@ func (x *Exchange) room() (m Mask) {
 	return m
 }
 
-// scarce reports whether no neighbour has room for children. Then the broadcaster gives
-// away all that it has.
+// scarce reports whether neighbours have hardly any room for children. Then the
+// broadcaster gives away all that it has.
 func (x *Exchange) scarce() bool {
-	known := 0
+	slots, free := 0, 0
 	for _, n := range x.ids {
 		if n.mesh && n.known {
-			if known++; n.state.Free > 1 || n.state.Slots == 0 {
-				return false
+			if n.state.Slots == 0 {
+				return false // it does not know yet
 			}
+			slots += int(n.state.Slots)
+			free += int(n.state.Free)
 		}
 	}
-	return known > 0
+	return free*scarceShare < slots
 }

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -21,7 +22,8 @@ type HoleLimits struct {
 }
 
 // Holes returns the most urgent missing chunks that nobody was asked for, and the
-// peers that failed the first of them.
+// peers that failed the first of them. What a parent sends and is not late with yet, and
+// for a while what a neighbour has and has no room to send, is not among them.
 func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Peer) {
 	size := 0
 	for _, p := range x.order {
@@ -30,7 +32,7 @@ func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Pee
 		}
 		var want stream.Bitmap
 		for i := range p.asks {
-			if p.have.Get(i) || p.asks[i].from != None || p.asks[i].fetches >= l.Fetches {
+			if p.have.Get(i) || p.asks[i].from != None || p.asks[i].fetches >= l.Fetches || x.comes(p, i, now) || now.Sub(p.ready) < busyFor*l.After && x.held(p, i, now) {
 				continue
 			}
 			if want == nil {
@@ -52,6 +54,29 @@ func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Pee
 		}
 	}
 	return holes, avoid
+}
+
+// busyFor is how many times longer a chunk is left to neighbours that have it: they were
+// not asked because they have too much to send as it is, and fetching adds to that.
+const busyFor = 3
+
+// comes reports whether a parent sends a chunk and is not late with it yet.
+func (x *Exchange) comes(p *part, i int, now time.Time) bool {
+	s := Stripe(p.pos, i)
+	return !p.late && x.fed(s) && x.stripes[s].gap.Compare(p.pos) < 0 && now.Sub(p.ready) < x.stripes[s].due()
+}
+
+// held reports whether a neighbour has a chunk and did not fail to send it.
+func (x *Exchange) held(p *part, i int, now time.Time) bool {
+	if p.late {
+		return false
+	}
+	for id, pp := range p.peers {
+		if n := x.peers[id]; n != nil && pp.have.Get(i) && !x.quiet(n, now) && !slices.Contains(p.asks[i].failed, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // Fetching notes that a peer is asked for holes by the fetch protocol.

@@ -125,8 +125,8 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				x.unask(p, i, true)
 			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) && x.stripes[s].gap.Compare(p.pos) < 0 {
 				st := &x.stripes[s]
-				if due := st.due() - now.Sub(p.ready); due > 0 {
-					look = min(look, due)
+				if x.comes(p, i, now) {
+					look = min(look, st.due()-now.Sub(p.ready))
 					continue
 				}
 				// The parent may be gone: of the swarm's news it should have told some by now.

@@ -26,6 +26,7 @@ type arrival struct {
 type tally struct {
 	delays times
 	inTime []uint16 // chunks by the deadline, by part
+	early  int64    // bytes of parts before the first, that came after that was published
 }
 
 // newArrivals notes so many parts from a first one on.
@@ -58,9 +59,12 @@ func (a *arrivals) chunks(i, n int) {
 }
 
 // receive notes that a node got a chunk of part i.
-func (a *arrivals) receive(node, i int) {
+func (a *arrivals) receive(node, i, size int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if i < a.first && len(a.parts) > 0 && !a.parts[0].published.IsZero() {
+		a.nodes[node].early += int64(size)
+	}
 	if i -= a.first; i < 0 || i >= len(a.parts) || a.parts[i].published.IsZero() {
 		return
 	}
@@ -69,6 +73,13 @@ func (a *arrivals) receive(node, i int) {
 	if d <= a.deadline {
 		a.nodes[node].inTime[i]++
 	}
+}
+
+// early returns the bytes of chunks of the warm-up that came to a node in the measured time.
+func (a *arrivals) early(node int) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.nodes[node].early
 }
 
 // published returns how many of the parts were published so far.

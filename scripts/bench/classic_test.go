@@ -60,7 +60,7 @@ func runClassic(t *testing.T, s scenario, seed int64) result {
 				if err != nil {
 					return
 				}
-				tr.arrivals.receive(i, int(binary.BigEndian.Uint32(m.Data)))
+				tr.arrivals.receive(i, int(binary.BigEndian.Uint32(m.Data)), len(m.Data))
 			}
 		}()
 	}

@@ -15,6 +15,7 @@
 //	thin     100 nodes, the broadcaster's uplink is 5.2: 1.3 times the stream's rate
 //	starved  50 nodes, the broadcaster's uplink is 8, the others' 6
 //	edge     the same, but all others' uplinks are such that utilisation is 0.9; deadline 5 s
+//	edge85   the same at a utilisation of 0.85
 //	uneven   100 nodes, the broadcaster's uplink is 20; of the others 30% have 1, 50% have 8
 //	         and 20% have 50; latencies of hosts are drawn from 5 to 150 ms
 //	churn    even; 2% of the nodes die without a word each second, one by one, and as many
@@ -37,7 +38,8 @@
 // They are of viewers: honest nodes other than the broadcaster that are there from before
 // the measured time until its end; in crowd, the nine first. What is published in the
 // measured time counts, and every byte that moves from its begin until a second after the
-// last deadline.
+// last deadline, except, in what viewers receive, chunks that were published in the
+// warm-up and come late.
 //
 //	rx            bytes received per byte of stream, mean: chunks, headers, control and
 //	              catch-up, as libp2p counts its streams' bytes

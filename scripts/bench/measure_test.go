@@ -33,14 +33,37 @@ type result struct {
 	InTime      int     `json:"in_time"`    // of those, complete by the deadline
 	Utilisation float64 `json:"utilisation"`
 
-	Startup      times    `json:"startup"`        // of joiners, see doc.go
-	Picture      times    `json:"picture"`        // of joiners
-	JoinerPairs  int      `json:"joiner_pairs"`   // as Pairs, of joiners once they play
-	JoinerInTime int      `json:"joiner_in_time"` // of those, complete by the deadline
-	CutOff       times    `json:"cut_off"`        // of liars: from their first lie until nobody asks them
-	LiarsInMesh  int      `json:"liars_in_mesh"`  // at the end, pairs of an honest node and a liar
-	LiarsAsked   int      `json:"liars_asked"`    // for chunks
-	Memory       []memory `json:"memory"`         // as the run went on
+	Startup      times       `json:"startup"`        // of joiners, see doc.go
+	Picture      times       `json:"picture"`        // of joiners
+	JoinerPairs  int         `json:"joiner_pairs"`   // as Pairs, of joiners once they play
+	JoinerInTime int         `json:"joiner_in_time"` // of those, complete by the deadline
+	CutOff       times       `json:"cut_off"`        // of liars: from their first lie until nobody asks them
+	LiarsInMesh  int         `json:"liars_in_mesh"`  // at the end, pairs of an honest node and a liar
+	LiarsAsked   int         `json:"liars_asked"`    // for chunks
+	Counts       chunkCounts `json:"counts"`         // of the nodes that count
+	Memory       []memory    `json:"memory"`         // as the run went on
+}
+
+// chunkCounts is what nodes count themselves.
+type chunkCounts struct {
+	Received int64 `json:"received"` // chunks
+	Twice    int64 `json:"twice"`    // chunks that were there already, or not of use any more
+	Fetched  int64 `json:"fetched"`  // of those received, by the fetch protocol
+	Expired  int64 `json:"expired"`  // wants that were not met in time
+	Overdue  int64 `json:"overdue"`  // chunks not sent, as they were too late
+	Revoked  int64 `json:"revoked"`  // promises taken back
+	Dropped  int64 `json:"dropped"`  // messages that full queues lost
+}
+
+// add adds k times o.
+func (t *chunkCounts) add(o chunkCounts, k int64) {
+	t.Received += k * o.Received
+	t.Twice += k * o.Twice
+	t.Fetched += k * o.Fetched
+	t.Expired += k * o.Expired
+	t.Overdue += k * o.Overdue
+	t.Revoked += k * o.Revoked
+	t.Dropped += k * o.Dropped
 }
 
 // memory is what a process held at one moment.
@@ -61,6 +84,7 @@ type trial struct {
 	roles    []role
 	links    []p2ptest.Link
 	patience time.Duration // how much longer than the deadline what is late is waited for
+	counted  func(i int) chunkCounts
 
 	mu   sync.Mutex   // guards all following
 	left map[int]bool // hosts that died during the measured time
@@ -98,11 +122,17 @@ func (tr *trial) complete() bool {
 }
 
 // traffic is what a host moved so far.
-type traffic struct{ in, out, wireIn, wireOut int64 }
+type traffic struct {
+	in, out, wireIn, wireOut int64
+	counts                   chunkCounts
+}
 
 func (tr *trial) traffic(i int) (t traffic) {
 	t.in, t.out = tr.net.Bytes(i)
 	t.wireIn, t.wireOut = tr.net.WireBytes(i)
+	if tr.counted != nil && tr.roles[i] == honest {
+		t.counts = tr.counted(i)
+	}
 	return t
 }
 
@@ -158,8 +188,11 @@ func (tr *trial) measure(publish func(i int, at time.Time, data []byte) error, e
 			continue
 		}
 		viewers++
-		res.RX += float64(now.in-before[n].in) / total
-		res.RXWire += float64(now.wireIn-before[n].wireIn) / total
+		early := tr.arrivals.early(n)
+		res.RX += float64(now.in-before[n].in-early) / total
+		res.RXWire += float64(now.wireIn-before[n].wireIn-early) / total
+		res.Counts.add(now.counts, 1)
+		res.Counts.add(before[n].counts, -1)
 		res.Delays.merge(tr.arrivals.of(n))
 		whole, all := tr.arrivals.inTime(n, 0)
 		res.InTime += whole

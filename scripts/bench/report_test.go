@@ -27,6 +27,7 @@ type summary struct {
 	Joiners     *joinerStats `json:"joiners,omitempty"`
 	Liars       *liarStats   `json:"liars,omitempty"`
 	Memory      []memory     `json:"memory,omitempty"`
+	Counts      chunkCounts  `json:"counts"`
 
 	all times // of delays
 }
@@ -113,6 +114,7 @@ func summarise(r row, runs []result) summary {
 		sum.LiarsAsked += r.LiarsAsked
 		sum.LiarsInMesh += r.LiarsInMesh
 		s.Memory = append(s.Memory, r.Memory...)
+		s.Counts.add(r.Counts, 1)
 	}
 	d := sum.Delays
 	s.Delay = delays{ms(d.percentile(.5)), ms(d.percentile(.95)), ms(d.percentile(.99)), ms(d.percentile(1))}
@@ -160,6 +162,11 @@ func (p printer) print(s summary) {
 	}
 	if l := s.Liars; l != nil {
 		fmt.Fprintf(stdout, "  %d liars: cut off after p50 %v, max %v; asked for %d chunks; at the end in %.1f meshes each\n", l.Count, l.CutOff.P50, l.CutOff.Max, l.Asked, l.InMesh)
+	}
+	if t := s.Counts; t.Received > 0 && (t.Twice > 0 || t.Expired > 0) {
+		of := func(n int64) float64 { return 100 * float64(n) / float64(t.Received) }
+		fmt.Fprintf(stdout, "  of the chunks received: %.2f%% came twice, %.2f%% by fetch; %.2f%% of the wants were not met in time\n", of(t.Twice), of(t.Fetched), of(t.Expired))
+		fmt.Fprintf(stdout, "  %d promises taken back, %d chunks too late to be sent, %d messages lost by full queues\n", t.Revoked, t.Overdue, t.Dropped)
 	}
 	for _, m := range s.Memory {
 		fmt.Fprintf(stdout, "  after %v: heap %.1f MB, %d goroutines\n", time.Duration(m.At)*time.Second, float64(m.Heap)/1e6, m.Goroutines)

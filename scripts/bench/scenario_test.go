@@ -102,6 +102,9 @@ var scenarios = []scenario{
 		s.deadline = 5 * time.Second
 		s.classic = 1
 	}),
+	base("edge85", "source 8, uplinks that make utilisation 0.85, deadline 5 s", 50, 8*mbit, utilised(0.85)).with(func(s *scenario) {
+		s.deadline = 5 * time.Second
+	}),
 	base("uneven", "uplinks: 30% 1, 50% 8, 20% 50; latencies 5 to 150 ms", 100, 20*mbit,
 		mixed(share{.3, mbit}, share{.5, 8 * mbit}, share{.2, 50 * mbit})).with(func(s *scenario) {
 		s.latency = [2]time.Duration{5 * time.Millisecond, 150 * time.Millisecond}
@@ -131,7 +134,7 @@ func named(names string) (out []scenario, unknown string) {
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, s := range scenarios {
-			if name == s.name || name == strings.TrimRight(s.name, "0123456789") {
+			if name == s.name || name != "edge" && name == strings.TrimRight(s.name, "0123456789") {
 				out, found = append(out, s), true
 			}
 		}

@@ -16,8 +16,8 @@ type observer struct {
 	node int
 }
 
-func (o observer) ChunkReceived(h *stream.SignedHeader, _ int) {
-	o.a.receive(o.node, number(h.Position))
+func (o observer) ChunkReceived(h *stream.SignedHeader, i int) {
+	o.a.receive(o.node, number(h.Position), h.ChunkLen(i))
 }
 
 // swarmRun is a trial with production nodes.
@@ -57,6 +57,7 @@ func runSwarm(t *testing.T, s scenario, seed int64) result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.counted = r.countsOf
 	time.Sleep(settle)
 	var events func(context.Context)
 	if s.events != nil {
@@ -76,6 +77,20 @@ func runSwarm(t *testing.T, s scenario, seed int64) result {
 		}
 		return err
 	}, events)
+}
+
+// countsOf returns what a node counted so far.
+func (r *swarmRun) countsOf(i int) (t chunkCounts) {
+	n := r.net.Node(i)
+	if n == nil {
+		return t // it died
+	}
+	t.Dropped = n.Stats().DroppedRPCs
+	for _, s := range n.Swarms() {
+		c := s.Stats()
+		t.add(chunkCounts{c.ChunksReceived, c.ChunksDuplicate + c.ChunksLate, c.ChunksFetched, c.WantsExpired, c.ChunksOverdue, c.PromisesRevoked, 0}, 1)
+	}
+	return t
 }
 
 // addNode adds the node of the next host.

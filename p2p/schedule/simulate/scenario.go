@@ -6,7 +6,7 @@ import (
 )
 
 // Names are the scenarios that [Scenario] knows.
-var Names = []string{"even", "thin", "starved", "edge", "uneven", "churn", "loss", "crowd", "liars"}
+var Names = []string{"even", "thin", "starved", "edge", "edge85", "uneven", "churn", "loss", "crowd", "liars"}
 
 // Scenario returns a named swarm of so many nodes that carries 4 Mbit/s in parts of half
 // a second, for parts of them. It reports whether it knows the name.
@@ -23,9 +23,12 @@ func Scenario(name string, nodes, parts int, seed uint64) (Config, bool) {
 		cfg.Uplink = uplinks(5.2e6, 20e6)
 	case "starved":
 		cfg.Uplink = uplinks(8e6, 6e6)
-	case "edge": // the stream takes 90% of what all can send
-		n := float64(nodes - 1)
-		cfg.Uplink = uplinks(8e6, int((4e6/0.9*n-8e6)/n))
+	case "edge", "edge85": // the stream takes 90%, or 85%, of what all can send
+		n, of := float64(nodes-1), 0.9
+		if name == "edge85" {
+			of = 0.85
+		}
+		cfg.Uplink = uplinks(8e6, int((4e6/of*n-8e6)/n))
 		cfg.Deadline = 5 * time.Second
 	case "uneven":
 		cfg.Uplink = func(i int, r *rand.Rand) int {
