@@ -306,12 +306,9 @@ func (e *exchange) step(now time.Time) time.Duration {
 // of what is exchanged no more.
 func (e *exchange) refresh(now time.Time) {
 	wanted := 0
-	others := e.s.node.promised() - e.promised()
+	others := e.s.node.promised() - int(e.s.promised.Load()) // by other streams
 	for _, f := range e.flows {
-		others += f.x.Promised()
-	}
-	for _, f := range e.flows {
-		f.x.Reserve(others - f.x.Promised())
+		f.x.Reserve(others + e.promised() - f.x.Promised())
 		mesh, holders := e.s.neighbours(f.rendition)
 		for k, id := range slices.Concat(mesh, holders) {
 			f.x.Neighbour(e.number(id), k < max(len(mesh), maxNeighbours), e.s.node.rtt(id))

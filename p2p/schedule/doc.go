@@ -34,9 +34,10 @@
 //
 // # Scarcity
 //
-// A node promises a little more than its uplink carries, as promises are made in
-// sixteenths of the stream; what falls behind shows, and a promise is taken back for a
-// while. If its neighbours have hardly any room, the broadcaster gives away all that it has.
+// As long as its neighbours have room, a node promises a little less than its uplink
+// carries, so that chunks do not wait. If they have hardly any, it promises a little more,
+// as promises are made in sixteenths of the stream; what falls behind shows, and a promise
+// is taken back for a while. If its neighbours have hardly any room, the broadcaster gives away all that it has.
 //
 // # Wants
 //

@@ -29,9 +29,11 @@ const (
 	// extraFirst and extraMost are for how long it gets it then, at first and at last.
 	extraFirst = 10 * time.Second
 	extraMost  = 160 * time.Second
-	// overcommit is how much more than its uplink carries a node promises: what it then
-	// falls behind makes it take a promise back for a while, so that all of it is used.
+	// overcommit is how much more than its uplink carries a node promises where room is
+	// scarce: it falls behind, and takes a promise back for a while, so that all is used.
 	overcommit = 1.04
+	// headroom is what part of its uplink a node promises as long as others have room.
+	headroom = 0.92
 	// behind is how long, beside a part's duration, a chunk may wait for the uplink until a
 	// promise is taken back: in a burst each waits for all of its part.
 	behind = 600 * time.Millisecond
@@ -51,8 +53,12 @@ func (x *Exchange) slots() int {
 		return 0 // nobody knows how much a promise would cost, or what its children are like
 	}
 	fit := float64(rate-x.reserved) / (x.rate / Stripes)
-	if !x.cfg.Source {
-		fit *= overcommit // the broadcaster cannot take promises back: who else has it?
+	switch {
+	case x.cfg.Source: // it cannot take promises back: who else has it?
+	case x.scarce():
+		fit *= overcommit
+	default:
+		fit *= headroom
 	}
 	n := max(0, int(fit))
 	if x.mostUntil.After(x.expireAt) {
@@ -253,7 +259,7 @@ func (x *Exchange) replace(s int, n *neighbour, now time.Time) bool {
 // that can pass it on, equally.
 func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slots int, now time.Time) bool {
 	share, spare := x.share(n), 0
-	if share > 0 && now.Sub(x.openAt) > begging {
+	if share > 0 && (total >= Stripes*3/4 || now.Sub(x.openAt) > begging) {
 		spare = 1 // no stripe shall be left over because of rounding
 	}
 	if here == 0 {
@@ -365,6 +371,7 @@ func (x *Exchange) review(now time.Time) {
 				n.end(s, x.newest)
 			}
 			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor && !x.scarce() {
+				n = x.lessUseful(n, s)
 				n.extraFor = min(extraMost, 2*n.extraFor)
 				x.revoke(n, s, now)
 			}
@@ -373,13 +380,13 @@ func (x *Exchange) review(now time.Time) {
 	if x.cfg.Source {
 		x.shareOut(now)
 	}
-	if x.cfg.Source {
-		return // nobody else can give its stripes away
-	}
-	for over := x.children() - x.slots() - 1; over > 0; over-- {
-		if worst, s := x.leastUse(); worst != nil {
-			x.revoke(worst, s, now)
+	// A little too much is taken back step by step, so that not all look for others at once.
+	for over, slots := x.children()-x.slots()-1, x.slots(); over > 0 && (over > slots/4 || !now.Before(x.revokeAt)); over-- {
+		worst, s := x.leastUse()
+		if worst == nil {
+			break
 		}
+		x.revoke(worst, s, now)
 	}
 	if len(x.queue) == 0 || x.queue[0].asked || now.Sub(x.queue[0].queued) < behind+x.duration || now.Before(x.revokeAt) {
 		return
@@ -391,14 +398,32 @@ func (x *Exchange) review(now time.Time) {
 	}
 }
 
+// lessUseful returns which of the broadcaster's children of a stripe it can rather do
+// without than n, which has it beyond its share, if there is one: one that feeds nobody.
+func (x *Exchange) lessUseful(n *neighbour, s int) *neighbour {
+	if !n.state.Feeds.Has(s) {
+		return n
+	}
+	for _, c := range x.ids {
+		if c != n && c.grants.Has(s) && !c.state.Feeds.Has(s) {
+			if !c.extra.Has(s) {
+				n.extra &^= 1 << s
+			}
+			return c
+		}
+	}
+	return n
+}
+
 // leastUse returns the promise that is of the least use: of the stripe that arrives here
-// last, if need be to a child that passes it on to nobody.
+// last, if need be to a child that passes it on to nobody. The broadcaster has none but
+// those beyond its share: nobody else can give its stripes away.
 func (x *Exchange) leastUse() (*neighbour, int) {
 	var worst *neighbour
 	stripe := 0
 	for _, c := range x.ids {
 		for t := range x.stripes {
-			if !c.grants.Has(t) {
+			if !c.grants.Has(t) || x.cfg.Source && !c.extra.Has(t) {
 				continue
 			}
 			if worst == nil || x.stripes[t].hops > x.stripes[stripe].hops ||
