@@ -37,6 +37,8 @@ const (
 	// behind is how long, beside a part's duration, a chunk may wait for the uplink until a
 	// promise is taken back: in a burst each waits for all of its part.
 	behind = 600 * time.Millisecond
+	// catchUp is in what time a node that fell behind should have caught up.
+	catchUp = 5 * time.Second
 	// scarceShare is the part of all slots that is free where there is enough.
 	scarceShare = 8
 	// mostFor is how long no new promise is made then.
@@ -391,11 +393,20 @@ func (x *Exchange) review(now time.Time) {
 	if len(x.queue) == 0 || x.queue[0].asked || now.Sub(x.queue[0].queued) < behind+x.duration || now.Before(x.revokeAt) {
 		return
 	}
-	if worst, s := x.leastUse(); worst != nil {
-		x.revoke(worst, s, now)
-		x.revokeAt = now.Add(behind + x.duration)
-		x.most, x.mostUntil = x.children(), now.Add(mostFor)
+	// Where others have room, as many as it takes to catch up soon.
+	leave := 1
+	if !x.scarce() {
+		leave = max(1, int(float64(x.children())*min(0.5, now.Sub(x.queue[0].queued).Seconds()/catchUp.Seconds())))
 	}
+	for range leave {
+		worst, s := x.leastUse()
+		if worst == nil {
+			break
+		}
+		x.revoke(worst, s, now)
+	}
+	x.revokeAt = now.Add(behind + x.duration)
+	x.most, x.mostUntil = x.children(), now.Add(mostFor)
 }
 
 // lessUseful returns which of the broadcaster's children of a stripe it can rather do

@@ -22,7 +22,7 @@ const (
 	// not show that nodes feed each other in a ring.
 	maxPatched = 10
 	// keep is how long a parent is kept before a better one is sought.
-	keep = 4 * time.Second
+	keep = 2 * time.Second
 	// mostKeep is how long at most: each better parent is kept twice as long as the last.
 	mostKeep = time.Minute
 	// maxChanges bounds the better parents that are sought at a time.
