@@ -82,7 +82,7 @@
 // A chunk that was not wanted from its sender, or is not what the header says, is
 // refused, counted, and lowers the sender's gossipsub score until nothing of it is
 // read any more. Who claims to have chunks, or promises them, and sends nothing for
-// some seconds is cut off for ten minutes.
+// some seconds is cut off: for a minute first, then for twice as long each time.
 //
 // # Who sends what to whom
 //
@@ -97,7 +97,11 @@
 //
 //   - It promises no more than its uplink carries, fewest hops first; each further child
 //     of a stripe waits no longer than a further hop would take. The broadcaster feeds
-//     each stripe to one child, in proportion to what the children can pass on.
+//     each stripe to one child, in proportion to what the children can pass on, and to
+//     more only where uplinks are scarce.
+//
+//   - A node that lost its parent says at once that it is adrift, and so do those that it
+//     feeds; nobody takes one that is adrift as a parent, so that no ring is closed.
 //
 //   - A new parent begins with the part after which the old one was told to stop.
 //

@@ -31,6 +31,8 @@ Scenarios, 4 Mbit/s, 25 ms one way, downlinks 100 Mbit/s unless said otherwise:
   loss      even, 2% of packets lost
   crowd     10 nodes, then 90 join within 2 s
   liars     even, 15% claim to have and never send, 5% forge
+  schedule100, schedule1000, schedule10000
+            even with so many nodes, their decisions only; schedule means all three
   long      8 nodes, 6 h of 300 kbit/s; seed 1 only
 
 Columns are explained below the table, and in scripts/bench/doc.go.

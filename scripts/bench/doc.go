@@ -26,6 +26,10 @@
 //	liars    even; 15% of the nodes claim every chunk, and to be as near as the broadcaster,
 //	         and never send, 5% send forged chunks to whoever asks. They begin when the
 //	         measured time does.
+//	schedule100, schedule1000, schedule10000
+//	         even with so many nodes, in package schedule/simulate: the decisions of
+//	         production nodes, and nothing else of them, so that it can be so many. rx_wire
+//	         and src_upload_wire are 0
 //	long     8 nodes, 300 kbit/s, 6 h; stores of 16 MiB
 //
 // Each runs with seeds 1 to 3, long with seed 1 only, for it takes that long. A seed
@@ -63,6 +67,11 @@
 //	              time, null if it still is in the last three seconds or has a standing want;
 //	              asked: chunks and standing wants that it got; in_mesh: at the end, mean
 //	              number of nodes that have it in their mesh for chunks
+//	decisions     of schedule: hops from the broadcaster, events (messages and timers) for
+//	              each node and second, and CPU time for each
+//	counts        what viewers counted: chunks received, those that came twice or too late,
+//	              by fetch; wants not met in time, chunks too late to be sent, promises taken
+//	              back, messages that full queues lost
 //	memory        of long: live heap and goroutines of all nodes and the bench together
 //
 // Several seeds: bytes are means, delays and continuity are of all runs together, and

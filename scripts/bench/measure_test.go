@@ -15,11 +15,12 @@ const settle = 5 * time.Second
 
 // way is a way of moving a stream.
 type way struct {
-	name string
-	run  func(t *testing.T, s scenario, seed int64) result
+	name  string
+	run   func(t *testing.T, s scenario, seed int64) result
+	clock bool // it runs by the machine's clock, and keeps its own virtual time
 }
 
-var ways = []way{{"grapevine", runSwarm}, {"classic", runClassic}}
+var ways = []way{{"grapevine", runSwarm, false}, {"classic", runClassic, false}, {"schedule", runSchedule, true}}
 
 // result is what one run measured.
 type result struct {
@@ -40,8 +41,9 @@ type result struct {
 	CutOff       times       `json:"cut_off"`        // of liars: from their first lie until nobody asks them
 	LiarsInMesh  int         `json:"liars_in_mesh"`  // at the end, pairs of an honest node and a liar
 	LiarsAsked   int         `json:"liars_asked"`    // for chunks
-	Counts       chunkCounts `json:"counts"`         // of the nodes that count
-	Memory       []memory    `json:"memory"`         // as the run went on
+	Decisions    *decisions  `json:"decisions"`
+	Counts       chunkCounts `json:"counts"` // of the nodes that count
+	Memory       []memory    `json:"memory"` // as the run went on
 }
 
 // chunkCounts is what nodes count themselves.

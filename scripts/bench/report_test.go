@@ -27,6 +27,7 @@ type summary struct {
 	Joiners     *joinerStats `json:"joiners,omitempty"`
 	Liars       *liarStats   `json:"liars,omitempty"`
 	Memory      []memory     `json:"memory,omitempty"`
+	Decisions   *decisions   `json:"decisions,omitempty"`
 	Counts      chunkCounts  `json:"counts"`
 
 	all times // of delays
@@ -115,6 +116,7 @@ func summarise(r row, runs []result) summary {
 		sum.LiarsInMesh += r.LiarsInMesh
 		s.Memory = append(s.Memory, r.Memory...)
 		s.Counts.add(r.Counts, 1)
+		s.Decisions = r.Decisions // one run each
 	}
 	d := sum.Delays
 	s.Delay = delays{ms(d.percentile(.5)), ms(d.percentile(.95)), ms(d.percentile(.99)), ms(d.percentile(1))}
@@ -137,7 +139,7 @@ type printer struct{ json bool }
 
 func (p printer) header() {
 	if !p.json {
-		fmt.Fprintf(stdout, "%-8s %-9s %5s %6s %7s %5s %6s %8s %8s %8s %8s %8s %8s %8s %5s\n", "scenario", "way", "nodes",
+		fmt.Fprintf(stdout, "%-13s %-9s %5s %6s %7s %5s %6s %8s %8s %8s %8s %8s %8s %8s %5s\n", "scenario", "way", "nodes",
 			"rx", "rx wire", "src", "up max", "p50", "p95", "p99", "max", "in time", "startup", "p99", "util")
 	}
 }
@@ -152,7 +154,7 @@ func (p printer) print(s summary) {
 	if s.Startup != nil {
 		start = [2]string{s.Startup.P50.String(), s.Startup.P99.String()}
 	}
-	fmt.Fprintf(stdout, "%-8s %-9s %5d %6.3f %7.3f %5.2f %6.2f %8v %8v %8v %8v %7.2f%% %8s %8s %5.2f\n", s.Scenario, s.Way, s.Nodes,
+	fmt.Fprintf(stdout, "%-13s %-9s %5d %6.3f %7.3f %5.2f %6.2f %8v %8v %8v %8v %7.2f%% %8s %8s %5.2f\n", s.Scenario, s.Way, s.Nodes,
 		s.RX, s.RXWire, s.Source, s.UploadMax, s.Delay.P50, s.Delay.P95, s.Delay.P99, s.Delay.Max, 100*s.Continuity, start[0], start[1], s.Utilisation)
 	if s.Undelivered > 0 {
 		fmt.Fprintf(stdout, "  %d of %d chunks did not come\n", s.Undelivered, s.all.count())
@@ -167,6 +169,9 @@ func (p printer) print(s summary) {
 		of := func(n int64) float64 { return 100 * float64(n) / float64(t.Received) }
 		fmt.Fprintf(stdout, "  of the chunks received: %.2f%% came twice, %.2f%% by fetch; %.2f%% of the wants were not met in time\n", of(t.Twice), of(t.Fetched), of(t.Expired))
 		fmt.Fprintf(stdout, "  %d promises taken back, %d chunks too late to be sent, %d messages lost by full queues\n", t.Revoked, t.Overdue, t.Dropped)
+	}
+	if d := s.Decisions; d != nil {
+		fmt.Fprintf(stdout, "  hops mean %.2f, max %d; %.0f events for a node each second, %.1f us each\n", d.HopsMean, d.HopsMax, d.PerNode, d.Microseconds)
 	}
 	for _, m := range s.Memory {
 		fmt.Fprintf(stdout, "  after %v: heap %.1f MB, %d goroutines\n", time.Duration(m.At)*time.Second, float64(m.Heap)/1e6, m.Goroutines)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"math/rand"
 	"strings"
 	"time"
@@ -121,11 +122,20 @@ var scenarios = []scenario{
 		s.silent, s.forging = 0.15, 0.05
 		s.events = lie
 	}),
+	decided(100), decided(1000), decided(10_000),
 	base("long", "8 nodes, uplinks 20, 300 kbit/s for 6 h", 8, 20*mbit, even(20*mbit)).with(func(s *scenario) {
 		s.rate, s.segments, s.seeds = 300_000, 6*3600/2, 1
 		s.store = 16 << 20 // full after seven minutes: what grows after that is no cache
 		s.events = watchMemory
 	}),
+}
+
+// decided is even, with the decisions only: in the simulator of events, in which a seed
+// always gives the same.
+func decided(nodes int) scenario {
+	return base(fmt.Sprintf("schedule%d", nodes), fmt.Sprintf("%d nodes, decisions only", nodes), nodes, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.only, s.segments, s.seeds = "schedule", 3, 1
+	})
 }
 
 // named returns the scenarios of a list of names, separated by commas. A name without
