@@ -339,6 +339,9 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	if !fetched && n != nil {
 		if p.asks[i].from != from && age < AgeUnknown {
 			p.age[i] = max(0, age) + n.rtt/2
+			if !p.late { // the way from the sender may have taken longer, and the header was no older than it
+				p.age[i] = min(AgeUnknown-1, max(p.age[i], now.Sub(p.ready)))
+			}
 		}
 		x.arrived(p, i, n, now)
 	}

@@ -20,8 +20,9 @@ const (
 	mostWindow  = 1 << 20
 	// quietAfter is how much longer than a part, and a round trip, a neighbour may say nothing.
 	quietAfter = 300 * time.Millisecond
-	// ackLate is when an acknowledgement is so late that less shall be under way.
-	ackLate = 1500 * time.Millisecond
+	// ackLate is how much longer than a round trip an acknowledgement may take until less
+	// shall be under way: what QUIC holds back can no longer be cancelled.
+	ackLate = time.Second
 	// sentTimeout is when sent bytes that were never acknowledged are taken as lost.
 	sentTimeout = 5 * time.Second
 	// maxVain and maxBroken are how often a peer may fail to send what it said it has,
@@ -188,7 +189,7 @@ func (x *Exchange) acknowledge(p *part, n *neighbour, pp *partPeer, i int, arriv
 	}
 	length := p.chunkLen(i)
 	n.inflight = max(0, n.inflight-length)
-	switch late := now.Sub(pp.sentAt) > ackLate; {
+	switch late := now.Sub(pp.sentAt) > ackLate+n.rtt; {
 	case arrived && !late:
 		n.window = min(mostWindow, n.window+length/4)
 	case now.Sub(n.shrunk) > ackLate:

@@ -76,7 +76,7 @@ func (st *stripe) due() time.Duration {
 	if st.lag == 0 {
 		return firstLag
 	}
-	return min(2*mostLag, st.lag+max(leastLag, 4*st.dev))
+	return min(mostLag, st.lag+max(leastLag, 4*st.dev))
 }
 
 // wants returns the stripes that are wanted from a neighbour.
