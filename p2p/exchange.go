@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/grapevine-live/grapevine/p2p/schedule"
@@ -19,7 +20,9 @@ const (
 	exchangeTTL = 30 * time.Second
 	// maxEarly bounds the bytes that parents push before their headers arrive, for which
 	// nothing vouches yet.
-	maxEarly = 2 << 20
+	// One of them may fill a part of it only.
+	maxEarly     = 2 << 20
+	maxEarlyPeer = maxEarly / 4
 	// maxNeighbours is how many connected peers that hold a rendition a node tells of its
 	// chunks: gossipsub's mesh, and others up to that number.
 	maxNeighbours = 14
@@ -154,6 +157,18 @@ func (e *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 	}
 }
 
+// earlyOf returns the bytes that a peer sent before their headers.
+func (f *flow) earlyOf(id peer.ID) (size int) {
+	for _, chunks := range f.early {
+		for _, c := range chunks {
+			if c.from == id {
+				size += len(c.data)
+			}
+		}
+	}
+	return size
+}
+
 func (f *flow) forgetEarly(pos stream.Position) {
 	for _, c := range f.early[pos] {
 		f.earlySize -= len(c.data)
@@ -186,7 +201,7 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 		e.s.refuse(from, refusedUnsolicited, err)
 		return err
 	case schedule.Early:
-		if f.earlySize+len(c.data) > maxEarly {
+		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
 			e.s.count(func(k *counters) { k.stats.ChunksLate++ })
 			return nil
 		}
@@ -310,8 +325,18 @@ func (e *exchange) refresh(now time.Time) {
 	for _, f := range e.flows {
 		f.x.Reserve(others + e.promised() - f.x.Promised())
 		mesh, holders := e.s.neighbours(f.rendition)
+		listed := make(map[peer.ID]bool)
 		for k, id := range slices.Concat(mesh, holders) {
+			if e.s.node.host.Network().Connectedness(id) == network.NotConnected {
+				continue // it is gone, and this list does not know yet
+			}
+			listed[id] = true
 			f.x.Neighbour(e.number(id), k < max(len(mesh), maxNeighbours), e.s.node.rtt(id))
+		}
+		for id, n := range e.numbers {
+			if !listed[id] && f.x.Knows(n) {
+				f.x.Neighbour(n, false, 0) // it left the rendition
+			}
 		}
 		for pos := range f.headers {
 			if !f.x.Known(pos) {

@@ -35,12 +35,24 @@ func TestChunksThatOutrunTheirHeadersAreBounded(t *testing.T) {
 	if refused > 0 {
 		t.Errorf("%d chunks of a parent were refused", refused)
 	}
-	if f.earlySize != maxEarly {
-		t.Errorf("%d bytes wait for their headers, want %d", f.earlySize, maxEarly)
+	if f.earlySize != maxEarlyPeer {
+		t.Errorf("%d bytes of one peer wait for their headers, want %d", f.earlySize, maxEarlyPeer)
 	}
-	if late := e.s.Stats().ChunksLate; late != 3*maxEarly/each {
-		t.Errorf("%d chunks were counted as left out, want %d", late, 3*maxEarly/each)
+	left := int64((4*maxEarly - maxEarlyPeer) / each)
+	if late := e.s.Stats().ChunksLate; late != left {
+		t.Errorf("%d chunks were counted as left out, want %d", late, left)
 	}
+	// Others filled what there is.
+	f.dropEarly(parent)
+	f.earlySize += maxEarly
+	part := stream.PartID{Stream: id, Rendition: "main", Position: stream.Position{Epoch: 1, Segment: 1}}
+	if err := e.onChunk(parent, part, chunkMessage{data: make([]byte, each)}, false, now); err != nil {
+		t.Error(err)
+	}
+	if late := e.s.Stats().ChunksLate; late != left+1 || f.earlySize != maxEarly {
+		t.Errorf("%d chunks were counted as left out, want %d", late, left+1)
+	}
+	f.earlySize -= maxEarly
 	e.onGone(parent, now)
 	if f.earlySize != 0 {
 		t.Errorf("%d bytes of a peer that left are kept", f.earlySize)

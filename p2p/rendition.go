@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -110,7 +112,15 @@ func (s *Swarm) neighbours(name string) (mesh, others []peer.ID) {
 			others = append(others, id)
 		}
 	}
-	slices.Sort(others)
+	// In an order of this node's own: if all chose the same, those would feed everybody.
+	distance := make(map[peer.ID][sha256.Size]byte, len(others))
+	for _, id := range others {
+		distance[id] = sha256.Sum256([]byte(s.node.host.ID() + id))
+	}
+	slices.SortFunc(others, func(a, b peer.ID) int {
+		da, db := distance[a], distance[b]
+		return bytes.Compare(da[:], db[:])
+	})
 	return slices.Sorted(maps.Keys(grafted)), others
 }
 

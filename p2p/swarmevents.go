@@ -40,7 +40,10 @@ func (s *Swarm) onIdentified(id peer.ID) {
 
 // onDisconnected notes that a peer left, whether it spoke gossipsub or not.
 func (s *Swarm) onDisconnected(id peer.ID) {
-	s.note(func(time.Time) { s.repair.onGone(id) })
+	s.note(func(now time.Time) {
+		s.exchange.onGone(id, now) // which pubsub may never have heard of
+		s.repair.onGone(id)
+	})
 }
 
 // onPartial takes a partial message. It runs on pubsub's event loop, so the message

@@ -149,8 +149,10 @@ func (l *uplink) wait(ctx context.Context, n int) error {
 func (l *uplink) serveLocked(now time.Time, live bool) time.Duration {
 	share := l.shareLocked()
 	if len(l.waiting) > 0 {
-		l.credit = min(stream.MaxChunkSize, l.credit+share*max(0, now.Sub(l.at).Seconds()))
-		l.at = now
+		if since := now.Sub(l.at).Seconds(); since > 0 {
+			l.credit = min(stream.MaxChunkSize, l.credit+share*since)
+			l.at = now
+		}
 	}
 	for len(l.waiting) > 0 {
 		turn := l.waiting[0]

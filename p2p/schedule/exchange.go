@@ -108,7 +108,12 @@ const (
 	defaultTTL = 30 * time.Second
 	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
 	// their headers arrived.
-	maxUnknownParts = 128
+	maxUnknownParts = 256
+	// maxOpened bounds those of them that one neighbour was the first to speak of.
+	maxOpened = 16
+	// maxAhead is how many parts a promise, or its end, may lie ahead of the newest part
+	// here: neighbours are only a few parts apart.
+	maxAhead = 8
 	// maxPartPeers bounds the peers that may exchange one part with this node.
 	maxPartPeers = 256
 	// expireEvery is how often to look for parts and bytes whose time is over.
@@ -168,8 +173,14 @@ func (x *Exchange) Parents() (p [Stripes]Peer) {
 	return p
 }
 
-// Promised returns the bits per second that this node has promised to children.
-func (x *Exchange) Promised() int { return int(float64(x.children()) * x.rate / Stripes) }
+// Promised returns the bits per second that this node has promised to children; 0 if the
+// stream pauses.
+func (x *Exchange) Promised() int {
+	if p := x.parts[x.newest]; p == nil || !p.known {
+		return 0
+	}
+	return int(float64(x.children()) * x.rate / Stripes)
+}
 
 // Reserve sets what other exchanges of the node have promised, in bits per second.
 func (x *Exchange) Reserve(bits int) { x.reserved = bits }
@@ -188,11 +199,11 @@ type Part struct {
 
 // Header begins the exchange of a part. It reports whether it was new.
 func (x *Exchange) Header(h Part, now time.Time) bool {
-	p := x.get(h.Position, now)
+	p := x.get(h.Position, None, now)
 	if p.known {
 		return false
 	}
-	x.unknown--
+	x.settled(p)
 	p.known, p.n, p.size, p.chunkSize = true, h.Chunks, h.Size, h.ChunkSize
 	p.wanted, p.late, p.own, p.ready, p.dirty = h.Wanted && !h.Own, h.Late, h.Own, now, true
 	p.have = stream.NewBitmap(p.n)
@@ -214,6 +225,7 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	if x.newest.Compare(p.pos) < 0 {
 		x.newest, x.tellAt = p.pos, p.pos
 		x.talk = true
+		x.bindAhead(now)
 		x.chooseAt = time.Time{}
 		for _, n := range x.ids {
 			if n.pending != 0 {
@@ -238,11 +250,47 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	return true
 }
 
-// get returns the part, made if need be.
-func (x *Exchange) get(pos stream.Position, now time.Time) *part {
+// bindAhead ends what should have begun, or ended, with a part that does not come.
+func (x *Exchange) bindAhead(now time.Time) {
+	for s := range x.stripes {
+		if st := &x.stripes[s]; st.parent != None && x.newest.Compare(st.from) <= 0 {
+			if st.ahead++; st.ahead > maxAhead {
+				st.ahead, st.gap = 0, x.newest
+				x.drop(s, st.parent, now)
+			}
+		}
+		for _, n := range x.ids {
+			if !n.grants.Has(s) && x.newest.Compare(n.until[s]) <= 0 {
+				if n.ahead[s]++; n.ahead[s] > maxAhead {
+					n.ahead[s], n.until[s] = 0, n.from[s]
+				}
+			}
+		}
+	}
+}
+
+// mayOpen reports whether n may be the first to speak of one more part.
+func (x *Exchange) mayOpen(n *neighbour) bool {
+	return x.unknown < maxUnknownParts && n.opened < maxOpened
+}
+
+// settled notes that a part is not unknown any more.
+func (x *Exchange) settled(p *part) {
+	x.unknown--
+	if n := x.peers[p.opener]; n != nil {
+		n.opened--
+	}
+}
+
+// get returns the part, made if need be, of which opener is the first to speak; None if
+// it is this node.
+func (x *Exchange) get(pos stream.Position, opener Peer, now time.Time) *part {
 	p := x.parts[pos]
 	if p == nil {
-		p = &part{pos: pos, peers: make(map[Peer]*partPeer), asked: make(map[Peer]stream.Bitmap), born: now}
+		if n := x.peers[opener]; n != nil {
+			n.opened++
+		}
+		p = &part{pos: pos, opener: opener, peers: make(map[Peer]*partPeer), asked: make(map[Peer]stream.Bitmap), born: now}
 		x.parts[pos] = p
 		x.unknown++
 		i, _ := slices.BinarySearchFunc(x.order, pos, func(p *part, pos stream.Position) int { return p.pos.Compare(pos) })
@@ -284,8 +332,8 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 	n := x.peers[from]
 	pushed := !fetched && n != nil && n.mayPush.Has(Stripe(pos, i))
 	p := x.parts[pos]
-	if pushed && p == nil && x.unknown < maxUnknownParts && x.newest.Compare(pos) < 0 {
-		p = x.get(pos, now) // it outran its header
+	if pushed && p == nil && x.mayOpen(n) && x.newest.Compare(pos) < 0 {
+		p = x.get(pos, from, now) // it outran its header
 	}
 	if pushed && p != nil && !p.known {
 		return Early
@@ -418,10 +466,10 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 	}
 	p := x.parts[pos]
 	if p == nil {
-		if x.unknown >= maxUnknownParts || len(x.order) > 0 && pos.Compare(x.order[0].pos) < 0 && m.Want.Count() == 0 {
+		if !x.mayOpen(n) || len(x.order) > 0 && pos.Compare(x.order[0].pos) < 0 && m.Want.Count() == 0 {
 			return // of the past
 		}
-		p = x.get(pos, now)
+		p = x.get(pos, from, now)
 	}
 	pp := p.peer(from)
 	if pp == nil {
@@ -477,7 +525,7 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 	if n == nil {
 		return
 	}
-	n.toldState, n.toldWant, n.toldGrant = nil, ^n.wants(x), ^n.grants
+	n.toldState, n.sayWant, n.sayGrants = nil, true, true
 	x.retell()
 	if p == nil || !p.known || p.peers[to] == nil {
 		return
@@ -545,7 +593,7 @@ func (x *Exchange) expire(now time.Time) {
 func (x *Exchange) forget(p *part, now time.Time) {
 	delete(x.parts, p.pos)
 	if !p.known {
-		x.unknown--
+		x.settled(p)
 		return
 	}
 	if p.missing() {

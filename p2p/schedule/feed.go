@@ -41,6 +41,8 @@ const (
 	catchUp = 5 * time.Second
 	// scarceShare is the part of all slots that is free where there is enough.
 	scarceShare = 8
+	// waitedFor is how slowly it is forgotten, while nothing waits, that chunks waited.
+	waitedFor = 10 * time.Second
 	// mostFor is how long no new promise is made then.
 	mostFor = 10 * time.Second
 )
@@ -111,6 +113,7 @@ func (n *neighbour) takes(s int, pos stream.Position) bool {
 func (x *Exchange) onStanding(n *neighbour, want Mask, pos stream.Position, now time.Time) {
 	n.want = want
 	n.pending &= want
+	n.extra &= n.grants | n.pending
 	x.measureHop()
 	for s := range x.stripes {
 		switch {
@@ -146,7 +149,7 @@ func (x *Exchange) settle(n *neighbour) {
 		}
 	}
 	n.pending = 0
-	n.toldGrant = ^n.grants
+	n.sayGrants = true
 	x.retell()
 }
 
@@ -182,7 +185,7 @@ func (n *neighbour) end(s int, pos stream.Position) {
 		n.fresh &^= 1 << s
 		pos = n.from[s] // it was never told
 	}
-	n.until[s] = pos
+	n.until[s], n.ahead[s] = pos, 0
 }
 
 // measureHop takes the median of the neighbours' round trips.
@@ -302,6 +305,11 @@ func (x *Exchange) shareOut(now time.Time) {
 	if now.Before(x.revokeAt) {
 		return
 	}
+	for s := range x.stripes {
+		if x.childrenOf(s) == 0 {
+			return // who wants one can have that
+		}
+	}
 	var most *neighbour
 	over, wanting := 0, false
 	for _, c := range x.ids {
@@ -350,6 +358,10 @@ func (x *Exchange) review(now time.Time) {
 		return
 	}
 	open := x.slots() > 0
+	if len(x.queue) == 0 {
+		idle := now.Sub(x.reviewAt) + reviewEvery
+		x.waited -= min(x.waited, time.Duration(float64(x.waited)*idle.Seconds()/waitedFor.Seconds()))
+	}
 	x.reviewAt = now.Add(reviewEvery)
 	if !open && x.slots() > 0 {
 		x.retell()
@@ -364,7 +376,8 @@ func (x *Exchange) review(now time.Time) {
 					n.end(s, x.newest)
 				}
 			}
-			n.pending, n.parked = 0, nil
+			n.pending = 0
+			x.unqueue(n)
 			x.retell()
 			continue
 		}
@@ -373,9 +386,12 @@ func (x *Exchange) review(now time.Time) {
 				n.end(s, x.newest)
 			}
 			if n.extra.Has(s) && now.Sub(n.extraAt[s]) > n.extraFor && !x.scarce() {
-				n = x.lessUseful(n, s)
-				n.extraFor = min(extraMost, 2*n.extraFor)
-				x.revoke(n, s, now)
+				c := x.lessUseful(n, s)
+				if c != n {
+					n.extraAt[s] = now
+				}
+				c.extraFor = min(extraMost, 2*c.extraFor)
+				x.revoke(c, s, now)
 			}
 		}
 	}
@@ -464,15 +480,13 @@ func (x *Exchange) room() (m Mask) {
 // scarce reports whether neighbours have hardly any room for children. Then the
 // broadcaster gives away all that it has.
 func (x *Exchange) scarce() bool {
-	slots, free := 0, 0
+	known, slots, free := 0, 0, 0
 	for _, n := range x.ids {
 		if n.mesh && n.known {
-			if n.state.Slots == 0 {
-				return false // it does not know yet
-			}
+			known++
 			slots += int(n.state.Slots)
 			free += int(n.state.Free)
 		}
 	}
-	return free*scarceShare < slots
+	return known > 0 && free*scarceShare < max(1, slots)
 }

@@ -46,6 +46,7 @@ type neighbour struct {
 	known  bool      // it told its state
 	told   time.Time // when it was last told ours
 	forged int
+	opened int // unknown parts that it was the first to speak of
 
 	// What is wanted explicitly from it.
 	wanted    int           // chunks
@@ -67,6 +68,9 @@ type neighbour struct {
 	pending   Mask   // to be promised when the next part begins
 	fresh     Mask   // of grants, not told yet
 	toldGrant Mask
+	sayWant   bool                     // toldWant must be told again, whatever it is
+	sayGrants bool                     // toldGrant, too
+	ahead     [Stripes]uint8           // parts since its promise should have ended
 	from      [Stripes]stream.Position // it gets the parts after that
 	until     [Stripes]stream.Position // up to that one, if not promised any more
 	begged    [Stripes]time.Time       // since when it wants in vain
@@ -113,7 +117,7 @@ func (x *Exchange) Neighbour(id Peer, mesh bool, rtt time.Duration) {
 
 // related reports whether promises bind this node to n.
 func (x *Exchange) related(n *neighbour) bool {
-	return n.grants != 0 || n.toldGrant != n.grants || n.toldWant != 0 || n.wants(x) != 0
+	return n.grants != 0 || n.toldGrant != n.grants || n.sayGrants || n.toldWant != 0 || n.wants(x) != 0
 }
 
 // talks reports whether n is told news. Promises outlive the mesh.
@@ -138,7 +142,7 @@ func (x *Exchange) Gone(id Peer, now time.Time) {
 		p.dirty = true
 		if !p.known && len(p.peers) == 0 {
 			delete(x.parts, p.pos)
-			x.unknown--
+			x.settled(p)
 			x.order = slices.DeleteFunc(x.order, func(q *part) bool { return q == p })
 		}
 	}
@@ -205,6 +209,14 @@ func (x *Exchange) unpark(n *neighbour, now time.Time) {
 	for _, it := range n.parked {
 		it.queued = now
 		x.queue.push(it)
+	}
+	n.parked = nil
+}
+
+// unqueue forgets what waited for a neighbour.
+func (x *Exchange) unqueue(n *neighbour) {
+	for _, it := range n.parked {
+		it.done()
 	}
 	n.parked = nil
 }

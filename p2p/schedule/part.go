@@ -9,7 +9,8 @@ import (
 // part is the exchange of one part.
 type part struct {
 	pos       stream.Position
-	known     bool // the header is; all following but peers and born is unset until then
+	opener    Peer // who spoke of it first; None if this node did
+	known     bool // the header is; all following but peers, asked and born is unset until then
 	n         int  // chunks
 	size      int  // bytes
 	chunkSize int  // bytes
@@ -50,6 +51,8 @@ type partPeer struct {
 	asked        stream.Bitmap // what is wanted from it
 	toldAsked    stream.Bitmap // what it knows to be wanted from it
 	sent         stream.Bitmap // sent to it, not acknowledged
+	queued       stream.Bitmap // promised to it, and waits
+	queuedAsked  stream.Bitmap // asked for by it, and waits
 	sending      int           // of sent
 	sentAt       time.Time
 	sends        int  // chunks sent to it, repeats included
@@ -87,8 +90,9 @@ func (p *part) peer(id Peer) *partPeer {
 // grow gives all bitmaps room for n bits, and cuts what a peer sent to it.
 func (pp *partPeer) grow(n int) {
 	size := (n + 7) / 8
-	room := make(stream.Bitmap, 6*size)
-	for k, b := range []*stream.Bitmap{&pp.have, &pp.want, &pp.told, &pp.asked, &pp.toldAsked, &pp.sent} {
+	all := []*stream.Bitmap{&pp.have, &pp.want, &pp.told, &pp.asked, &pp.toldAsked, &pp.sent, &pp.queued, &pp.queuedAsked}
+	room := make(stream.Bitmap, len(all)*size)
+	for k, b := range all {
 		full := room[k*size : (k+1)*size : (k+1)*size]
 		copy(full, *b)
 		if n%8 != 0 {
@@ -96,6 +100,14 @@ func (pp *partPeer) grow(n int) {
 		}
 		*b = full
 	}
+}
+
+// waits returns which of what waits for the peer an item is one of.
+func (pp *partPeer) waits(asked bool) stream.Bitmap {
+	if asked {
+		return pp.queuedAsked
+	}
+	return pp.queued
 }
 
 func or(a, b stream.Bitmap) stream.Bitmap {

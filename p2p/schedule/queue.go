@@ -25,6 +25,7 @@ type item struct {
 	parked bool   // waited for the window
 	repeat bool   // the broadcaster sent it to somebody else before
 	copies int    // queued before
+	again  bool   // the neighbour got as much as the whole part already
 	seq    uint64 // of all items
 	queued time.Time
 }
@@ -34,13 +35,17 @@ type item struct {
 // explicitly: promises are within the uplink, and kept in time they leave little to ask
 // for, but broken for the sake of wants they make ever more of these. Of each the oldest
 // part goes first, as it is played first; of what was asked for the rarest; of what was
-// promised to those who pass it on, and each chunk once before any goes out twice.
+// promised to those who pass it on, and each chunk once before any goes out twice. Who
+// got as much as a whole part, and asks for more of it, is served last.
 type queue []item
 
 func (q queue) Len() int      { return len(q) }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q queue) Less(i, j int) bool {
 	a, b := &q[i], &q[j]
+	if a.again != b.again {
+		return b.again
+	}
 	if a.repeat != b.repeat {
 		return b.repeat
 	}
@@ -63,6 +68,19 @@ func (q *queue) Pop() any {
 
 func (q *queue) push(it item) { heap.Push(q, it) }
 
+// drop removes the first item, which does not wait any more.
+func (q *queue) drop() {
+	it := heap.Pop(q).(item)
+	it.done()
+}
+
+// done notes that an item does not wait any more.
+func (it *item) done() {
+	if pp := it.p.peers[it.to.id]; pp != nil {
+		pp.waits(it.asked).Clear(it.i)
+	}
+}
+
 // offer queues a chunk that the node has for all that shall get it.
 func (x *Exchange) offer(p *part, i int, now time.Time) {
 	s := Stripe(p.pos, i)
@@ -82,7 +100,12 @@ func (x *Exchange) offer(p *part, i int, now time.Time) {
 
 func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Time) {
 	s := Stripe(p.pos, i)
-	it := item{p: p, i: i, to: n, asked: asked, queued: now}
+	pp := p.peer(n.id)
+	if pp == nil || pp.queued.Get(i) || asked && pp.queuedAsked.Get(i) {
+		return
+	}
+	pp.waits(asked).Set(i)
+	it := item{p: p, i: i, to: n, asked: asked, queued: now, again: pp.sends >= p.n}
 	x.seq++
 	it.seq = x.seq
 	if asked {
@@ -120,16 +143,16 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		pp := p.peer(n.id)
 		if x.peers[n.id] != n || x.parts[p.pos] != p || pp == nil || !p.have.Get(it.i) || pp.have.Get(it.i) || pp.sent.Get(it.i) ||
 			!pp.want.Get(it.i) && !n.takes(Stripe(p.pos, it.i), p.pos) {
-			heap.Pop(&x.queue) // cancelled
+			x.queue.drop() // cancelled
 			continue
 		}
 		if !pp.want.Get(it.i) && now.Sub(p.ready) > overdue {
-			heap.Pop(&x.queue)
+			x.queue.drop()
 			x.stats.Overdue++
 			continue
 		}
 		if pp.sends >= maxRepeats*p.n {
-			heap.Pop(&x.queue)
+			x.queue.drop()
 			x.stats.Unsolved++
 			continue
 		}
@@ -143,7 +166,7 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		if wait := x.cfg.Uplink.Take(length, now); wait > 0 {
 			return wait
 		}
-		heap.Pop(&x.queue)
+		x.queue.drop()
 		if p.own && p.seen[it.i].IsZero() {
 			p.seen[it.i] = now
 		}

@@ -45,6 +45,7 @@ type stripe struct {
 	parent  Peer            // promised
 	from    stream.Position // the parts after that
 	gap     stream.Position // the parts up to that, which no parent sends
+	ahead   uint8           // parts since the promise should have begun
 	since   time.Time
 	keep    time.Duration // how long not to seek a better one
 	next    Peer          // asked, to become the parent
@@ -324,7 +325,9 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 			st.rest2(n.id, now.Add(leaveFor+refusedRest))
 			x.chooseAt = time.Time{}
 		case !granted.Has(s) && st.next == n.id:
-			x.drop(s, n.id, now)
+			if now.Sub(st.asked) >= n.rtt/2 { // else it has not heard yet
+				x.drop(s, n.id, now)
+			}
 		case granted.Has(s) && st.next == n.id:
 			if st.parent != None && !st.leaving {
 				x.stats.Changed++
@@ -338,7 +341,7 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 			before := st.delay
 			st.parent, st.next, st.late, st.patched, st.got, st.leaving = n.id, None, 0, 0, false, false
 			x.wantsStale = true
-			st.from, st.since = pos, now
+			st.from, st.since, st.ahead = pos, now, 0
 			st.delay = n.state.Delays[s].Duration() + n.state.Queue.Duration() + n.rtt/2
 			if before != 0 && st.lag != 0 {
 				st.lag = max(0, st.lag+st.delay-before)
@@ -364,6 +367,7 @@ func (x *Exchange) onState(n *neighbour, state State, now time.Time) {
 	if !n.known {
 		x.chooseAt = time.Time{}
 	}
+	state.Free = min(state.Free, state.Slots)
 	n.state, n.known = state, true
 	for s := range x.stripes {
 		st := &x.stripes[s]

@@ -90,6 +90,12 @@ func (n *neighbour) stale(s *State, now time.Time) bool {
 	return now.Sub(n.told) >= stateEvery && *o != *s
 }
 
+// tellsGrants reports whether n must be told what it is promised: as long as a part of
+// the answer is open, the rest would be taken for all of it.
+func (n *neighbour) tellsGrants() bool {
+	return n.pending == 0 && (n.grants != n.toldGrant || n.sayGrants)
+}
+
 func (x *Exchange) tellPart(p *part, state *State, newest bool, now time.Time) (wait time.Duration) {
 	newsDue := !p.newsAt.IsZero() && (p.count == p.n || now.Sub(p.newsAt) >= newsDelay)
 	if !p.newsAt.IsZero() && !newsDue {
@@ -111,21 +117,21 @@ func (x *Exchange) tellPart(p *part, state *State, newest bool, now time.Time) (
 			visible = x.visible(p, n, now)
 		}
 		want := n.wants(x)
-		stripes := newest && talks && (want != n.toldWant || n.grants != n.toldGrant || n.stale(state, now))
+		stripes := newest && talks && (want != n.toldWant || n.sayWant || n.tellsGrants() || n.stale(state, now))
 		if !stripes && !x.due(p, pp, visible, newsDue, talks) {
 			continue
 		}
 		m := &Metadata{Have: visible.Clone(), Want: pp.asked.Clone()}
 		if stripes {
-			if want != n.toldWant {
+			if want != n.toldWant || n.sayWant {
 				m.Standing = &want
-				n.toldWant = want
+				n.toldWant, n.sayWant = want, false
 				n.mayPush |= want
 			}
-			if n.grants != n.toldGrant {
+			if n.tellsGrants() {
 				grants := n.grants
 				m.Grants = &grants
-				n.toldGrant = n.grants
+				n.toldGrant, n.sayGrants = n.grants, false
 				x.promised(n, p, now)
 			}
 			if n.stale(state, now) {

@@ -82,6 +82,7 @@ type Uplink struct {
 	known bool
 	whole float64 // a known uplink's bytes per second
 	last  uplinkKnown
+	owed  float64 // bytes that were taken and not sent when the last sample came; if known
 	over  float64 // bytes per second that a known uplink carries beside chunks
 	rate  float64 // bytes per second; 0 for no bound
 
@@ -143,8 +144,10 @@ func NewUplink(bits int) *Uplink {
 // Take takes n bytes, or returns how long to wait before asking again.
 func (u *Uplink) Take(n int, now time.Time) (wait time.Duration) {
 	if u.rate > 0 {
-		u.tokens = min(u.rate*uplinkBurst.Seconds(), u.tokens+u.rate*max(0, now.Sub(u.at).Seconds()))
-		u.at = now
+		if since := now.Sub(u.at).Seconds(); since > 0 { // callers' clocks are some milliseconds apart
+			u.tokens = min(u.rate*uplinkBurst.Seconds(), u.tokens+u.rate*since)
+			u.at = now
+		}
 		if u.tokens < 0 {
 			return time.Duration(-u.tokens/u.rate*float64(time.Second)) + time.Microsecond
 		}
@@ -214,7 +217,9 @@ func (u *Uplink) leave(s UplinkSample, now time.Time) {
 		return
 	}
 	if !u.last.at.IsZero() && s.Sent >= u.last.sent {
-		over := max(0, float64(s.Sent-u.last.sent)*uplinkPacket-float64(u.taken-u.last.taken)) / since
+		extra := float64(s.Sent-u.last.sent)*uplinkPacket - float64(u.taken-u.last.taken) - u.owed
+		u.owed = min(max(0, -extra), u.whole*uplinkOver.Seconds()/4) // taken, and not sent yet
+		over := max(0, extra) / since
 		u.over += (over - u.over) * min(1, since/uplinkOver.Seconds())
 		u.rate = u.whole * max(uplinkRest, uplinkFill-u.over/u.whole)
 	}
