@@ -325,6 +325,9 @@ func (e *exchange) refresh(now time.Time) {
 	for _, f := range e.flows {
 		f.x.Reserve(others + e.promised() - f.x.Promised())
 		mesh, holders := e.s.neighbours(f.rendition)
+		// Who is fed by nobody needs this node more than others do: it may know no other. Once it
+		// is, promises are kept whether it is listed or not, and there is room for the next.
+		slices.SortStableFunc(holders, func(a, b peer.ID) int { return e.needy(f, b) - e.needy(f, a) })
 		listed := make(map[peer.ID]bool)
 		for k, id := range slices.Concat(mesh, holders) {
 			if e.s.node.host.Network().Connectedness(id) == network.NotConnected {
@@ -369,6 +372,14 @@ func (e *exchange) refresh(now time.Time) {
 		c.stats.WantsExpired, c.stats.ChunksOverdue, c.stats.PromisesRevoked = sum.Expired, sum.Overdue, sum.Revoked
 		c.stats.ChunksLost = sum.Lost
 	})
+}
+
+// needy returns how many stripes of a rendition nobody sends to a peer, as it says itself.
+func (e *exchange) needy(f *flow, id peer.ID) int {
+	if n, ok := e.numbers[id]; ok {
+		return f.x.Needs(n)
+	}
+	return 0
 }
 
 // giveUpOld gives up what is too old to be played: it was the newest of what was

@@ -385,7 +385,8 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	p.at[i] = now
 	p.age[i] = AgeUnknown
 	if !fetched && n != nil {
-		if p.asks[i].from != from && age < AgeUnknown {
+		// What its parent was asked for as well came the usual way nonetheless.
+		if (p.asks[i].from != from || x.stripes[Stripe(pos, i)].parent == from) && age < AgeUnknown {
 			p.age[i] = max(0, age) + n.rtt/2
 			if !p.late { // the way from the sender may have taken longer, and the header was no older than it
 				p.age[i] = min(AgeUnknown-1, max(p.age[i], now.Sub(p.ready)))

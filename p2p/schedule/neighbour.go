@@ -115,6 +115,21 @@ func (x *Exchange) Neighbour(id Peer, mesh bool, rtt time.Duration) {
 	n.mesh = mesh
 }
 
+// Needs returns how many stripes nobody sends to a peer, as it says itself, nor is this
+// node about to.
+func (x *Exchange) Needs(id Peer) (count int) {
+	n := x.peers[id]
+	if n == nil || !n.known {
+		return 0
+	}
+	for s, hops := range n.state.Hops {
+		if hops == Unfed && !(n.grants | n.pending).Has(s) {
+			count++
+		}
+	}
+	return count
+}
+
 // related reports whether promises bind this node to n.
 func (x *Exchange) related(n *neighbour) bool {
 	return n.grants != 0 || n.toldGrant != n.grants || n.sayGrants || n.toldWant != 0 || n.wants(x) != 0

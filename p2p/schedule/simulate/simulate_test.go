@@ -65,7 +65,7 @@ func TestScenarios(t *testing.T) {
 		{"uneven", 20, 0.99, 1.15, 1.6, 2 * time.Second},
 		{"churn", 20, 0.98, 1.15, 1.8, 2 * time.Second},
 		{"loss", 20, 0.999, 1.10, 1.5, time.Second},
-		{"liars", 20, 0.99, 1.10, 1.8, time.Second},
+		{"liars", 20, 0.99, 1.10, 3, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, _ := Scenario(c.name, c.nodes, 8, 1)
