@@ -63,7 +63,7 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 			sum := sha256.Sum256(m.GetData())
 			return string(sum[:16])
 		}),
-		pubsub.WithGossipSubParams(meshParams()),
+		pubsub.WithGossipSubParams(meshParams(n.cfg.MaxUpload)),
 		pubsub.WithMaxMessageSize(maxRPC),
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithSubscriptionFilter(&n.subscriptions),
@@ -96,14 +96,32 @@ const (
 	invalidDecayWindow = 10 * time.Minute
 )
 
-// meshParams makes the mesh smaller than gossipsub's default of six. It carries
-// headers, of which each node gets one copy from nearly every neighbour in it; chunks have
-// their own ways over more connections.
-func meshParams() pubsub.GossipSubParams {
+// meshParams makes the mesh smaller than gossipsub's default of six, and lets it grow
+// larger. It carries headers, of which each node gets one copy from nearly every neighbour
+// in it; chunks have their own ways over more connections. Those who know no other peer
+// than this node graft themselves, and get headers up to a second late if that is refused.
+// upload is what the uplink carries, in bits per second; 0 if that is unknown.
+func meshParams(upload int) pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
-	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 5, 4, 7, 3, 1
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 4, 2, usualMesh, 2, 1
+	if upload > 0 {
+		p.Dhi = max(leastMesh, min(mostMesh, int(headerShare*float64(upload)/headerRate)))
+	}
 	return p
 }
+
+const (
+	// usualMesh is the largest mesh of a node whose uplink is unknown; leastMesh and mostMesh
+	// bound that of others.
+	usualMesh = 24
+	leastMesh = 7
+	mostMesh  = 192
+	// headerShare is the part of its uplink that a node spends on headers at most, and
+	// headerRate what they take of it for each neighbour, in bits per second, with parts
+	// of half a second at 4 Mbit/s.
+	headerShare = 0.05
+	headerRate  = 12_000
+)
 
 func scoreThresholds() *pubsub.PeerScoreThresholds {
 	return &pubsub.PeerScoreThresholds{

@@ -12,7 +12,7 @@ const (
 	// leastFanout and mostFanout bound the children of one stripe, and usualFanout is for
 	// an uplink of which nothing is known.
 	leastFanout = 2
-	mostFanout  = 12
+	mostFanout  = 64
 	usualFanout = 8
 	// revokeEvery is how often a promise may be taken back for a better use of it.
 	revokeEvery = 250 * time.Millisecond
