@@ -153,9 +153,9 @@ func TestQueueIsForgotten(t *testing.T) {
 // two users of the uplink whose clocks differ by milliseconds get more than it carries.
 func TestBucketCountsTimeOnce(t *testing.T) {
 	u := NewUplink(8_000_000) // 930,000 bytes per second for chunks
-	now, sent := start, 0
+	sent := 0
 	for ms := range 10_000 {
-		now = start.Add(time.Duration(ms) * time.Millisecond)
+		now := start.Add(time.Duration(ms) * time.Millisecond)
 		for _, clock := range []time.Time{now, now.Add(-5 * time.Millisecond)} { // another loop's, that began to step earlier
 			if u.Take(1000, clock) == 0 {
 				sent += 1000
