@@ -127,11 +127,11 @@ func TestNobodyFeedsWhatNobodyFeedsIt(t *testing.T) {
 }
 
 func TestPromisesKeepToTheUplink(t *testing.T) {
-	for _, c := range []struct{ rate, most int }{{100_000, 6}, {256_000, 16}, {1e9, Stripes * 12}} {
+	for _, c := range []struct{ rate, most int }{{100_000, 6}, {256_000, 16}, {1e9, Stripes * mostFanout}} {
 		x, now := fed(t)
 		x.cfg.Uplink = unlimited(c.rate)
 		all := Mask(1<<Stripes - 1)
-		for id := Peer(2); id < 40; id++ {
+		for id := Peer(2); id < 100; id++ {
 			x.Neighbour(id, true, 0)
 			x.Metadata(id, at(0), Metadata{Standing: &all}, now)
 		}
