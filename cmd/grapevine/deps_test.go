@@ -37,6 +37,8 @@ var arrows = []struct{ from, to, why string }{
 	{"p2p", "stream/wire", "the protocols' messages are Protocol Buffers too"},
 	{"scripts/bench", "p2p", "it measures production nodes"},
 	{"scripts/bench", "p2p/p2ptest", "it measures on simulated links"},
+	{"scripts/bench", "p2p/schedule", "how far from the broadcaster its decisions can be"},
+	{"scripts/bench", "p2p/schedule/simulate", "it measures the decisions alone, in larger swarms"},
 	{"scripts/bench", "stream", "it broadcasts"},
 	{"scripts/bench/relay", "p2p", "it measures a production node on real sockets"},
 	{"scripts/bench/relay", "stream", "it broadcasts"},
