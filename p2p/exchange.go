@@ -62,6 +62,7 @@ type flow struct {
 	early     map[stream.Position][]earlyChunk
 	earlySize int
 	opened    []stream.Position // to be made known to pubsub
+	encoded   encoded           // what was sent last
 }
 
 // exchanged is a part that is exchanged.

@@ -32,6 +32,8 @@ func (e *exchange) publish(f *flow, actions []schedule.Action) {
 			}
 			actions = actions[1:]
 		}
+		f.encoded.part, f.encoded.message = stream.Position{}, nil // the next step's are older
+		f.encoded.chunks = f.encoded.chunks[:0]
 		if i := slices.Index(opened, pos); i >= 0 {
 			opened = slices.Delete(opened, i, i+1)
 		}
@@ -54,6 +56,12 @@ func (e *exchange) message(f *flow, a schedule.Action) (o outgoing, ok bool) {
 	if len(a.Chunks) == 0 {
 		return o, a.Meta != nil
 	}
+	// Most chunks go to several neighbours at once, in the same form.
+	if last := &f.encoded; last.part == a.Part && slices.Equal(last.chunks, a.Chunks) {
+		o.EncodedPartialMessage = last.message
+		e.countSent(o.to, len(a.Chunks), last.payload)
+		return o, true
+	}
 	id := stream.PartID{Stream: e.s.id, Rendition: f.rendition, Position: a.Part}
 	chunks := make([]chunkMessage, 0, len(a.Chunks))
 	size := 0
@@ -74,12 +82,28 @@ func (e *exchange) message(f *flow, a schedule.Action) (o outgoing, ok bool) {
 		o.EncodedPartialMessage = appendChunk(o.EncodedPartialMessage, c)
 		sent += len(c.data)
 	}
-	e.s.count(func(k *counters) {
-		k.stats.ChunksSent += int64(len(chunks))
-		k.stats.BytesSent += int64(sent)
-		k.peer(o.to).BytesOut += int64(sent)
-	})
+	if len(chunks) == len(a.Chunks) {
+		f.encoded = encoded{a.Part, append(f.encoded.chunks[:0], a.Chunks...), o.EncodedPartialMessage, sent}
+	}
+	e.countSent(o.to, len(chunks), sent)
 	return o, a.Meta != nil || len(chunks) > 0
+}
+
+// encoded is a partial message as it goes out.
+type encoded struct {
+	part    stream.Position
+	chunks  []schedule.SendChunk
+	message []byte
+	payload int // bytes of chunks in it
+}
+
+// countSent counts chunks that go to a peer, and their bytes.
+func (e *exchange) countSent(to peer.ID, chunks, size int) {
+	e.s.count(func(k *counters) {
+		k.stats.ChunksSent += int64(chunks)
+		k.stats.BytesSent += int64(size)
+		k.peer(to).BytesOut += int64(size)
+	})
 }
 
 // publishPart hands messages about a part to pubsub.
