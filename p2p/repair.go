@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/quic-go/quic-go"
 
 	"github.com/grapevine-live/grapevine/p2p/schedule"
 	"github.com/grapevine-live/grapevine/stream"
@@ -305,10 +306,19 @@ func restAfter(err error) time.Duration {
 			return liarRest
 		}
 	}
-	if busy(err) {
+	if busy(err) || cut(err) {
 		return busyRest
 	}
 	return peerRest
+}
+
+// cut reports whether a request failed because its connection was lost: the peer may have
+// been restarted, and be back at once.
+func cut(err error) bool {
+	var restarted *quic.StatelessResetError
+	var closed *quic.ApplicationError
+	var silent *quic.IdleTimeoutError
+	return errors.As(err, &restarted) || errors.As(err, &closed) || errors.As(err, &silent)
 }
 
 // busy reports whether a peer refused a request because it had too many.

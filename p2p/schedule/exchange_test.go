@@ -305,7 +305,8 @@ func TestStateIsToldAgain(t *testing.T) {
 		after  time.Duration
 		want   bool
 	}{
-		{"nothing changed", func(*State) {}, time.Minute, false},
+		{"nothing changed", func(*State) {}, stateAgain - time.Millisecond, false},
+		{"nothing changed for long", func(*State) {}, stateAgain, true},
 		{"further away", func(s *State) { s.Hops[3] = 2 }, 0, true},
 		{"full", func(s *State) { s.Free = 0 }, 0, true},
 		{"less room, at once", func(s *State) { s.Room = 1 }, roomEvery / 2, false},

@@ -14,6 +14,9 @@ const (
 	rareDelay = 50 * time.Millisecond
 	// stateEvery is how often changes of what was measured are told.
 	stateEvery = 2 * time.Second
+	// stateAgain is how often all is told again, changed or not: a neighbour that was
+	// disconnected for a moment may have forgotten it.
+	stateAgain = 4 * time.Second
 	// roomEvery is how often it is told which stripes have room.
 	roomEvery = 400 * time.Millisecond
 )
@@ -87,7 +90,7 @@ func (n *neighbour) stale(s *State, now time.Time) bool {
 	if now.Sub(n.told) >= roomEvery && o.Room != s.Room {
 		return true
 	}
-	return now.Sub(n.told) >= stateEvery && *o != *s
+	return now.Sub(n.told) >= stateEvery && *o != *s || now.Sub(n.told) >= stateAgain
 }
 
 // tellsGrants reports whether n must be told what it is promised: as long as a part of
