@@ -1,0 +1,483 @@
+package hls
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/grapevine-live/grapevine/hls/fmp4"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// llWindow is how many segments a low-latency playlist lists at least: with
+	// llSkipTargets kept, a delta has something to leave out. Its players start near
+	// the end, so a long window costs them nothing.
+	llWindow = 10
+	// llReserve is how many segments of a new epoch players that ran dry start again
+	// with: they need three parts.
+	llReserve = 1
+	// llPartTargets is how many target durations before the end parts are listed
+	// (draft-pantos-hls-rfc8216bis, section 4.4.4.9).
+	llPartTargets = 3
+	// llIdle is how long nobody must have asked before what was made is let go. Players
+	// ask once a part; one whose laptop slept starts again.
+	llIdle = time.Minute
+	// partHeadroom is how much longer than the longest known part later ones may be:
+	// encoders that count in milliseconds. All players stay three of them behind.
+	partHeadroom = 1.01
+)
+
+// piece is what a name stands for in a low-latency playlist: an init, a part or a
+// segment, in fragmented MP4.
+type piece struct {
+	name string
+	*body
+}
+
+// llPart is a part in a low-latency playlist.
+type llPart struct {
+	piece
+	duration    time.Duration
+	independent bool
+}
+
+// llSegment is a segment whose parts are listed one after the other.
+type llSegment struct {
+	key
+	discontinuity bool
+	programTime   time.Time
+	media         stream.Media
+	init          piece
+	parts         []llPart
+	taken         uint32 // parts of the stream that were remuxed, of which some may be empty
+	failed        bool   // one could not be: the rest is left out
+}
+
+func (s *llSegment) duration() time.Duration {
+	var d time.Duration
+	for _, p := range s.parts {
+		d += p.duration
+	}
+	return d
+}
+
+// llFollower keeps the low-latency playlist of one rendition at the live edge, from
+// when somebody asks for it until nobody has for a while.
+type llFollower struct {
+	source
+	log  *slog.Logger
+	size int
+	wake chan struct{} // somebody asked
+
+	// Only run uses these. All but sequence and discontinuity begin anew each time that
+	// somebody asks after a pause.
+	sequence      uint64 // where numbers go on
+	discontinuity uint64 // likewise
+	session       string // in all names, so that they are never used again
+	remuxer       fmp4.Remuxer
+	window        window
+	edge          edge
+	removed       removed
+	open          *llSegment // at the edge; nil before its first part is here
+	broken        bool       // the next segment does not continue what was listed last
+	init          piece      // of the segments to come
+	inits         int
+	partTarget    time.Duration
+	partRaised    int
+
+	mu      sync.Mutex // guards all following
+	asked   time.Time
+	view    *llView       // not nil
+	changed chan struct{} // closed when view is replaced
+}
+
+func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Logger) *llFollower {
+	return &llFollower{
+		source:  newSource(t, store),
+		log:     log.With("rendition", t.Rendition(), "playlist", "ll"),
+		size:    max(size, llWindow),
+		wake:    make(chan struct{}, 1),
+		view:    &llView{},
+		changed: make(chan struct{}),
+	}
+}
+
+// ask tells that a player is there, and returns the newest view and a channel that is
+// closed when it is replaced.
+func (f *llFollower) ask(now time.Time) (*llView, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = now
+	select {
+	case f.wake <- struct{}{}:
+	default: // it knows
+	}
+	return f.view, f.changed
+}
+
+// current returns the newest view.
+func (f *llFollower) current() *llView {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.view
+}
+
+// idleAt returns when the playlist is to be let go if nobody asks.
+func (f *llFollower) idleAt() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked.Add(llIdle)
+}
+
+// run keeps the playlist while somebody wants it, until ctx ends.
+func (f *llFollower) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		}
+		f.begin()
+		f.follow(ctx)
+		f.end()
+	}
+}
+
+// begin starts a playlist with names of its own.
+func (f *llFollower) begin() {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails
+	f.session = hex.EncodeToString(id[:])
+	f.remuxer = fmp4.Remuxer{}
+	f.window = window{size: f.size, discontinuity: f.discontinuity}
+	f.edge = edge{reserve: llReserve}
+	f.log.Debug("somebody asks", "session", f.session)
+}
+
+// end lets go of all that begin and follow made, and keeps the numbers.
+func (f *llFollower) end() {
+	if f.window.target > 0 {
+		f.sequence = f.window.sequence + 1 // a segment may have been open
+		f.discontinuity = f.window.discontinuity
+		for _, e := range f.window.entries {
+			if e.discontinuity {
+				f.discontinuity++
+			}
+		}
+		if f.open != nil && f.open.discontinuity {
+			f.discontinuity++
+		}
+	}
+	f.pending = make(map[key]*assembly)
+	f.window, f.edge, f.removed, f.open = window{}, edge{}, nil, nil
+	f.broken, f.init, f.inits, f.partTarget = false, piece{}, 0, 0
+	f.replace(&llView{})
+	f.log.Debug("nobody asks any more", "session", f.session)
+}
+
+// follow follows the timeline and the store until nobody asks or ctx ends.
+func (f *llFollower) follow(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		headers, parts := f.timeline.Changed(), f.store.Changed()
+		now := time.Now()
+		idle := f.idleAt()
+		if !now.Before(idle) {
+			return
+		}
+		again := f.advance(now)
+		if again.IsZero() || idle.Before(again) {
+			again = idle
+		}
+		timer.Reset(again.Sub(now))
+		select {
+		case <-ctx.Done():
+			return
+		case <-headers:
+		case <-parts:
+		case <-timer.C:
+		}
+	}
+}
+
+// advance lists what can be listed, and returns when to ask again at the latest.
+func (f *llFollower) advance(now time.Time) time.Time {
+	segments, ends := f.segments(&f.edge)
+	states := f.gather(segments, ends)
+	changed := f.removed.release(now)
+	if !f.edge.started {
+		if !f.edge.begin(states, f.window.size) {
+			return time.Time{}
+		}
+		f.window.start(longest(segments), now)
+		f.window.sequence = max(f.window.sequence, f.sequence)
+		f.partTarget = partTargetOf(longestPart(segments))
+	}
+	var again time.Time
+	skipped := f.edge.skipped
+	for {
+		for len(states) > 0 && states[0].less(f.edge.next) {
+			states = states[1:]
+		}
+		var next move
+		next, again = f.edge.decide(states, f.window.targetDuration(), now)
+		if f.open != nil && f.open.key != f.edge.next {
+			// A part of it is lost. What was listed stays, and is all of it.
+			f.close(now)
+			f.broken, changed = true, true
+		}
+		switch next {
+		case moveList:
+			f.take(segments)
+			f.close(now)
+			f.edge.listed(now)
+			changed = true
+			continue
+		case moveWait:
+			if !f.edge.dry(f.window.targetDuration(), now) && f.take(segments) {
+				changed = true
+			}
+		case moveEnd:
+			if !f.window.ended && len(f.window.entries) > 0 {
+				f.window.ended, changed = true, true
+			}
+		}
+		break
+	}
+	if n := f.edge.skipped - skipped; n > 0 {
+		f.log.Warn("segments left out or cut short", "count", n, "next", segmentName(f.edge.next))
+		changed = true
+	}
+	f.forget(f.edge.next)
+	if changed {
+		f.publish()
+	}
+	return f.removed.next(again)
+}
+
+// longestPart returns the duration of the longest part.
+func longestPart(segments []stream.Segment) time.Duration {
+	var d time.Duration
+	for _, s := range segments {
+		for _, h := range s.Headers {
+			d = max(d, h.Duration)
+		}
+	}
+	return d
+}
+
+// partTargetOf returns the PART-TARGET for parts of at most longest, to a hundredth of a
+// second. It is as short as can be, for players stay three behind, and as no part but a
+// segment's last may be shorter than 85% of it.
+func partTargetOf(longest time.Duration) time.Duration {
+	const unit = 10 * time.Millisecond
+	return max(unit, (time.Duration(float64(longest)*partHeadroom)+unit-1)/unit*unit)
+}
+
+// take remuxes those parts of the segment at the edge that are here and continue what was
+// listed of it, and reports whether there were any.
+func (f *llFollower) take(segments []stream.Segment) bool {
+	var s *stream.Segment
+	for i := range segments {
+		if (key{segments[i].Epoch, segments[i].Number}) == f.edge.next {
+			s = &segments[i]
+		}
+	}
+	if s == nil {
+		return false
+	}
+	a := f.pending[f.edge.next]
+	if a == nil {
+		return false
+	}
+	took := false
+	for _, h := range s.Headers {
+		if f.open != nil && h.Part < f.open.taken {
+			continue
+		}
+		next := uint32(0)
+		if f.open != nil {
+			next = f.open.taken
+		}
+		if h.Part != next || int(h.Part) >= len(a.parts) || a.parts[h.Part] == nil {
+			break
+		}
+		if f.open == nil {
+			f.open = &llSegment{
+				key:           f.edge.next,
+				discontinuity: f.edge.broken || f.broken || h.Discontinuity,
+				programTime:   h.ProgramTime,
+				media:         *h.Media,
+			}
+			f.broken, f.window.ended = false, false
+		}
+		f.open.taken++
+		if f.remux(h, a.parts[h.Part]) {
+			took = true
+		}
+	}
+	return took
+}
+
+// remux makes the next part of the open segment, and reports whether it is listed.
+func (f *llFollower) remux(h *stream.SignedHeader, chunks [][]byte) bool {
+	o := f.open
+	if o.failed {
+		return false
+	}
+	first := len(f.window.entries) == 0 // nothing is before it
+	fragment, err := f.remuxer.Remux(fmp4.Part{
+		Data:          bytes.Join(chunks, nil),
+		Duration:      h.Duration,
+		StartsSegment: h.Part == 0,
+		Independent:   h.Independent,
+		Discontinuity: h.Part == 0 && o.discontinuity,
+	})
+	if err != nil {
+		f.log.Warn("part cannot be remuxed, the rest of its segment is left out", "part", h.Position, "err", err)
+		o.failed = true
+		return false
+	}
+	if fragment.Lost > 0 {
+		f.log.Debug("frames left out", "part", h.Position, "count", fragment.Lost)
+	}
+	if fragment.Init != nil {
+		// A number would do, but players that cache must not meet another's init.
+		f.init = newPiece(fmt.Sprintf("%s-%d.mp4", f.session, f.inits), fragment.Init)
+		o.discontinuity = o.discontinuity || f.inits > 0
+		f.inits++
+	}
+	o.init = f.init
+	if fragment.Data == nil {
+		return false // a part without frames
+	}
+	data := [][]byte{fragment.Data}
+	if len(o.parts) == 0 && o.discontinuity && !first {
+		// For players that do not fetch the map again: VLC ends without.
+		data = [][]byte{f.init.chunks[0], fragment.Data}
+	}
+	o.parts = append(o.parts, llPart{
+		piece:       newPiece(partName(f.session, f.window.sequence, len(o.parts)), data...),
+		duration:    h.Duration,
+		independent: h.Independent,
+	})
+	if h.Duration > f.partTarget {
+		f.partTarget = partTargetOf(h.Duration)
+		f.partRaised++
+		f.log.Warn("part longer than the part target", "duration", h.Duration, "target", f.partTarget)
+	}
+	return true
+}
+
+// close lists the open segment as it is, without its missing parts.
+func (f *llFollower) close(now time.Time) {
+	o := f.open
+	f.open = nil
+	if o == nil || len(o.parts) == 0 {
+		f.broken = true
+		return
+	}
+	f.broken = o.failed
+	var chunks [][]byte
+	for _, p := range o.parts {
+		chunks = append(chunks, p.chunks...)
+	}
+	raised := f.window.raised
+	out := f.window.add(&entry{
+		key:           o.key,
+		discontinuity: o.discontinuity,
+		duration:      o.duration(),
+		programTime:   o.programTime,
+		media:         o.media,
+		body:          newPiece(llSegmentName(f.session, f.window.sequence), chunks...).body,
+		name:          llSegmentName(f.session, f.window.sequence),
+		init:          o.init,
+		parts:         o.parts,
+	})
+	if f.window.raised > raised {
+		f.log.Warn("segment longer than the target duration", "duration", o.duration(), "target", f.window.targetDuration())
+	}
+	f.removed.add(out, f.window.longest, now)
+}
+
+func newPiece(name string, chunks ...[]byte) piece {
+	b := &body{etag: `"` + name + `"`} // a name never stands for anything else
+	for _, c := range chunks {
+		b.starts = append(b.starts, b.size)
+		b.chunks = append(b.chunks, c)
+		b.size += int64(len(c))
+	}
+	return piece{name, b}
+}
+
+// publish replaces the view by one of what is listed now.
+func (f *llFollower) publish() {
+	v := &llView{
+		session:    f.session,
+		target:     f.window.targetDuration(),
+		partTarget: f.partTarget,
+		next:       llPosition{sequence: f.window.sequence},
+		counts:     make(map[uint64]int, len(f.window.entries)),
+		ended:      f.window.ended,
+		pieces:     make(map[string]*body),
+	}
+	if f.open != nil {
+		v.next.part = len(f.open.parts)
+		for _, p := range f.open.parts {
+			v.pieces[p.name] = p.body
+		}
+		v.pieces[f.open.init.name] = f.open.init.body
+	}
+	keep := func(e *entry) {
+		v.pieces[e.name], v.pieces[e.init.name] = e.body, e.init.body
+		for _, p := range e.parts {
+			v.pieces[p.name] = p.body
+		}
+	}
+	for _, r := range f.removed {
+		keep(r.entry)
+	}
+	for _, e := range f.window.entries {
+		keep(e)
+		v.counts[e.sequence] = len(e.parts)
+	}
+	if len(f.window.entries) > 0 {
+		list := llPlaylist{
+			window:     &f.window,
+			open:       f.open,
+			partTarget: f.partTarget,
+			session:    f.session,
+		}
+		v.full = list.render(0)
+		v.delta = v.full
+		if n := list.skippable(); n > 0 {
+			v.delta = list.render(n)
+		}
+	}
+	f.replace(v)
+}
+
+func (f *llFollower) replace(v *llView) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.view = v
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// advancePartLimit is how many parts past the last one a request may name
+// (draft-pantos-hls-rfc8216bis, section 6.2.5.2).
+func advancePartLimit(partTarget time.Duration) int {
+	if partTarget <= 0 || partTarget >= time.Second {
+		return 3
+	}
+	return int(math.Ceil(3 / partTarget.Seconds()))
+}
