@@ -9,6 +9,7 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
+	mp4codecs "github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
@@ -196,7 +197,7 @@ type sample struct {
 // played is what a player has seen of a track.
 type played struct {
 	scale   int64
-	codec   fmp4.Codec
+	codec   mp4codecs.Codec
 	samples []sample
 	gaps    int   // fragments whose time is not where the last sample ended
 	gap     int64 // the widest, time units
