@@ -23,8 +23,8 @@ const (
 	// llReserve is how many segments of a new epoch players that ran dry start again
 	// with: they need three parts.
 	llReserve = 1
-	// llPartTargets is how many target durations before the end parts are listed
-	// (draft-pantos-hls-rfc8216bis, section 4.4.4.9).
+	// llPartTargets is within how many target durations of the end a segment must begin
+	// for its parts to be listed (draft-pantos-hls-rfc8216bis, section 4.4.4.9).
 	llPartTargets = 3
 	// llIdle is how long nobody must have asked before what was made is let go. Players
 	// ask once a part; one whose laptop slept starts again.

@@ -111,10 +111,10 @@ func (in *inspector) checkLL(p *parsed, fail func(rule int, what string)) {
 		n := p.sequence + uint64(i)
 		parts, closed := p.parts[n], i < len(p.segments)
 		if closed {
-			left -= p.segments[i].duration
-			if left >= llPartTargets*target && len(parts) > 0 || left < llPartTargets*target && len(parts) == 0 {
+			if near := left < llPartTargets*target; near != (len(parts) > 0) {
 				fail(13, "parts are listed for too long, or not for long enough")
 			}
+			left -= p.segments[i].duration
 			if init := p.segments[i].init; !l.inits[init] {
 				if w := in.get(in.path(init)); w.Code != http.StatusOK || !bytes.Contains(w.Body.Bytes(), []byte("moov")) {
 					fail(16, "the map cannot be fetched")

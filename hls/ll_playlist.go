@@ -86,12 +86,13 @@ func (l *llPlaylist) render(skip int) []byte {
 	}
 	left := l.duration()
 	for n, e := range w.entries {
+		near := left < llPartTargets*target
 		left -= e.duration
 		if n < skip {
 			continue
 		}
 		begin(e.discontinuity, e.init, e.programTime)
-		if left < llPartTargets*target {
+		if near {
 			parts(e.parts)
 		}
 		fmt.Fprintf(&b, "#EXTINF:%s,\n%s\n", decimal(e.duration), e.name)
