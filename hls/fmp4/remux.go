@@ -213,7 +213,7 @@ func (t *track) configure(data []byte) {
 	if t.kind.isVideo() {
 		hevc := t.kind == kindHEVC
 		if p := paramsOf(data, hevc); p.codec(hevc) != nil {
-			t.params, t.codec, t.scale = p, p.codec(hevc), second
+			t.codec, t.scale = p.codec(hevc), second
 		}
 		return
 	}
@@ -270,7 +270,7 @@ func (r *Remuxer) video(t *track, packets []pes, p Part, f *Fragment) *fmp4.Part
 		dts, pts := r.place(packet)
 		before := len(t.arena)
 		var key bool
-		t.arena, key = t.params.picture(t.arena, packet.data, t.kind == kindHEVC)
+		t.arena, key = appendPicture(t.arena, packet.data, t.kind == kindHEVC)
 		if len(t.arena) == before {
 			f.Lost++
 			continue

@@ -60,8 +60,8 @@ func TestCodecs(t *testing.T) {
 					if name := fmt.Sprintf("picture %d", n); !bytes.Contains(s.data, []byte(name)) || s.key != (n%50 == 0) {
 						t.Fatalf("sample %d is %q, key %t", n, s.data[:min(40, len(s.data))], s.key)
 					}
-					if bytes.Contains(s.data, sps360) || bytes.Contains(s.data, sps265) {
-						t.Fatalf("sample %d holds what the init holds", n)
+					if sets := bytes.Contains(s.data, sps360) || bytes.Contains(s.data, sps265); sets != s.key {
+						t.Fatalf("sample %d, key %t, has the parameter sets: %t", n, s.key, sets)
 					}
 				}
 			}
@@ -228,7 +228,7 @@ func TestRefused(t *testing.T) {
 			}
 		}
 	}
-	// A part without frames is an empty fragment.
+	// A part without frames makes no fragment.
 	var r Remuxer
 	if _, err := r.Remux(good[0]); err != nil {
 		t.Fatal(err)

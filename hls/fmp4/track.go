@@ -25,9 +25,8 @@ type track struct {
 	codec codecs.Codec // as in the init; nil before the first segment that has it
 	in    collector
 
-	params params // video, as in the init
-	arena  []byte // video: the part's samples
-	delta  int64  // video: time units from the last picture but one to the last
+	arena []byte // video: the part's samples
+	delta int64  // video: time units from the last picture but one to the last
 
 	begun bool  // it had a sample
 	last  int64 // decode time of the last sample, time units

@@ -19,7 +19,7 @@ const (
 )
 
 // params are the parameter sets that an init holds: the first of each kind at a
-// segment's start. Further ones stay in the samples.
+// segment's start.
 type params [paramKinds][]byte
 
 func (p *params) codec(hevc bool) codecs.Codec {
@@ -87,14 +87,13 @@ func nalUnits(b []byte, yield func(unit []byte)) {
 	}
 }
 
-// picture appends an access unit to arena as length and NAL unit in turn, without what
-// the init holds, and reports whether decoding can start there.
-func (p *params) picture(arena, annexB []byte, hevc bool) (out []byte, key bool) {
+// appendPicture appends an access unit to arena as length and NAL unit in turn, and
+// reports whether decoding can start there. Parameter sets stay in, although the init
+// holds them: ffmpeg takes no second init, and after a discontinuity would decode with
+// those of the first.
+func appendPicture(arena, annexB []byte, hevc bool) (out []byte, key bool) {
 	nalUnits(annexB, func(unit []byte) {
 		if isDelimiter(unit, hevc) {
-			return
-		}
-		if k := paramKind(unit, hevc); k != noParam && bytes.Equal(unit, p[k]) {
 			return
 		}
 		key = key || isRandomAccess(unit, hevc)
