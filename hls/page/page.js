@@ -67,6 +67,7 @@ function show(status) {
   }
   showStream(chosen, status.now_millis);
   showPeers(chosen.peers);
+  player.playable = chosen.playable;
   if (player.url !== chosen.hls) player.open(chosen.hls, chosen.ll);
   else if (player.state === "ended" && chosen.playable && !chosen.ended) player.open(chosen.hls, chosen.ll); // it is back
   showState();

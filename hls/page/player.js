@@ -5,16 +5,22 @@
 const retryFirst = 1000; // milliseconds
 const retryMost = 5000;
 const stuckAfter = 12000; // milliseconds without progress; players wait out shorter stalls
+const connectFor = 60000; // milliseconds until the first picture; the node holds answers for 35 s
+const llConnectFor = 20000; // with low latency, before it is tried without
 const plainFor = 60000; // milliseconds after low latency failed before it is tried again
 
 export class Player extends EventTarget {
+  playable = false; // whether the node has enough of the stream; set by the page
+
   #video;
   #hls = null;
   #url = ""; // without low latency
   #ll = ""; // with
   #fast = false; // which of them plays
   #llFailed = -plainFor; // when it did
-  #stuck = 0; // times in a row that nothing moved
+  #stuck = 0; // times that nothing moved, since it last played for a while
+  #began = 0; // when this attempt did
+  #played = false; // in this attempt
   #state = "idle";
   #retry = 0;
   #wait = retryFirst;
@@ -27,7 +33,7 @@ export class Player extends EventTarget {
     this.#video = video;
     video.addEventListener("playing", () => {
       this.#wait = retryFirst;
-      this.#stuck = 0;
+      this.#played = true;
       this.#set("playing");
     });
     video.addEventListener("waiting", () => this.#url && this.#set("buffering"));
@@ -107,7 +113,8 @@ export class Player extends EventTarget {
   #start(state) {
     this.#stop();
     this.#set(state);
-    this.#moved = Date.now();
+    this.#moved = this.#began = Date.now();
+    this.#played = false;
     this.#fast = Boolean(this.#ll) && performance.now() - this.#llFailed > plainFor;
     const url = this.#fast ? this.#ll : this.#url;
     if (native(this.#video) || !globalThis.Hls?.isSupported()) {
@@ -178,9 +185,14 @@ export class Player extends EventTarget {
     const idle = paused && this.#state !== "connecting" && this.#state !== "retrying";
     if (currentTime !== this.#at || idle || this.#state === "ended" || !this.#url || this.#retry) this.#moved = Date.now();
     this.#at = currentTime;
-    const patience = this.#state === "connecting" || this.#state === "retrying" ? 60000 : stuckAfter;
-    // Nothing may have come. A second time in a row low latency may be the reason.
-    if (Date.now() - this.#moved > patience) this.#again(++this.#stuck > 1);
+    if (this.#fast && !this.playable) this.#moved = Date.now(); // no player's fault
+    const waits = this.#state === "connecting" || this.#state === "retrying";
+    let patience = waits ? connectFor : stuckAfter;
+    if (this.#fast && !this.#played) patience = llConnectFor;
+    if (this.#played && this.#moved - this.#began > 2 * stuckAfter) this.#stuck = 0;
+    if (Date.now() - this.#moved <= patience) return;
+    // Nothing may have come. A second time in a row, low latency may be the reason.
+    this.#again(!this.#played || ++this.#stuck > 1);
   }
 }
 
