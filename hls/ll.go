@@ -138,7 +138,7 @@ func (f *llFollower) idleAt() time.Time {
 
 // run keeps the playlist while somebody wants it, until ctx ends.
 func (f *llFollower) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 			return
