@@ -2,6 +2,7 @@ package hls
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,15 @@ func (v *llView) judge(at llPosition) verdict {
 		return invalid
 	}
 	return pending
+}
+
+// advancePartLimit is how many parts past the last one a request may name
+// (draft-pantos-hls-rfc8216bis, section 6.2.5.2).
+func advancePartLimit(partTarget time.Duration) int {
+	if partTarget <= 0 || partTarget >= time.Second {
+		return 3
+	}
+	return int(math.Ceil(3 / partTarget.Seconds()))
 }
 
 // judgeName says of a piece that is not there whether it is on its way.

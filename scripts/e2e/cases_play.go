@@ -159,7 +159,7 @@ func pageCase(ctx context.Context, b *bench) (string, error) {
 
 // maxDelay is how far behind the broadcaster's clock the page may be, in seconds. Without
 // low latency it is 7.
-const maxDelay = 5
+const maxDelay = 6
 
 // playPage opens a node's page in Chromium, and checks that it plays picture and sound
 // and loads nothing from elsewhere.
