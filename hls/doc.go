@@ -111,7 +111,7 @@
 // with low latency need three parts.
 //
 // Measured with the demo on one machine: Chromium shows the first picture after 0.6 s and
-// stays 1.8 to 2.3 s behind the broadcaster's clock, of which PART-HOLD-BACK is 1.6 s.
+// is 2.5 s behind the broadcaster's clock, then settles at PART-HOLD-BACK, 1.6 s.
 //
 // # The window
 //
