@@ -48,6 +48,9 @@ type broadcast struct {
 	clock     time.Time            // programme time
 	sent      map[string]*testShot // by segment name
 	order     []*testShot
+	film      *film // makes the parts' bytes; nil for random ones
+	rendition string
+	others    []*broadcast // renditions of the same stream
 }
 
 // testShot is the truth about one published segment.
@@ -70,10 +73,24 @@ func newBroadcast(t testing.TB, storeSize int64) *broadcast {
 		random: rand.NewChaCha8([32]byte{1}),
 		sent:   make(map[string]*testShot),
 		clock:  time.Now(),
+
+		rendition: testRendition,
 	}
-	b.timeline = stream.NewTimeline(b.key.ID(), testRendition)
+	b.timeline = stream.NewTimeline(b.key.ID(), b.rendition)
 	b.restart()
 	return b
+}
+
+// another returns a further rendition of the same stream.
+func (b *broadcast) another(rendition string) *broadcast {
+	o := *b
+	o.rendition, o.others, o.epoch = rendition, nil, 0
+	o.sent, o.order = make(map[string]*testShot), nil
+	o.film = newFilm(b.t)
+	o.timeline = stream.NewTimeline(o.key.ID(), rendition)
+	o.restart()
+	b.others = append(b.others, &o)
+	return &o
 }
 
 // restart begins the next epoch.
@@ -81,7 +98,7 @@ func (b *broadcast) restart() {
 	b.epoch++
 	b.next = 0
 	var err error
-	b.publisher, err = stream.NewPublisher(b.key, testRendition, b.epoch)
+	b.publisher, err = stream.NewPublisher(b.key, b.rendition, b.epoch)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -98,6 +115,9 @@ func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
 			data = make([]byte, stream.MaxChunkSize+1000) // several chunks, one of which starts at 32768
 		}
 		_, _ = b.random.Read(data) // never fails
+		if b.film != nil {
+			data = b.film.part(s.name, i, d/parts)
+		}
 		h, chunks, err := b.publisher.Publish(stream.Part{
 			StartsSegment: i == 0,
 			EndsSegment:   i == parts-1,
@@ -143,6 +163,16 @@ func (b *broadcast) deliver(s *testShot, but int) {
 	}
 }
 
+// airPart publishes one part.
+func (b *broadcast) airPart(s *testShot, i int) {
+	if err := b.timeline.Add(s.headers[i], time.Now()); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range s.chunks[i] {
+		b.store.Put(c)
+	}
+}
+
 // air publishes a whole segment.
 func (b *broadcast) air(d time.Duration) *testShot {
 	s := b.shoot(d, false)
@@ -163,14 +193,20 @@ func (b *broadcast) end() {
 }
 
 func (b *broadcast) path(name string) string {
-	return "/" + b.key.ID().String() + "/" + testRendition + "/" + name
+	return "/" + b.key.ID().String() + "/" + b.rendition + "/" + name
 }
+
+func (b *broadcast) llPath(query string) string { return b.path("ll.m3u8") + query }
 
 func (b *broadcast) multivariantPath() string { return "/" + b.key.ID().String() + "/index.m3u8" }
 
 // Streams and Status make a broadcast a Node.
 func (b *broadcast) Streams() []Stream {
-	return []Stream{{ID: b.key.ID(), Link: "grapevine://" + b.key.ID().String(), Timelines: []*stream.Timeline{b.timeline}, Store: b.store}}
+	timelines := []*stream.Timeline{b.timeline}
+	for _, o := range b.others {
+		timelines = append(timelines, o.timeline)
+	}
+	return []Stream{{ID: b.key.ID(), Link: "grapevine://" + b.key.ID().String(), Timelines: timelines, Store: b.store}}
 }
 
 func (b *broadcast) Status() Status {

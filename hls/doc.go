@@ -4,18 +4,25 @@
 //
 //	timeline.Changed ─┐
 //	                  ├─> follower ──> edge (which segment is next: list, wait, skip, end)
-//	store.Changed ────┘      │               │
-//	                         │               v
-//	                         │            window (numbers, discontinuities, sliding)
-//	                         │               │
-//	                         │               v
-//	                         │            playlist (rendered with grafov/m3u8)
-//	                         v               │
-//	                   pinned bytes          v
-//	                         └────────────> view ──> Server.Handler ──> players, page
+//	store.Changed ────┤      │               │
+//	                  │      │               v
+//	                  │      │            window (numbers, discontinuities, sliding)
+//	                  │      │               │
+//	                  │      │               v
+//	                  │      │            playlist (rendered with grafov/m3u8)
+//	                  │      v               │
+//	                  │   pinned bytes       v
+//	                  │      └────────────> view ─────┐
+//	                  │                               ├──> Server.Handler ──> players, page
+//	                  └─> llFollower ──> edge, window │
+//	    (while asked)        │               │        │
+//	                         v               v        │
+//	                   hls/fmp4 ──────> llPlaylist ──> llView
+//	                   (once a part)
 //
-// One follower runs per rendition. It publishes immutable views; requests read the
-// newest one and, when what they ask for is on its way, wait for the next.
+// One follower runs per rendition, and one more while somebody plays it with low latency.
+// They publish immutable views; requests read the newest one and, when what they ask for
+// is on its way, wait for the next.
 //
 // # Addresses
 //
@@ -24,15 +31,20 @@
 //	/<stream-id>/index.m3u8                 multivariant playlist
 //	/<stream-id>/<rendition>/index.m3u8     media playlist, MPEG-TS
 //	/<stream-id>/<rendition>/<epoch>-<segment>.ts
+//	/<stream-id>/ll.m3u8                    multivariant playlist, low latency
+//	/<stream-id>/<rendition>/ll.m3u8        media playlist, fragmented MP4
+//	/<stream-id>/<rendition>/<session>-<n>.mp4
+//	/<stream-id>/<rendition>/<session>-<sequence>.m4s
+//	/<stream-id>/<rendition>/<session>-<sequence>.<part>.m4s
 //
-// A segment has the same name on every node. Names are never reused, because the
+// An MPEG-TS segment has the same name on every node. Names are never reused, because the
 // broadcaster's epochs never repeat; should one sign two different parts for one
 // position, each timeline keeps the first, and the entity tag, which is made of the
 // chunks' hashes, tells the two apart.
 //
 // # What players need, and how it is kept
 //
-// The numbers are the tests' (see conformance_test.go).
+// The numbers are the tests' (see conformance_test.go and ll_conformance_test.go).
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
 //     longest known one, rounded. Rounding gives a stream of 2.0 s segments room up to
@@ -55,7 +67,7 @@
 //     is listed. Players leave for good when they see it, and a broadcaster that is
 //     restarted ends its epoch too: until then they play what they have. It goes away
 //     when the broadcaster comes back with a new epoch later.
-//  10. VERSION is 3; header tags come once, before the first segment.
+//  10. VERSION is 3, with low latency 9; header tags come once, before the first segment.
 //
 // A segment that is late does not extend the playlist: every player survives a wait.
 // One that stays missing while later ones are whole is left out after two target
@@ -65,6 +77,41 @@
 // When a new epoch begins after the players ran dry, its first three segments are listed
 // together: with one, players go on with no reserve, and VLC then dropped every third
 // frame for minutes in two runs of three.
+//
+// # Low latency
+//
+// ll.m3u8 is low-latency HLS (draft-pantos-hls-rfc8216bis), for hls.js and Safari; other
+// players take it for ordinary HLS. All rules above hold, and:
+//
+//  11. A part is at most PART-TARGET long and at least 85% of it, but for a segment's
+//     last. The target is a hundredth above the longest part known at the start, and
+//     rises for a longer one as rule 1's does.
+//  12. Players stay PART-HOLD-BACK behind, which is three part targets, the least allowed.
+//  13. A part never changes, and a segment's bytes are those of its parts. Segments that
+//     begin within three target durations of the end list their parts. Those stay
+//     fetchable as long as their segment.
+//  14. The hint names the part to come. Whoever asks for it, or for a playlist with it
+//     (_HLS_msn, _HLS_part), is answered when it is whole, or with 503 after three target
+//     durations; a hint of what proved lost is answered with 404.
+//  15. A part is listed when all of its bytes, and all parts of its segment before it, are
+//     here. What is late is not listed; a segment that proves to have a hole ends before
+//     it, and the next is marked. If nothing of a segment was listed, it is left out.
+//  16. Each segment after a mark has its init in front, too: VLC does not fetch the map
+//     again. Pictures carry their parameter sets, as ffmpeg takes no second init.
+//  17. CAN-SKIP-UNTIL is six target durations, and a delta (_HLS_skip) leaves out what
+//     ends before. The window is ten segments at least, so that there is something.
+//
+// Media sequence numbers are the playlist's own, and not those of index.m3u8. Nothing is
+// remuxed before somebody asks; each part is remuxed once, at 0.1% of a core for
+// 8 Mbit/s, and all is let go when nobody has asked for a minute. The next to ask gets
+// higher numbers and names with another random session. A rendition report speaks of
+// renditions that somebody plays: others have no numbers.
+//
+// A new epoch after which players ran dry begins with one segment listed at once: players
+// with low latency need three parts.
+//
+// Measured with the demo on one machine: Chromium shows the first picture after 0.6 s and
+// is 2.5 s behind the broadcaster's clock, then settles at PART-HOLD-BACK, 1.6 s.
 //
 // # The window
 //

@@ -32,6 +32,7 @@ type known struct {
 // edge decides what a playlist lists next. It is a pure state machine: the caller
 // tells it what is known and the time.
 type edge struct {
+	reserve  int // segments that a dry player starts again with; 0 means startSegments
 	started  bool
 	next     key       // the segment to list next
 	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end
@@ -108,12 +109,14 @@ func (e *edge) decide(segments []known, target time.Duration, now time.Time) (mo
 // that has passed means now.
 func (e *edge) refilled(segments []known, target time.Duration, now time.Time) time.Time {
 	if e.refill.IsZero() {
-		// Players start about startSegments back: that is how long they last.
-		dry := !e.listedAt.IsZero() && now.Sub(e.listedAt) >= startSegments*target
-		if e.next.epoch == e.last.epoch || !dry {
+		if !e.dry(target, now) {
 			return time.Time{}
 		}
 		e.refill = now
+	}
+	reserve := e.reserve
+	if reserve == 0 {
+		reserve = startSegments
 	}
 	for i, s := range segments {
 		if s.end {
@@ -122,11 +125,17 @@ func (e *edge) refilled(segments []known, target time.Duration, now time.Time) t
 		if !s.whole || s.number != e.next.number+uint64(i) {
 			break
 		}
-		if i+1 == startSegments {
+		if i+1 == reserve {
 			return time.Time{}
 		}
 	}
 	return e.refill.Add(refillTargets * target)
+}
+
+// dry reports whether next begins an epoch before which players ran dry: they start
+// about startSegments back, and that is how long they last.
+func (e *edge) dry(target time.Duration, now time.Time) bool {
+	return e.next.epoch != e.last.epoch && !e.listedAt.IsZero() && now.Sub(e.listedAt) >= startSegments*target
 }
 
 // detour returns what to go on with should next stay missing: the first whole

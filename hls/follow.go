@@ -9,15 +9,6 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-const (
-	// maxPending is how many of the newest segments are gathered before they are
-	// listed. A node that slept goes on with these and leaves out what is older.
-	maxPending = 16
-	// maxPinned bounds the bytes of segments that one rendition pins after they
-	// slid out: two minutes at 16 Mbit/s.
-	maxPinned = 256 << 20
-)
-
 // view is what a rendition serves at one moment. It is immutable.
 type view struct {
 	playlist *document // nil until there are segments enough
@@ -31,37 +22,28 @@ func (v *view) playable() bool { return v.playlist != nil }
 
 // follower keeps the playlist of one rendition at the live edge.
 type follower struct {
-	timeline *stream.Timeline
-	store    *stream.Store
-	log      *slog.Logger
-	ready    func() // called when the rendition becomes playable
+	source
+	log   *slog.Logger
+	ready func() // called when the rendition becomes playable
 
 	// Only run uses these.
 	window  window
 	edge    edge
-	pending map[key]*assembly
-	removed []removedSegment // slid out, still served; oldest first
+	removed removed
 
 	mu      sync.Mutex    // guards all following
 	view    *view         // not nil
 	changed chan struct{} // closed when view is replaced
 }
 
-type removedSegment struct {
-	*entry
-	until time.Time
-}
-
 func newFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Logger, ready func()) *follower {
 	return &follower{
-		timeline: t,
-		store:    store,
-		log:      log,
-		ready:    ready,
-		window:   window{size: size},
-		pending:  make(map[key]*assembly),
-		view:     &view{},
-		changed:  make(chan struct{}),
+		source:  newSource(t, store),
+		log:     log,
+		ready:   ready,
+		window:  window{size: size},
+		view:    &view{},
+		changed: make(chan struct{}),
 	}
 }
 
@@ -97,9 +79,9 @@ func (f *follower) run(ctx context.Context) {
 
 // advance lists what can be listed, and returns when to ask again at the latest.
 func (f *follower) advance(now time.Time) time.Time {
-	segments, end := f.segments()
-	states := f.gather(segments, end)
-	changed := f.release(now)
+	segments, ends := f.segments(&f.edge)
+	states := f.gather(segments, ends)
+	changed := f.removed.release(now)
 	if !f.edge.started {
 		if !f.edge.begin(states, f.window.size) {
 			return time.Time{}
@@ -133,75 +115,11 @@ func (f *follower) advance(now time.Time) time.Time {
 		f.log.Warn("segments left out", "rendition", f.timeline.Rendition(), "count", n, "next", segmentName(f.edge.next))
 		changed = true
 	}
-	for k := range f.pending {
-		if k.less(f.edge.next) {
-			delete(f.pending, k)
-		}
-	}
+	f.forget(f.edge.next)
 	if changed {
 		f.publish()
 	}
-	if len(f.removed) > 0 && (again.IsZero() || f.removed[0].until.Before(again)) {
-		again = f.removed[0].until
-	}
-	return again
-}
-
-// segments returns what the timeline knows from the edge on, and the end of the
-// epoch that it knows to be over, if any.
-func (f *follower) segments() ([]stream.Segment, []*stream.SignedHeader) {
-	var from stream.Position
-	if f.edge.started {
-		from = stream.Position{Epoch: f.edge.next.epoch, Segment: f.edge.next.number}
-	} else if newest := f.timeline.Newest(); newest != nil {
-		from = stream.Position{Epoch: newest.Epoch}
-	}
-	var ends []*stream.SignedHeader
-	for _, h := range f.timeline.From(from) {
-		if h.End {
-			ends = append(ends, h)
-		}
-	}
-	return f.timeline.Segments(from), ends
-}
-
-// gather pins what came of the newest segments, and says of each what is known, in
-// order with the ends of epochs.
-func (f *follower) gather(segments []stream.Segment, ends []*stream.SignedHeader) []known {
-	states := make([]known, 0, len(segments)+len(ends))
-	for i, s := range segments {
-		k := key{s.Epoch, s.Number}
-		for len(ends) > 0 && (key{ends[0].Epoch, ends[0].Segment}).less(k) {
-			states = append(states, known{key: key{ends[0].Epoch, ends[0].Segment}, end: true})
-			ends = ends[1:]
-		}
-		if i < len(segments)-maxPending {
-			delete(f.pending, k)
-			states = append(states, known{key: k})
-			continue
-		}
-		a := f.pending[k]
-		if a == nil {
-			a = &assembly{}
-			f.pending[k] = a
-		}
-		states = append(states, known{key: k, whole: a.gather(s, f.store)})
-	}
-	for _, h := range ends {
-		states = append(states, known{key: key{h.Epoch, h.Segment}, end: true})
-	}
-	return states
-}
-
-// longest returns the duration of the longest complete segment.
-func longest(segments []stream.Segment) time.Duration {
-	var d time.Duration
-	for _, s := range segments {
-		if s.Complete {
-			d = max(d, s.Duration())
-		}
-	}
-	return d
+	return f.removed.next(again)
 }
 
 // list adds the segment at the edge, which is whole, to the window.
@@ -224,28 +142,10 @@ func (f *follower) list(segments []stream.Segment, now time.Time) {
 			f.log.Warn("segment longer than the target duration", "rendition", f.timeline.Rendition(),
 				"duration", s.Duration(), "target", f.window.targetDuration())
 		}
-		for _, e := range out {
-			// RFC 8216, section 6.2.2.
-			f.removed = append(f.removed, removedSegment{e, now.Add(e.duration + f.window.longest)})
-		}
+		f.removed.add(out, f.window.longest, now)
 		break
 	}
 	f.edge.listed(now)
-}
-
-// release forgets removed segments whose time is over, and reports whether any was.
-func (f *follower) release(now time.Time) bool {
-	var size int64
-	for _, r := range f.removed {
-		size += r.body.size
-	}
-	n := 0
-	for n < len(f.removed) && (size > maxPinned || !now.Before(f.removed[n].until)) {
-		size -= f.removed[n].body.size
-		n++
-	}
-	f.removed = append([]removedSegment(nil), f.removed[n:]...)
-	return n > 0
 }
 
 // publish replaces the view and wakes whoever waits for it.

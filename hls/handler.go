@@ -3,6 +3,7 @@ package hls
 import (
 	"context"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
@@ -39,8 +40,10 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("OPTIONS "+pattern, shared(preflight))
 	}
 	stream("/{stream}/index.m3u8", s.serveMultivariant)
+	stream("/{stream}/ll.m3u8", s.serveMultivariant)
 	stream("/{stream}/{rendition}/index.m3u8", s.serveMedia)
-	stream("/{stream}/{rendition}/{segment}", s.serveSegment)
+	stream("/{stream}/{rendition}/ll.m3u8", s.serveLL)
+	stream("/{stream}/{rendition}/{segment}", s.serveFile)
 	// Not shared with other origins: it names this node's peers.
 	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
 	for path := range s.page {
@@ -89,7 +92,7 @@ func (s *Server) serveMultivariant(w http.ResponseWriter, r *http.Request) {
 		return found, 0, nil
 	}, func() {
 		w.Header().Set("Cache-Control", cacheNever)
-		newDocument(playlistType, renderMultivariant(list)).ServeHTTP(w, r)
+		newDocument(playlistType, renderMultivariant(list, path.Base(r.URL.Path))).ServeHTTP(w, r)
 	})
 }
 
@@ -177,6 +180,7 @@ const (
 	found   verdict = iota
 	unknown         // not here, and not coming
 	pending         // coming
+	invalid         // what no server can have yet, or ever
 )
 
 // hold looks, and looks again at each change while the verdict is pending, for as
@@ -199,6 +203,8 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, look func() (verdi
 	case unknown:
 		s.counts.unknown.Add(1)
 		notFound(w)
+	case invalid:
+		badRequest(w)
 	case pending:
 		if r.Context().Err() != nil {
 			return // nobody is there to be answered

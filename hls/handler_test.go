@@ -280,7 +280,7 @@ func TestStatus(t *testing.T) {
 			Store   struct{ Limit int64 }
 			Streams []struct {
 				ID         string
-				HLS        string
+				HLS, LL    string
 				Peers      []any
 				Playable   bool
 				Renditions []map[string]any
@@ -294,7 +294,7 @@ func TestStatus(t *testing.T) {
 			t.Fatalf("status %+v", got)
 		}
 		s := got.Streams[0]
-		if s.ID != b.key.ID().String() || s.HLS != b.multivariantPath() || !s.Playable || s.Peers == nil || len(s.Renditions) != 1 {
+		if s.ID != b.key.ID().String() || s.HLS != b.multivariantPath() || s.LL != "/"+s.ID+"/ll.m3u8" || !s.Playable || s.Peers == nil || len(s.Renditions) != 1 {
 			t.Fatalf("stream %+v", s)
 		}
 		r := s.Renditions[0]

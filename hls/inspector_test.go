@@ -18,6 +18,14 @@ type listedSegment struct {
 	duration      time.Duration
 	discontinuity bool
 	programTime   time.Time
+	init          string // what EXT-X-MAP names
+}
+
+// listedPart is a part as a player reads it.
+type listedPart struct {
+	uri         string
+	duration    time.Duration
+	independent bool
 }
 
 // parsed is a media playlist as a player reads it. The parser is the test's own, so
@@ -26,6 +34,17 @@ type parsed struct {
 	target, sequence, discontinuity uint64
 	segments                        []listedSegment
 	ended                           bool
+
+	// Low latency.
+	low        bool
+	partTarget time.Duration
+	holdBack   time.Duration
+	skipUntil  time.Duration
+	skipped    int
+	open       listedSegment           // what precedes the parts at the end
+	parts      map[uint64][]listedPart // by media sequence number
+	hint       string
+	reports    []string
 }
 
 func (p *parsed) duration() (d time.Duration) {
@@ -38,7 +57,7 @@ func (p *parsed) duration() (d time.Duration) {
 // parsePlaylist checks rules 8 and 10 on the way.
 func parsePlaylist(t testing.TB, text string) *parsed {
 	t.Helper()
-	p := &parsed{}
+	p := &parsed{parts: map[uint64][]listedPart{}}
 	seen := map[string]bool{}
 	var next listedSegment
 	number := func(s string) uint64 {
@@ -74,11 +93,29 @@ func parsePlaylist(t testing.TB, text string) *parsed {
 		case "#EXT-X-ENDLIST":
 			p.ended = true
 			continue
+		case "#EXT-X-MAP":
+			next.init = attributes(value)["URI"]
+			continue
+		case "#EXT-X-PART":
+			a := attributes(value)
+			n := p.sequence + uint64(p.skipped+len(p.segments))
+			p.parts[n] = append(p.parts[n], listedPart{a["URI"], inSeconds(t, a["DURATION"]), a["INDEPENDENT"] == "YES"})
+			continue
+		case "#EXT-X-PRELOAD-HINT":
+			a := attributes(value)
+			if p.hint != "" || a["TYPE"] != "PART" {
+				t.Fatalf("rule 14: %s in\n%s", line, text)
+			}
+			p.hint = a["URI"]
+			continue
+		case "#EXT-X-RENDITION-REPORT":
+			p.reports = append(p.reports, value)
+			continue
 		}
 		if !strings.HasPrefix(line, "#") {
 			next.uri = line
 			p.segments = append(p.segments, next)
-			next = listedSegment{}
+			next = listedSegment{init: next.init}
 			continue
 		}
 		if seen[tag] || len(p.segments) > 0 {
@@ -88,9 +125,19 @@ func parsePlaylist(t testing.TB, text string) *parsed {
 		switch tag {
 		case "#EXTM3U", "#EXT-X-INDEPENDENT-SEGMENTS":
 		case "#EXT-X-VERSION":
-			if value != "3" {
+			if p.low = value == "9"; !p.low && value != "3" {
 				t.Fatalf("rule 10: version %s", value)
 			}
+		case "#EXT-X-SERVER-CONTROL":
+			a := attributes(value)
+			if a["CAN-BLOCK-RELOAD"] != "YES" {
+				t.Fatalf("rule 12: no blocking reloads in\n%s", text)
+			}
+			p.holdBack, p.skipUntil = inSeconds(t, a["PART-HOLD-BACK"]), inSeconds(t, a["CAN-SKIP-UNTIL"])
+		case "#EXT-X-PART-INF":
+			p.partTarget = inSeconds(t, attributes(value)["PART-TARGET"])
+		case "#EXT-X-SKIP":
+			p.skipped = int(number(attributes(value)["SKIPPED-SEGMENTS"]))
 		case "#EXT-X-TARGETDURATION":
 			p.target = number(value)
 		case "#EXT-X-MEDIA-SEQUENCE":
@@ -101,7 +148,28 @@ func parsePlaylist(t testing.TB, text string) *parsed {
 			t.Fatalf("rule 8 or 10: %s in\n%s", tag, text)
 		}
 	}
+	p.open = next
 	return p
+}
+
+// attributes reads an attribute list (RFC 8216, section 4.2), unquoted. No value here
+// has a comma.
+func attributes(value string) map[string]string {
+	a := map[string]string{}
+	for _, field := range strings.Split(value, ",") {
+		name, v, _ := strings.Cut(field, "=")
+		a[name] = strings.Trim(v, `"`)
+	}
+	return a
+}
+
+func inSeconds(t testing.TB, s string) time.Duration {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Helper()
+		t.Fatal(err)
+	}
+	return time.Duration(math.Round(f*1e6)) * time.Microsecond
 }
 
 // inspector reloads a media playlist like a player and checks every rule of the
@@ -109,6 +177,7 @@ func parsePlaylist(t testing.TB, text string) *parsed {
 type inspector struct {
 	*broadcast
 	handler http.Handler
+	ll      *llInspector // nil for MPEG-TS
 
 	last      *parsed
 	uris      map[uint64]listedSegment // by media sequence number
@@ -137,7 +206,11 @@ func (in *inspector) get(path string) *httptest.ResponseRecorder {
 func (in *inspector) reload() *parsed {
 	t := in.t
 	t.Helper()
-	w := in.get(in.path("index.m3u8"))
+	file := "index.m3u8"
+	if in.ll != nil {
+		file = "ll.m3u8"
+	}
+	w := in.get(in.path(file))
 	if w.Code != http.StatusOK {
 		t.Fatalf("playlist: %d %s", w.Code, w.Body)
 	}
@@ -187,7 +260,7 @@ func (in *inspector) reload() *parsed {
 	in.longest = max(in.longest, total)
 	for i, s := range p.segments {
 		n := p.sequence + uint64(i)
-		truth := in.sent[s.uri]
+		truth := in.truth(s)
 		if truth == nil {
 			fail(2, "a segment that was never published")
 		}
@@ -199,11 +272,11 @@ func (in *inspector) reload() *parsed {
 			fail(4, "wrong programme time")
 		}
 		if prev, ok := in.uris[n-1]; ok {
-			before := in.sent[prev.uri]
+			before := in.truth(prev)
 			if !before.less(truth.key) {
 				fail(2, "out of order")
 			}
-			follows := before.epoch == truth.epoch && before.number+1 == truth.number && !truth.discontinuity
+			follows := before.epoch == truth.epoch && before.number+1 == truth.number && !truth.discontinuity && !in.isCut(prev) && prev.init == s.init
 			if s.discontinuity == follows {
 				fail(4, "a break without a mark, or a mark without a break")
 			}
@@ -228,15 +301,39 @@ func (in *inspector) reload() *parsed {
 			continue
 		}
 		seg := in.get(in.path(s.uri))
-		if seg.Code != http.StatusOK || !bytes.Equal(seg.Body.Bytes(), in.sent[s.uri].data) {
+		if seg.Code != http.StatusOK || !bytes.Equal(seg.Body.Bytes(), in.content(s)) {
 			fail(7, "cannot fetch "+s.uri+" in full")
 		}
 	}
 	if p.ended && (in.last == nil || !in.last.ended) {
 		in.endings++
 	}
+	if in.ll != nil {
+		in.checkLL(p, fail)
+	}
 	in.last = p
 	return p
+}
+
+// truth returns what was published as a segment, nil for nothing.
+func (in *inspector) truth(s listedSegment) *testShot {
+	if in.ll != nil {
+		return in.ll.inspect(in, s).shot
+	}
+	return in.sent[s.uri]
+}
+
+// isCut reports whether a segment lacks its end.
+func (in *inspector) isCut(s listedSegment) bool {
+	return in.ll != nil && in.ll.inspect(in, s).cut
+}
+
+// content returns a segment's bytes.
+func (in *inspector) content(s listedSegment) []byte {
+	if in.ll != nil {
+		return in.ll.inspect(in, s).data
+	}
+	return in.sent[s.uri].data
 }
 
 // watch reloads once a second for d.

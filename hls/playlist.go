@@ -62,9 +62,9 @@ type variant struct {
 	average   int // bits per second of what is listed
 }
 
-// renderMultivariant writes the multivariant playlist, its addresses relative to
-// /<stream-id>/.
-func renderMultivariant(variants []variant) []byte {
+// renderMultivariant writes the multivariant playlist of the media playlists called
+// name, its addresses relative to /<stream-id>/.
+func renderMultivariant(variants []variant, name string) []byte {
 	p := m3u8.NewMasterPlaylist()
 	p.SetIndependentSegments(true)
 	for _, v := range variants {
@@ -77,7 +77,7 @@ func renderMultivariant(variants []variant) []byte {
 		if v.media.Width > 0 && v.media.Height > 0 {
 			params.Resolution = fmt.Sprintf("%dx%d", v.media.Width, v.media.Height)
 		}
-		p.Append(v.rendition+"/index.m3u8", nil, params)
+		p.Append(v.rendition+"/"+name, nil, params)
 	}
 	return p.Encode().Bytes()
 }

@@ -108,7 +108,7 @@ func TestRenderMultivariant(t *testing.T) {
 	got := renderMultivariant([]variant{
 		{"main", stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1920, Height: 1080, FrameRate: 29.97}, 4_200_000, 3_900_000},
 		{"audio", stream.Media{Codecs: "mp4a.40.2"}, 130_000, 128_000},
-	})
+	}, "index.m3u8")
 	if string(got) != goldenMultivariant {
 		t.Errorf("%s\nwant\n%s", got, goldenMultivariant)
 	}

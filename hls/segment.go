@@ -108,7 +108,6 @@ func (a *assembly) gather(s stream.Segment, store *stream.Store) bool {
 	}
 	if whole {
 		a.body = newBody(s.Headers, a.parts)
-		a.parts = nil
 	}
 	return whole
 }

@@ -76,11 +76,11 @@ type served struct {
 	renditions []*rendition // in the stream's order
 }
 
-// rendition is a running follower.
+// rendition is the running followers of a rendition.
 type rendition struct {
 	*follower
-	store *stream.Store
-	stop  context.CancelFunc
+	ll   *llFollower
+	stop context.CancelFunc
 }
 
 func (s *served) rendition(name string) *rendition {
@@ -159,8 +159,14 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 			r := old.rendition(t.Rendition())
 			if r == nil || r.timeline != t || r.store != st.Store {
 				fctx, stop := context.WithCancel(ctx)
-				r = &rendition{newFollower(t, st.Store, s.cfg.Window, s.log.With("stream", st.ID.Short()), s.notify), st.Store, stop}
+				log := s.log.With("stream", st.ID.Short())
+				r = &rendition{
+					newFollower(t, st.Store, s.cfg.Window, log, s.notify),
+					newLLFollower(t, st.Store, s.cfg.Window, log),
+					stop,
+				}
 				running.Go(func() { r.run(fctx) })
+				running.Go(func() { r.ll.run(fctx) })
 				changed = true
 			}
 			next.renditions = append(next.renditions, r)

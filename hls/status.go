@@ -99,6 +99,7 @@ type apiHTTP struct {
 type apiStream struct {
 	StreamStatus
 	HLS        string         `json:"hls"` // path of the multivariant playlist
+	LL         string         `json:"ll"`  // the same for low latency
 	Playable   bool           `json:"playable"`
 	Ended      bool           `json:"ended"`
 	Renditions []apiRendition `json:"renditions"`
@@ -146,7 +147,8 @@ func (s *Server) status(now time.Time) apiStatus {
 		figures[st.ID] = st
 	}
 	for _, st := range s.cfg.Node.Streams() {
-		api := apiStream{StreamStatus: figures[st.ID], HLS: "/" + st.ID.String() + "/index.m3u8", Renditions: []apiRendition{}}
+		dir := "/" + st.ID.String() + "/"
+		api := apiStream{StreamStatus: figures[st.ID], HLS: dir + "index.m3u8", LL: dir + "ll.m3u8", Renditions: []apiRendition{}}
 		api.ID, api.Link = st.ID, st.Link
 		if api.Peers == nil {
 			api.Peers = []PeerStatus{}

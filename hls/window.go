@@ -42,6 +42,11 @@ type entry struct {
 	programTime   time.Time
 	media         stream.Media
 	body          *body
+
+	// In a low-latency playlist.
+	name  string
+	init  piece
+	parts []llPart
 }
 
 // window is what a media playlist lists. It decides nothing about what comes next;

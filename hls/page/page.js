@@ -34,7 +34,7 @@ async function ask() {
     lost(false);
     show(status);
     // The node was restarted: a player that ran dry meanwhile starts over at once.
-    if (back && chosen && player.state === "buffering" && player.buffered < 0.5) player.open(chosen.hls);
+    if (back && chosen && player.state === "buffering" && player.buffered < 0.5) player.open(chosen.hls, chosen.ll);
   } catch {
     lost(true);
   }
@@ -67,8 +67,9 @@ function show(status) {
   }
   showStream(chosen, status.now_millis);
   showPeers(chosen.peers);
-  if (player.url !== chosen.hls) player.open(chosen.hls);
-  else if (player.state === "ended" && chosen.playable && !chosen.ended) player.open(chosen.hls); // it is back
+  player.playable = chosen.playable;
+  if (player.url !== chosen.hls) player.open(chosen.hls, chosen.ll);
+  else if (player.state === "ended" && chosen.playable && !chosen.ended) player.open(chosen.hls, chosen.ll); // it is back
   showState();
 }
 

@@ -1,14 +1,26 @@
-// Plays one stream in a <video>, and goes on trying whatever happens: with hls.js
-// where media source extensions are, else with the browser's own HLS.
+// Plays one stream in a <video>, and goes on trying whatever happens: with the browser's
+// own HLS on Safari and where there are no media source extensions, else with hls.js. It
+// begins with low latency, and goes on without where that fails.
 
 const retryFirst = 1000; // milliseconds
 const retryMost = 5000;
 const stuckAfter = 12000; // milliseconds without progress; players wait out shorter stalls
+const connectFor = 60000; // milliseconds until the first picture; the node holds answers for 35 s
+const llConnectFor = 20000; // with low latency, before it is tried without
+const plainFor = 60000; // milliseconds after low latency failed before it is tried again
 
 export class Player extends EventTarget {
+  playable = false; // whether the node has enough of the stream; set by the page
+
   #video;
   #hls = null;
-  #url = "";
+  #url = ""; // without low latency
+  #ll = ""; // with
+  #fast = false; // which of them plays
+  #llFailed = -plainFor; // when it did
+  #stuck = 0; // times that nothing moved, since it last played for a while
+  #began = 0; // when this attempt did
+  #played = false; // in this attempt
   #state = "idle";
   #retry = 0;
   #wait = retryFirst;
@@ -21,11 +33,12 @@ export class Player extends EventTarget {
     this.#video = video;
     video.addEventListener("playing", () => {
       this.#wait = retryFirst;
+      this.#played = true;
       this.#set("playing");
     });
     video.addEventListener("waiting", () => this.#url && this.#set("buffering"));
     video.addEventListener("ended", () => this.#set("ended"));
-    video.addEventListener("error", () => !this.#hls && this.#url && this.#again());
+    video.addEventListener("error", () => !this.#hls && this.#url && this.#again(true));
     setInterval(() => this.#watch(), 1000);
   }
 
@@ -38,8 +51,17 @@ export class Player extends EventTarget {
     return this.#url;
   }
 
-  open(url) {
+  // Whether it plays with low latency.
+  get lowLatency() {
+    return this.#fast;
+  }
+
+  // Addresses of the stream's playlists, without low latency and with.
+  open(url, ll) {
     this.#url = url;
+    this.#ll = ll;
+    this.#llFailed = -plainFor;
+    this.#stuck = 0;
     this.#wait = retryFirst;
     this.#start("connecting");
   }
@@ -91,9 +113,12 @@ export class Player extends EventTarget {
   #start(state) {
     this.#stop();
     this.#set(state);
-    this.#moved = Date.now();
-    if (!globalThis.Hls?.isSupported()) {
-      this.#video.src = this.#url;
+    this.#moved = this.#began = Date.now();
+    this.#played = false;
+    this.#fast = Boolean(this.#ll) && performance.now() - this.#llFailed > plainFor;
+    const url = this.#fast ? this.#ll : this.#url;
+    if (native(this.#video) || !globalThis.Hls?.isSupported()) {
+      this.#video.src = url;
       this.play();
       return;
     }
@@ -110,6 +135,7 @@ export class Player extends EventTarget {
     const hls = new Hls({
       manifestLoadPolicy: patient,
       playlistLoadPolicy: patient,
+      lowLatencyMode: this.#fast,
       liveDurationInfinity: true,
       maxLiveSyncPlaybackRate: 1.05, // too little to be heard
       backBufferLength: 60,
@@ -124,10 +150,10 @@ export class Player extends EventTarget {
         this.play();
         return;
       }
-      this.#again();
+      this.#again(true);
     });
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.play());
-    hls.loadSource(this.#url);
+    hls.loadSource(url);
     hls.attachMedia(this.#video);
   }
 
@@ -143,8 +169,10 @@ export class Player extends EventTarget {
     }
   }
 
-  #again() {
+  // failed: by this player's doing, and not as nothing comes.
+  #again(failed) {
     if (this.#retry) return;
+    if (this.#fast && failed) this.#llFailed = performance.now();
     this.#stop();
     this.#set("retrying");
     this.#retry = setTimeout(() => this.#start("retrying"), this.#wait);
@@ -157,7 +185,19 @@ export class Player extends EventTarget {
     const idle = paused && this.#state !== "connecting" && this.#state !== "retrying";
     if (currentTime !== this.#at || idle || this.#state === "ended" || !this.#url || this.#retry) this.#moved = Date.now();
     this.#at = currentTime;
-    const patience = this.#state === "connecting" || this.#state === "retrying" ? 60000 : stuckAfter;
-    if (Date.now() - this.#moved > patience) this.#again();
+    if (this.#fast && !this.playable) this.#moved = Date.now(); // no player's fault
+    const waits = this.#state === "connecting" || this.#state === "retrying";
+    let patience = waits ? connectFor : stuckAfter;
+    if (this.#fast && !this.#played) patience = llConnectFor;
+    if (this.#played && this.#moved - this.#began > 2 * stuckAfter) this.#stuck = 0;
+    if (Date.now() - this.#moved <= patience) return;
+    // Nothing may have come. A second time in a row, low latency may be the reason.
+    this.#again(!this.#played || ++this.#stuck > 1);
   }
+}
+
+// Safari plays HLS itself, with low latency, and spares the battery. Other browsers that
+// say that they can are behind hls.js.
+function native(video) {
+  return navigator.vendor.startsWith("Apple") && video.canPlayType("application/vnd.apple.mpegurl") !== "";
 }

@@ -142,8 +142,24 @@ func pageCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return b.playPage(ctx, c.viewer.Page)
+	figure, err := b.playPage(ctx, c.viewer.Page)
+	if err != nil {
+		return "", err
+	}
+	low := strings.TrimSuffix(c.viewer.HLS, "index.m3u8") + "ll.m3u8"
+	media, err := mediaURL(ctx, low)
+	if err != nil {
+		return "", err
+	}
+	if _, err := b.node(ctx, "playlist.mjs", low, media); err != nil {
+		return "", err
+	}
+	return figure + ", low-latency playlists valid", nil
 }
+
+// maxDelay is how far behind the broadcaster's clock the page may be, in seconds. Without
+// low latency it is 7.
+const maxDelay = 6
 
 // playPage opens a node's page in Chromium, and checks that it plays picture and sound
 // and loads nothing from elsewhere.
@@ -162,6 +178,7 @@ func (b *bench) playPage(ctx context.Context, url string) (string, error) {
 		Advanced          float64
 		Frames, Width     int
 		Audio             int
+		Delay             float64
 		Foreign, Failures []string
 	}
 	if err := json.Unmarshal([]byte(out), &seen); err != nil {
@@ -172,6 +189,8 @@ func (b *bench) playPage(ctx context.Context, url string) (string, error) {
 		err = fmt.Errorf("time advanced by %.1f s in %d s", seen.Advanced, seconds)
 	case seen.Frames == 0 || seen.Width == 0:
 		err = errors.New("there is no picture")
+	case seen.Delay > maxDelay:
+		err = fmt.Errorf("it is %.1f s behind live, want %d s at most", seen.Delay, maxDelay)
 	case seen.Audio == 0:
 		err = errors.New("there is no sound")
 	case len(seen.Foreign) > 0:
@@ -179,7 +198,7 @@ func (b *bench) playPage(ctx context.Context, url string) (string, error) {
 	case len(seen.Failures) > 0:
 		err = fmt.Errorf("failures on the page: %v", seen.Failures)
 	}
-	return fmt.Sprintf("%.1f s and %d frames in %d s, with sound; %s", seen.Advanced, seen.Frames, seconds, screenshot), err
+	return fmt.Sprintf("%.1f s and %d frames in %d s, with sound, %.1f s behind live; %s", seen.Advanced, seen.Frames, seconds, seen.Delay, screenshot), err
 }
 
 // node runs one of the scripts beside this file. They are JavaScript because the

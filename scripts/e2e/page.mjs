@@ -28,6 +28,7 @@ try {
       time: v.currentTime, paused: v.paused, width: v.videoWidth,
       frames: v.getVideoPlaybackQuality().totalVideoFrames,
       audio: v.webkitAudioDecodedByteCount,
+      delay: parseFloat(document.getElementById('delay').textContent),
     };
   });
   // Playback starts by itself, or with a click on the page's own control.
@@ -42,6 +43,7 @@ try {
     frames: after.frames - before.frames,
     audio: after.audio - before.audio,
     width: after.width,
+    delay: after.delay,
     foreign,
     failures,
   }));

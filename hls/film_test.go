@@ -1,0 +1,78 @@
+package hls
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+)
+
+// filmPictures is how many pictures a part has.
+const filmPictures = 10
+
+// Parameter sets of 640x360 and 1920x1080, as x264 writes them.
+var (
+	smallSPS = unhex("6764001eacd940a02ff97011000003000100000300328f162d96")
+	largeSPS = unhex("67640028acd940780227e5c044000003000400000300c83c60c658")
+	filmPPS  = unhex("68ee3cb0")
+)
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// film makes MPEG-TS with video, whose pictures name the segment and their number in it.
+type film struct {
+	t     testing.TB
+	sps   []byte
+	dts   int64 // ticks
+	track *mpegts.Track
+	buf   bytes.Buffer
+	w     *mpegts.Writer
+	n     int // of the next picture in the segment
+}
+
+func newFilm(t testing.TB) *film {
+	f := &film{t: t, sps: smallSPS, dts: 10 * 90000, track: &mpegts.Track{Codec: &codecs.H264{}}}
+	f.w = &mpegts.Writer{W: &f.buf, Tracks: []*mpegts.Track{f.track}}
+	f.check(f.w.Initialize())
+	return f
+}
+
+func (f *film) check(err error) {
+	if err != nil {
+		f.t.Helper()
+		f.t.Fatal(err)
+	}
+}
+
+// part returns part i of the segment called name.
+func (f *film) part(name string, i int, d time.Duration) []byte {
+	f.buf.Reset()
+	if i == 0 {
+		f.n = 0
+		_, err := f.w.WriteTables()
+		f.check(err)
+	}
+	for k := range filmPictures {
+		unit := append([]byte{0x41}, fmt.Sprintf("%s#%d.", name, f.n)...)
+		au := [][]byte{unit}
+		if f.n == 0 {
+			unit[0] = 0x65
+			au = [][]byte{f.sps, filmPPS, unit}
+		}
+		at := f.dts + int64(k)*int64(d)*9/1e5/filmPictures
+		f.check(f.w.WriteH264(f.track, at, at, au))
+		f.n++
+	}
+	f.dts += int64(d) * 9 / 1e5
+	return bytes.Clone(f.buf.Bytes())
+}

@@ -1,0 +1,368 @@
+package fmp4
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4/seekablebuffer"
+)
+
+const (
+	second = 90000 // ticks of MPEG-TS timestamps; also the video's time units
+	wrap   = 1 << 33
+
+	// defaultPicture is how long a picture lasts if nothing tells, in ticks.
+	defaultPicture = second / 25
+	// maxPicture bounds what the part's duration may say of its last picture, in ticks.
+	maxPicture = 10 * second
+)
+
+// Reasons for which a part cannot be remuxed.
+var (
+	ErrNotMPEGTS = errors.New("not MPEG-TS")
+	ErrNoTracks  = errors.New("no tracks that MP4 can hold are known")
+	ErrNoParams  = errors.New("a segment starts without the codec's parameters")
+)
+
+// Part is a slice of a rendition's MPEG-TS, as ingest cuts it.
+type Part struct {
+	// Data is whole packets that hold whole frames.
+	Data []byte
+	// Duration is the time from the first frame to the next part's; 0 if unknown.
+	Duration time.Duration
+	// StartsSegment is set on the first part of each segment. Only there an init may
+	// be new.
+	StartsSegment bool
+	// Independent is set when the part starts with the tables and a keyframe, or holds
+	// audio only.
+	Independent bool
+	// Discontinuity is set when timestamps, codecs or tracks may break before the part.
+	Discontinuity bool
+}
+
+// Fragment is a part in fragmented MP4. Its bytes are not used again.
+type Fragment struct {
+	// Init is ftyp and moov if they differ from those of the fragment before.
+	Init []byte
+	// Data is moof and mdat; nil if the part has no frames.
+	Data []byte
+	// Lost counts frames that were left out: damaged, of a codec that changed within a
+	// segment, or overlapping the one before.
+	Lost int
+}
+
+// Remuxer turns consecutive parts of one rendition into fragments. The zero value is
+// ready to use. It is not safe for concurrent use.
+type Remuxer struct {
+	tables []byte // payloads of those that tracks are made of
+	tracks []*track
+	init   []byte // as last returned
+
+	ref      int64 // decoding time of the latest PES packet, unwrapped ticks
+	hasRef   bool
+	offset   int64 // from unwrapped ticks to decode times
+	end      int64 // where the leader, tracks[0], ends; ticks
+	sequence uint32
+}
+
+// Remux turns the next part into a fragment. Errors wrap [ErrNotMPEGTS], [ErrNoTracks]
+// or [ErrNoParams], or say which parameters cannot be read; the next part that starts a
+// segment may do.
+func (r *Remuxer) Remux(p Part) (Fragment, error) {
+	var f Fragment
+	if len(p.Data) == 0 || len(p.Data)%packetSize != 0 {
+		return f, fmt.Errorf("%w: a part of %d bytes", ErrNotMPEGTS, len(p.Data))
+	}
+	if p.Independent {
+		if err := r.readTables(p.Data); err != nil {
+			return f, err
+		}
+	}
+	if len(r.tracks) == 0 {
+		return f, ErrNoTracks
+	}
+	if err := r.collect(p.Data); err != nil {
+		return f, err
+	}
+	packets := make([][]pes, len(r.tracks))
+	for i, t := range r.tracks {
+		var bad int
+		packets[i], bad = t.in.packets()
+		f.Lost += bad
+	}
+	if p.StartsSegment {
+		if err := r.configure(packets, &f); err != nil {
+			return f, err
+		}
+	}
+	r.rebase(packets, p.Discontinuity)
+	out := fmp4.Part{SequenceNumber: r.sequence}
+	for i, t := range r.tracks {
+		var samples *fmp4.PartTrack
+		switch {
+		case t.codec == nil:
+			f.Lost += len(packets[i])
+		case t.kind.isVideo():
+			samples = r.video(t, packets[i], p, &f)
+		default:
+			samples = r.audio(t, packets[i], &f)
+		}
+		if samples != nil {
+			out.Tracks = append(out.Tracks, samples)
+		}
+	}
+	if len(out.Tracks) == 0 {
+		return f, nil
+	}
+	r.sequence++
+	var buf seekablebuffer.Buffer
+	buf.Grow(len(p.Data))
+	if err := out.Marshal(&buf); err != nil {
+		return f, fmt.Errorf("write fragment: %w", err)
+	}
+	f.Data = buf.Bytes()
+	return f, nil
+}
+
+// readTables follows the tables that a part starts with.
+func (r *Remuxer) readTables(data []byte) error {
+	var t tables
+	for ; len(data) > 0; data = data[packetSize:] {
+		raw := data[:packetSize]
+		if p, ok := parsePacket(raw); !ok || !t.add(raw, p) {
+			break // they come first
+		}
+	}
+	if len(t.payloads) == 0 || bytes.Equal(t.payloads, r.tables) {
+		return nil
+	}
+	pmt := t.read()
+	if pmt == nil {
+		return fmt.Errorf("%w: damaged tables", ErrNotMPEGTS)
+	}
+	r.tables = t.payloads
+	sources := sourcesOf(pmt)
+	if slices.EqualFunc(sources, r.tracks, func(s source, t *track) bool { return s == t.source }) {
+		return nil
+	}
+	r.tracks = nil
+	for i, s := range sources {
+		r.tracks = append(r.tracks, &track{source: s, id: i + 1})
+	}
+	return nil
+}
+
+// collect puts the PES packets of a part together.
+func (r *Remuxer) collect(data []byte) error {
+	for _, t := range r.tracks {
+		t.in.reset()
+	}
+	for ; len(data) > 0; data = data[packetSize:] {
+		p, ok := parsePacket(data[:packetSize])
+		if data[0] != syncByte {
+			return fmt.Errorf("%w: a packet starts with %#02x", ErrNotMPEGTS, data[0])
+		}
+		if !ok || len(p.payload) == 0 {
+			continue
+		}
+		for _, t := range r.tracks {
+			if t.pid == p.pid {
+				t.in.add(p)
+			}
+		}
+	}
+	return nil
+}
+
+// configure reads the codecs' parameters at a segment's start, and makes an init of
+// them.
+func (r *Remuxer) configure(packets [][]pes, f *Fragment) error {
+	var config fmp4.Init
+	for i, t := range r.tracks {
+		if len(packets[i]) > 0 {
+			t.configure(packets[i][0].data)
+		}
+		if t.codec == nil && t.kind.isVideo() {
+			return ErrNoParams
+		}
+		if t.codec != nil { // a track that has not begun joins the next segment
+			config.Tracks = append(config.Tracks, &fmp4.InitTrack{ID: t.id, TimeScale: uint32(t.scale), Codec: t.codec})
+		}
+	}
+	if len(config.Tracks) == 0 {
+		return ErrNoParams
+	}
+	var buf seekablebuffer.Buffer
+	if err := config.Marshal(&buf); err != nil {
+		return fmt.Errorf("write init: %w", err)
+	}
+	if !bytes.Equal(buf.Bytes(), r.init) {
+		r.init = buf.Bytes()
+		f.Init = r.init
+	}
+	return nil
+}
+
+// configure reads what the first frame of a segment says.
+func (t *track) configure(data []byte) {
+	if t.kind.isVideo() {
+		hevc := t.kind == kindHEVC
+		if p := paramsOf(data, hevc); p.codec(hevc) != nil {
+			t.codec, t.scale = p.codec(hevc), second
+		}
+		return
+	}
+	a, err := parseAudio(t.kind, data, t.channels)
+	if err != nil {
+		return
+	}
+	if t.scale != int64(a.rate) {
+		t.begun = false // its time has other units now
+	}
+	t.codec, t.scale = a.codec, int64(a.rate)
+}
+
+// rebase places the part on the time line: the first, and those after a discontinuity.
+func (r *Remuxer) rebase(packets [][]pes, discontinuity bool) {
+	if r.hasRef && !discontinuity {
+		return
+	}
+	for i := range r.tracks {
+		if len(packets[i]) == 0 {
+			continue
+		}
+		first := packets[i][0].dts
+		if r.hasRef {
+			r.offset = r.end - first
+		}
+		r.ref, r.hasRef = first, true
+		return
+	}
+}
+
+// place returns the decode and presentation time of a PES packet, in ticks.
+func (r *Remuxer) place(p pes) (dts, pts int64) {
+	r.ref = unwrap(r.ref, p.dts)
+	return r.ref + r.offset, unwrap(r.ref, p.pts) + r.offset
+}
+
+// unwrap returns the value nearest to ref that ts is modulo 2^33 (ISO 13818-1, 2.4.3.6).
+func unwrap(ref, ts int64) int64 {
+	d := (ts - ref) & (wrap - 1)
+	if d >= wrap/2 {
+		d -= wrap
+	}
+	return ref + d
+}
+
+// video makes samples of pictures.
+func (r *Remuxer) video(t *track, packets []pes, p Part, f *Fragment) *fmp4.PartTrack {
+	samples := make([]fmp4.Sample, 0, len(packets))
+	times := make([]int64, 0, len(packets)+1)
+	ends := make([]int, 0, len(packets))
+	t.arena = t.arena[:0]
+	for i, packet := range packets {
+		dts, pts := r.place(packet)
+		before := len(t.arena)
+		var key bool
+		t.arena, key = appendPicture(t.arena, packet.data, t.kind == kindHEVC)
+		if len(t.arena) == before {
+			f.Lost++
+			continue
+		}
+		// Decode times rise, whatever a broadcaster signed.
+		dts = max(dts, 0)
+		if t.begun {
+			dts = max(dts, t.last+1)
+		}
+		t.begun, t.last = true, dts
+		times, ends = append(times, dts), append(ends, len(t.arena))
+		samples = append(samples, fmp4.Sample{
+			IsNonSyncSample: !key && (i > 0 || !p.Independent), // by recovery point, the header says
+			PTSOffset:       int32(min(max(pts-dts, math.MinInt32), math.MaxInt32)),
+		})
+	}
+	n := len(samples)
+	if n == 0 {
+		return nil
+	}
+	if n > 1 {
+		t.delta = times[n-1] - times[n-2]
+	}
+	times = append(times, times[n-1]+t.lastPicture(times[0], times[n-1], p.Duration))
+	t.next = times[n]
+	out := &fmp4.PartTrack{ID: t.id, BaseTime: uint64(times[0])}
+	start := 0
+	for i := range samples {
+		samples[i].Duration = uint32(min(times[i+1]-times[i], math.MaxUint32))
+		samples[i].Payload = t.arena[start:ends[i]]
+		start = ends[i]
+		out.Samples = append(out.Samples, &samples[i])
+	}
+	r.end = t.next
+	return out
+}
+
+// lastPicture returns how long the picture at last lasts, in a part whose first is at
+// first.
+func (t *track) lastPicture(first, last int64, part time.Duration) int64 {
+	// To the nearest tick: durations are whole microseconds, see stream.Part.
+	ticks := (int64(part/time.Microsecond)*9 + 50) / 100
+	if d := first + ticks - last; part > 0 && d > 0 && d <= maxPicture {
+		return d
+	}
+	if t.delta > 0 && t.delta <= maxPicture {
+		return t.delta
+	}
+	return defaultPicture
+}
+
+// audio makes samples of audio frames.
+func (r *Remuxer) audio(t *track, packets []pes, f *Fragment) *fmp4.PartTrack {
+	var out fmp4.PartTrack
+	out.ID = t.id
+	for _, packet := range packets {
+		dts, _ := r.place(packet)
+		at := (dts*t.scale + second/2) / second
+		for b := packet.data; len(b) > 0; {
+			frame, err := parseAudio(t.kind, b, t.channels)
+			if err == errSync {
+				b = b[1:] // look for the next
+				continue
+			}
+			if err != nil {
+				f.Lost++
+				break
+			}
+			b = b[frame.size:]
+			if t.begun && at-t.next < frame.samples/2 && t.next-at < frame.samples/2 {
+				at = t.next
+			}
+			start := at
+			at += frame.samples
+			if frame.data == nil || int64(frame.rate) != t.scale || start < 0 || t.begun && start < t.next {
+				f.Lost++
+				continue
+			}
+			if len(out.Samples) == 0 {
+				out.BaseTime = uint64(start)
+			} else if gap := start - t.next; gap > 0 {
+				out.Samples[len(out.Samples)-1].Duration += uint32(min(gap, math.MaxUint32/2))
+			}
+			out.Samples = append(out.Samples, &fmp4.Sample{Duration: uint32(frame.samples), Payload: frame.data})
+			t.begun, t.last, t.next = true, start, at
+		}
+	}
+	if len(out.Samples) == 0 {
+		return nil
+	}
+	if t == r.tracks[0] {
+		r.end = t.next * second / t.scale
+	}
+	return &out
+}

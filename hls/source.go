@@ -1,0 +1,94 @@
+package hls
+
+import (
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// maxPending is how many of the newest segments are gathered before they are
+	// listed. A node that slept goes on with these and leaves out what is older.
+	maxPending = 16
+	// maxPinned bounds the bytes of segments that one playlist pins after they
+	// slid out: two minutes at 16 Mbit/s.
+	maxPinned = 256 << 20
+)
+
+// source is where a playlist's segments come from. It pins what came of those that are
+// not listed yet.
+type source struct {
+	timeline *stream.Timeline
+	store    *stream.Store
+	pending  map[key]*assembly
+}
+
+func newSource(t *stream.Timeline, store *stream.Store) source {
+	return source{timeline: t, store: store, pending: make(map[key]*assembly)}
+}
+
+// segments returns what the timeline knows from the edge on, and the end of the
+// epoch that it knows to be over, if any.
+func (s *source) segments(e *edge) ([]stream.Segment, []*stream.SignedHeader) {
+	var from stream.Position
+	if e.started {
+		from = stream.Position{Epoch: e.next.epoch, Segment: e.next.number}
+	} else if newest := s.timeline.Newest(); newest != nil {
+		from = stream.Position{Epoch: newest.Epoch}
+	}
+	var ends []*stream.SignedHeader
+	for _, h := range s.timeline.From(from) {
+		if h.End {
+			ends = append(ends, h)
+		}
+	}
+	return s.timeline.Segments(from), ends
+}
+
+// gather pins what came of the newest segments, and says of each what is known, in
+// order with the ends of epochs.
+func (s *source) gather(segments []stream.Segment, ends []*stream.SignedHeader) []known {
+	states := make([]known, 0, len(segments)+len(ends))
+	for i, g := range segments {
+		k := key{g.Epoch, g.Number}
+		for len(ends) > 0 && (key{ends[0].Epoch, ends[0].Segment}).less(k) {
+			states = append(states, known{key: key{ends[0].Epoch, ends[0].Segment}, end: true})
+			ends = ends[1:]
+		}
+		if i < len(segments)-maxPending {
+			delete(s.pending, k)
+			states = append(states, known{key: k})
+			continue
+		}
+		a := s.pending[k]
+		if a == nil {
+			a = &assembly{}
+			s.pending[k] = a
+		}
+		states = append(states, known{key: k, whole: a.gather(g, s.store)})
+	}
+	for _, h := range ends {
+		states = append(states, known{key: key{h.Epoch, h.Segment}, end: true})
+	}
+	return states
+}
+
+// longest returns the duration of the longest complete segment.
+func longest(segments []stream.Segment) time.Duration {
+	var d time.Duration
+	for _, s := range segments {
+		if s.Complete {
+			d = max(d, s.Duration())
+		}
+	}
+	return d
+}
+
+// forget lets go of what is before next.
+func (s *source) forget(next key) {
+	for k := range s.pending {
+		if k.less(next) {
+			delete(s.pending, k)
+		}
+	}
+}
