@@ -95,7 +95,7 @@
 //   - A node asks the neighbour from which a stripe's chunks would be here first, going
 //     by what that one measured of its own delay, and moves when another gains much.
 //
-//   - It promises no more than its uplink carries, fewest hops first; each further child
+//   - It promises what its uplink carries, fewest hops first; each further child
 //     of a stripe waits no longer than a further hop would take. The broadcaster feeds
 //     each stripe to one child, in proportion to what the children can pass on, and to
 //     more only where uplinks are scarce.
@@ -118,8 +118,8 @@
 //
 // # Sending
 //
-// The oldest part goes first, then what somebody missed, the rarest first, then what
-// will be passed on. Nothing is handed to gossipsub before its turn, so it can be
+// What was promised goes before what somebody missed; of the first the oldest part, and in
+// it what will be passed on, of the second the rarest. Nothing is handed to gossipsub before its turn, so it can be
 // cancelled until then, and headers and control never wait behind chunks. The token
 // bucket is the node's, for all streams and fetches: [Config].MaxUpload less what headers,
 // control and packets take, or, if that is not set, what connections show that the uplink

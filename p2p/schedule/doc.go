@@ -7,7 +7,7 @@
 //
 // A part's chunks are dealt out to 16 stripes. For each, a node has one parent, a
 // neighbour that sends it every chunk of the stripe unasked as soon as it has it, from a
-// named part on: the neighbour's promise. A node promises no more than its uplink carries,
+// named part on: the neighbour's promise. A node promises what its uplink carries,
 // so its children can rely on it; the tree of each stripe is another one, so that every
 // node's uplink is of use somewhere. The life of a stripe at a node:
 //
@@ -48,9 +48,10 @@
 //
 // # Sending
 //
-// What waits for the uplink is ordered: the oldest part first, in it what was asked for,
-// the rarest first, then what is passed on by its receiver. The broadcaster gives each
-// chunk away once, before it repeats any. Nothing goes to a neighbour that says nothing of
+// What waits for the uplink is ordered: what was promised, then what was asked for; of the
+// first the oldest part, and in it what is passed on by its receiver, of the second the
+// rarest. The broadcaster gives each chunk away once, before it repeats any; who got as
+// much as a whole part and asks for more of it comes last. Nothing goes to a neighbour that says nothing of
 // the present parts; if chunks wait too long, promises are taken back.
 //
 // # Trust

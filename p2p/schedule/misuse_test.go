@@ -15,7 +15,7 @@ type blocked int
 func (blocked) Take(int, time.Time) time.Duration { return time.Second }
 func (b blocked) Rate() int                       { return int(b) }
 
-// a neighbour that says "no part after <far ahead>" is fed for ever, and is not
+// A neighbour that says "no part after <far ahead>" is fed for ever, and is not
 // counted as a child.
 func TestStandingFarAheadIsNotFedForEver(t *testing.T) {
 	x, now := fed(t)
@@ -45,7 +45,7 @@ func TestStandingFarAheadIsNotFedForEver(t *testing.T) {
 	}
 }
 
-// a neighbour that promises "all after <far ahead>" stays the parent of all stripes
+// A neighbour that promises "all after <far ahead>" stays the parent of all stripes
 // without ever sending anything.
 func TestGrantFarAheadIsLeft(t *testing.T) {
 	for _, pos := range []stream.Position{at(0), {Epoch: 1 << 60}} {
@@ -103,7 +103,7 @@ func TestNoRefusalWhilePending(t *testing.T) {
 	}
 }
 
-// neighbours without any uplink hide that room is scarce.
+// Neighbours without any uplink hide that room is scarce.
 func TestNeighboursWithoutSlotsAreScarcity(t *testing.T) {
 	x, now := fed(t)
 	s := strong()
@@ -136,7 +136,7 @@ func TestFreeAboveSlots(t *testing.T) {
 	}
 }
 
-// what was measured of the queue is told for ever after the last child left.
+// What was measured of the queue is told for ever after the last child left.
 func TestQueueIsForgotten(t *testing.T) {
 	x, now := fed(t)
 	x.waited = 2 * time.Second // it fell behind, and all children left
@@ -150,7 +150,7 @@ func TestQueueIsForgotten(t *testing.T) {
 	}
 }
 
-// two users of the uplink whose clocks differ by milliseconds get more than it carries.
+// Two users of the uplink whose clocks differ by milliseconds get more than it carries.
 func TestBucketCountsTimeOnce(t *testing.T) {
 	u := NewUplink(8_000_000) // 930,000 bytes per second for chunks
 	sent := 0
@@ -167,7 +167,7 @@ func TestBucketCountsTimeOnce(t *testing.T) {
 	}
 }
 
-// chunks taken in one sample and sent in the next count as overhead.
+// Chunks taken in one sample and sent in the next count as overhead.
 func TestChunksAreNoOverhead(t *testing.T) {
 	u := NewUplink(8_000_000)
 	before := u.Rate()
@@ -223,7 +223,7 @@ func twoChildren(t *testing.T) (*Exchange, time.Time) {
 	return x, now
 }
 
-// a neighbour that says it is strong and wants nothing has the broadcaster take its
+// A neighbour that says it is strong and wants nothing has the broadcaster take its
 // stripes from all others.
 func TestShareIsNotKeptForWhoWantsNothing(t *testing.T) {
 	x, now := twoChildren(t)
@@ -248,7 +248,7 @@ func TestShareIsNotKeptForWhoWantsNothing(t *testing.T) {
 	}
 }
 
-// for one promise beyond the share that is over, several are taken back.
+// For one promise beyond the share that is over, several are taken back.
 func TestOneForOneExtra(t *testing.T) {
 	x, now := twoChildren(t)
 	const s = 0 // of neighbour 2, which passes it on
@@ -270,7 +270,7 @@ func TestOneForOneExtra(t *testing.T) {
 	}
 }
 
-// what was to be promised beyond the share stays marked when the wish is withdrawn.
+// What was to be promised beyond the share stays marked when the wish is withdrawn.
 func TestExtraEndsWithTheWish(t *testing.T) {
 	x, now := twoChildren(t)
 	for id := Peer(2); id < 4; id++ {
@@ -288,7 +288,7 @@ func TestExtraEndsWithTheWish(t *testing.T) {
 	}
 }
 
-// a peer that wants and does not want in turns fills the queue without end.
+// A peer that wants and does not want in turns fills the queue without end.
 func TestQueueIsBounded(t *testing.T) {
 	x := New(Config{Source: true, Uplink: blocked(1_000_000), Seed: 1})
 	x.Neighbour(2, true, 0)
@@ -309,7 +309,7 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// few peers use up the parts that may be known before their headers.
+// Few peers use up the parts that may be known before their headers.
 func TestUnknownPartsAreSharedOut(t *testing.T) {
 	x, now := fed(t)
 	for id := Peer(2); id < 6; id++ { // p2p lets each open 32 groups
@@ -323,7 +323,7 @@ func TestUnknownPartsAreSharedOut(t *testing.T) {
 	}
 }
 
-// the age that a parent claims is believed though the header came long before.
+// The age that a parent claims is believed though the header came long before.
 func TestAgeIsNoLessThanSinceTheHeader(t *testing.T) {
 	x, now := fed(t)
 	x.Header(header(1), now)
@@ -337,7 +337,7 @@ func TestAgeIsNoLessThanSinceTheHeader(t *testing.T) {
 	}
 }
 
-// a stream that ended or pauses keeps its promises' share of the uplink from others.
+// A stream that ended or pauses keeps its promises' share of the uplink from others.
 func TestSilentStreamReservesNothing(t *testing.T) {
 	x, now := fed(t)
 	x.Neighbour(2, true, 50*time.Millisecond)

@@ -165,11 +165,8 @@ func (x *Exchange) drop(s int, id Peer, now time.Time) {
 			x.setHops(st, Adrift, now)
 		}
 	}
-	if st.rest == nil {
-		st.rest = make(map[Peer]time.Time)
-	}
 	x.lookAll()
-	st.rest[id] = now.Add(refusedRest/2 + time.Duration(x.rng.Int64N(int64(refusedRest))))
+	st.spare(id, now.Add(refusedRest/2+time.Duration(x.rng.Int64N(int64(refusedRest)))))
 	x.chooseAt = time.Time{}
 	x.retell()
 }
@@ -322,7 +319,7 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 		case !granted.Has(s) && st.parent == n.id && !st.leaving:
 			st.leaving, st.lost = true, now
 			x.setHops(st, Adrift, now)
-			st.rest2(n.id, now.Add(leaveFor+refusedRest))
+			st.spare(n.id, now.Add(leaveFor+refusedRest))
 			x.chooseAt = time.Time{}
 		case !granted.Has(s) && st.next == n.id:
 			if now.Sub(st.asked) >= n.rtt/2 { // else it has not heard yet
@@ -355,7 +352,8 @@ func (x *Exchange) onGrants(n *neighbour, granted Mask, pos stream.Position, now
 	}
 }
 
-func (st *stripe) rest2(id Peer, until time.Time) {
+// spare has a neighbour not asked for the stripe until then.
+func (st *stripe) spare(id Peer, until time.Time) {
 	if st.rest == nil {
 		st.rest = make(map[Peer]time.Time)
 	}
