@@ -46,7 +46,9 @@ var arrows = []struct{ from, to, why string }{
 	{"scripts/bench/relay", "p2p", "it measures a production node on real sockets"},
 	{"scripts/bench/relay", "stream", "it broadcasts"},
 	{"stream", "stream/wire", "headers are Protocol Buffers"},
+	{"hls/fmp4", "stream/transport", "it reads what ingest wrote"},
 	{"stream/ingest", "stream", "it makes parts"},
+	{"stream/ingest", "stream/transport", "it reads packets and tables"},
 }
 
 // never says for each package what it must not import itself, beyond the arrows.

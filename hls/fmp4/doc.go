@@ -31,5 +31,5 @@
 //
 // mediacommon writes the boxes. Its reader of MPEG-TS is not used, for the reasons that
 // stream/ingest gives and because it takes one AC-3 frame in a PES packet only. A part
-// holds whole frames, so taking packets apart is short.
+// holds whole frames, so taking packets apart with stream/transport is short.
 package fmp4

@@ -10,6 +10,8 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4/seekablebuffer"
+
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 const (
@@ -59,7 +61,7 @@ type Fragment struct {
 // Remuxer turns consecutive parts of one rendition into fragments. The zero value is
 // ready to use. It is not safe for concurrent use.
 type Remuxer struct {
-	tables []byte // payloads of those that tracks are made of
+	tables transport.Tables
 	tracks []*track
 	init   []byte // as last returned
 
@@ -75,13 +77,11 @@ type Remuxer struct {
 // segment may do.
 func (r *Remuxer) Remux(p Part) (Fragment, error) {
 	var f Fragment
-	if len(p.Data) == 0 || len(p.Data)%packetSize != 0 {
+	if len(p.Data) == 0 || len(p.Data)%transport.PacketSize != 0 {
 		return f, fmt.Errorf("%w: a part of %d bytes", ErrNotMPEGTS, len(p.Data))
 	}
 	if p.Independent {
-		if err := r.readTables(p.Data); err != nil {
-			return f, err
-		}
+		r.readTables(p.Data)
 	}
 	if len(r.tracks) == 0 {
 		return f, ErrNoTracks
@@ -129,32 +129,28 @@ func (r *Remuxer) Remux(p Part) (Fragment, error) {
 	return f, nil
 }
 
-// readTables follows the tables that a part starts with.
-func (r *Remuxer) readTables(data []byte) error {
-	var t tables
-	for ; len(data) > 0; data = data[packetSize:] {
-		raw := data[:packetSize]
-		if p, ok := parsePacket(raw); !ok || !t.add(raw, p) {
-			break // they come first
+// readTables follows the tables that a part starts with. What they said last holds as long
+// as no new ones are whole.
+func (r *Remuxer) readTables(data []byte) {
+	for ; len(data) > 0; data = data[transport.PacketSize:] {
+		raw := data[:transport.PacketSize]
+		p := transport.ParsePacket(raw)
+		if raw[0] != transport.SyncByte || !r.tables.Holds(p) {
+			return // they come first
+		}
+		pmt := r.tables.Add(raw, p)
+		if pmt == nil {
+			continue
+		}
+		sources := sourcesOf(pmt)
+		if slices.EqualFunc(sources, r.tracks, func(s source, t *track) bool { return s == t.source }) {
+			continue
+		}
+		r.tracks = nil
+		for i, s := range sources {
+			r.tracks = append(r.tracks, &track{source: s, id: i + 1})
 		}
 	}
-	if len(t.payloads) == 0 || bytes.Equal(t.payloads, r.tables) {
-		return nil
-	}
-	pmt := t.read()
-	if pmt == nil {
-		return fmt.Errorf("%w: damaged tables", ErrNotMPEGTS)
-	}
-	r.tables = t.payloads
-	sources := sourcesOf(pmt)
-	if slices.EqualFunc(sources, r.tracks, func(s source, t *track) bool { return s == t.source }) {
-		return nil
-	}
-	r.tracks = nil
-	for i, s := range sources {
-		r.tracks = append(r.tracks, &track{source: s, id: i + 1})
-	}
-	return nil
 }
 
 // collect puts the PES packets of a part together.
@@ -162,16 +158,16 @@ func (r *Remuxer) collect(data []byte) error {
 	for _, t := range r.tracks {
 		t.in.reset()
 	}
-	for ; len(data) > 0; data = data[packetSize:] {
-		p, ok := parsePacket(data[:packetSize])
-		if data[0] != syncByte {
+	for ; len(data) > 0; data = data[transport.PacketSize:] {
+		p := transport.ParsePacket(data[:transport.PacketSize])
+		if data[0] != transport.SyncByte {
 			return fmt.Errorf("%w: a packet starts with %#02x", ErrNotMPEGTS, data[0])
 		}
-		if !ok || len(p.payload) == 0 {
+		if p.Broken || p.Scrambled || len(p.Payload) == 0 {
 			continue
 		}
 		for _, t := range r.tracks {
-			if t.pid == p.pid {
+			if t.pid == p.PID {
 				t.in.add(p)
 			}
 		}

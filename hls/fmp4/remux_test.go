@@ -10,6 +10,7 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 // TestCodecs remuxes ten seconds of each codec: all frames come out, in order, and no
@@ -95,15 +96,15 @@ func TestWrap(t *testing.T) {
 	// Ingest starts at 10 s: all timestamps are moved by the same.
 	shift := int64(wrap - 13*second)
 	for _, p := range list {
-		for at := 0; at < len(p.Data); at += packetSize {
-			raw := p.Data[at : at+packetSize]
-			k, _ := parsePacket(raw)
-			if !k.start || len(k.payload) < 19 || !bytes.Equal(k.payload[:3], []byte{0, 0, 1}) {
+		for at := 0; at < len(p.Data); at += transport.PacketSize {
+			raw := p.Data[at : at+transport.PacketSize]
+			k := transport.ParsePacket(raw)
+			if !k.Start || len(k.Payload) < 19 || !bytes.Equal(k.Payload[:3], []byte{0, 0, 1}) {
 				continue
 			}
-			for i := range int(k.payload[7]>>6) - 1 {
-				b := k.payload[9+5*i:]
-				v := (parseTimestamp(b) + shift) & (wrap - 1)
+			for i := range int(k.Payload[7]>>6) - 1 {
+				b := k.Payload[9+5*i:]
+				v := (transport.ParseTimestamp(b) + shift) & (wrap - 1)
 				b[0] = b[0]&0xf1 | byte(v>>29)&0x0e
 				b[1], b[2] = byte(v>>22), byte(v>>14)|1
 				b[3], b[4] = byte(v>>7), byte(v<<1)|1
@@ -214,8 +215,8 @@ func TestRefused(t *testing.T) {
 		{"half a packet", start(good[0].Data[:100]), ErrNotMPEGTS},
 		{"text", start([]byte(strings.Repeat("x", 188*4))), ErrNoTracks},
 		{"no tables", good[1], ErrNoTracks},
-		{"tables only", start(good[0].Data[:2*packetSize]), ErrNoParams},
-		{"a packet that is none", start(append(bytes.Clone(good[0].Data), make([]byte, packetSize)...)), ErrNotMPEGTS},
+		{"tables only", start(good[0].Data[:2*transport.PacketSize]), ErrNoParams},
+		{"a packet that is none", start(append(bytes.Clone(good[0].Data), make([]byte, transport.PacketSize)...)), ErrNotMPEGTS},
 	} {
 		var r Remuxer
 		if f, err := r.Remux(test.part); !errors.Is(err, test.want) || f.Data != nil {
@@ -233,7 +234,7 @@ func TestRefused(t *testing.T) {
 	if _, err := r.Remux(good[0]); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := r.Remux(Part{Data: good[0].Data[:2*packetSize], Duration: time.Second}); err != nil || f.Data != nil {
+	if f, err := r.Remux(Part{Data: good[0].Data[:2*transport.PacketSize], Duration: time.Second}); err != nil || f.Data != nil {
 		t.Errorf("tables alone: %d bytes, %v", len(f.Data), err)
 	}
 }
@@ -257,14 +258,14 @@ func FuzzRemux(f *testing.F) {
 		{frames: 30, audio: &codecs.MPEG1Audio{}},
 	} {
 		for _, p := range parts(f, c) {
-			f.Add(p.Data[:min(len(p.Data), 40*packetSize)], p.Data[:min(len(p.Data), 10*packetSize)], true)
+			f.Add(p.Data[:min(len(p.Data), 40*transport.PacketSize)], p.Data[:min(len(p.Data), 10*transport.PacketSize)], true)
 		}
 	}
 	f.Fuzz(func(t *testing.T, first, next []byte, discontinuity bool) {
 		var r Remuxer
 		last := map[int]uint64{}
 		for i, data := range [][]byte{first, next, first} {
-			p := Part{Data: data[:len(data)/packetSize*packetSize], Duration: time.Second / 2, StartsSegment: i != 1, Independent: i != 1, Discontinuity: discontinuity && i > 0}
+			p := Part{Data: data[:len(data)/transport.PacketSize*transport.PacketSize], Duration: time.Second / 2, StartsSegment: i != 1, Independent: i != 1, Discontinuity: discontinuity && i > 0}
 			out, err := r.Remux(p)
 			if err != nil || out.Data == nil {
 				continue

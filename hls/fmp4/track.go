@@ -6,15 +6,7 @@ import (
 	"github.com/asticode/go-astits"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
-)
-
-const (
-	// Registrations (format_identifier) that say what stream type 6, private data, holds.
-	registrationOpus = 'O'<<24 | 'p'<<16 | 'u'<<8 | 's'
-	registrationAC3  = 'A'<<24 | 'C'<<16 | '-'<<8 | '3'
-	registrationHEVC = 'H'<<24 | 'E'<<16 | 'V'<<8 | 'C'
-
-	descriptorOpus = 0x80 // descriptor_tag_extension, ETSI TS Opus 0.1.3-draft
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 // track is an elementary stream that goes into the fragments.
@@ -84,8 +76,8 @@ func privateSource(s source, es *astits.PMTElementaryStream) (source, bool) {
 		case d.Registration != nil:
 			registered = d.Registration.FormatIdentifier
 		case d.Tag == astits.DescriptorTagAC3:
-			registered = registrationAC3
-		case d.Extension != nil && d.Extension.Tag == descriptorOpus && d.Extension.Unknown != nil:
+			registered = transport.RegistrationAC3
+		case d.Extension != nil && d.Extension.Tag == transport.DescriptorOpus && d.Extension.Unknown != nil:
 			var desc substructs.OpusAudioDescriptor
 			if desc.Unmarshal(*d.Extension.Unknown) == nil && desc.ChannelCount() > 0 {
 				s.channels = desc.ChannelCount()
@@ -93,11 +85,11 @@ func privateSource(s source, es *astits.PMTElementaryStream) (source, bool) {
 		}
 	}
 	switch registered {
-	case registrationOpus:
+	case transport.RegistrationOpus:
 		s.kind = kindOpus
-	case registrationAC3:
+	case transport.RegistrationAC3:
 		s.kind, s.channels = kindAC3, 0
-	case registrationHEVC:
+	case transport.RegistrationHEVC:
 		s.kind, s.channels = kindHEVC, 0
 	default:
 		return s, false

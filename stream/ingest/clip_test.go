@@ -14,6 +14,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
 
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 // Parameter sets as x264 and x265 write them: 1920x1080 at 25 fps without timing,
@@ -297,18 +298,18 @@ func checkParts(t testing.TB, parts []stream.Part) {
 		}
 		for at := 0; at < len(p.Data); at += packetSize {
 			raw := p.Data[at : at+packetSize]
-			pkt := parsePacket(raw)
-			if raw[0] != syncByte || pkt.broken {
+			pkt := transport.ParsePacket(raw)
+			if raw[0] != syncByte || pkt.Broken {
 				t.Fatalf("part %d: bad packet at %d", n, at)
 			}
-			if len(pkt.payload) > 0 {
-				if last, ok := cc[pkt.pid]; ok && int(pkt.cc) != (last+1)&15 {
-					t.Errorf("part %d: continuity of PID %d breaks", n, pkt.pid)
+			if len(pkt.Payload) > 0 {
+				if last, ok := cc[pkt.PID]; ok && int(pkt.CC) != (last+1)&15 {
+					t.Errorf("part %d: continuity of PID %d breaks", n, pkt.PID)
 				}
-				cc[pkt.pid] = int(pkt.cc)
+				cc[pkt.PID] = int(pkt.CC)
 			}
-			if want := []uint16{0, 0x1000}; p.Independent && at < 2*packetSize && pkt.pid != want[at/packetSize] {
-				t.Errorf("part %d: packet %d has PID %d", n, at/packetSize, pkt.pid)
+			if want := []uint16{0, 0x1000}; p.Independent && at < 2*packetSize && pkt.PID != want[at/packetSize] {
+				t.Errorf("part %d: packet %d has PID %d", n, at/packetSize, pkt.PID)
 			}
 		}
 	}

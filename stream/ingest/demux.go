@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 const (
@@ -27,7 +28,7 @@ type demuxer struct {
 	log   *slog.Logger
 	stats *Stats
 
-	tables tables
+	tables transport.Tables
 	patCC  uint8
 	known  bool // a PMT was read
 	byPID  map[uint16]*pes
@@ -44,18 +45,18 @@ type demuxer struct {
 
 // packet takes one transport packet.
 func (d *demuxer) packet(raw []byte) error {
-	p := parsePacket(raw)
-	if p.pid == 0 && !p.broken {
-		if p.cc == 0 && d.patCC != 0x0f {
+	p := transport.ParsePacket(raw)
+	if p.PID == 0 && !p.Broken {
+		if p.CC == 0 && d.patCC != 0x0f {
 			// Another muxer's output follows, as in files put together of segments: its
 			// counters have nothing to do with those before.
 			for _, s := range d.order {
 				s.counted = false
 			}
 		}
-		d.patCC = p.cc
+		d.patCC = p.CC
 	}
-	if pmt := d.tables.add(raw, p); pmt != nil {
+	if pmt := d.tables.Add(raw, p); pmt != nil {
 		tracks, ignored, err := identify(pmt)
 		d.stats.Ignored = ignored
 		if err != nil {
@@ -66,22 +67,22 @@ func (d *demuxer) packet(raw []byte) error {
 		}
 		return nil
 	}
-	s := d.byPID[p.pid]
+	s := d.byPID[p.PID]
 	if s == nil {
 		return nil
 	}
-	if p.broken || p.scrambled {
+	if p.Broken || p.Scrambled {
 		s.damaged = s.open
 		d.stats.LostPackets++
 		s.counted = false
 		return nil
 	}
-	if p.discontinuity {
+	if p.Discontinuity {
 		for _, o := range d.order {
 			o.indicated = true
 		}
 	}
-	if len(p.payload) == 0 {
+	if len(p.Payload) == 0 {
 		return nil
 	}
 	missing, repeated := s.continuity(p)
@@ -89,22 +90,22 @@ func (d *demuxer) packet(raw []byte) error {
 		return nil
 	}
 	d.stats.LostPackets += uint64(missing)
-	if p.start {
-		return d.startPES(s, p.payload, missing > 0)
+	if p.Start {
+		return d.startPES(s, p.Payload, missing > 0)
 	}
 	if !s.open {
 		return nil
 	}
 	s.damaged = s.damaged || missing > 0
-	return d.extend(s, p.payload)
+	return d.extend(s, p.Payload)
 }
 
 func (d *demuxer) setTracks(tracks []*track, ignored []string) error {
 	if err := d.flush(nil); err != nil {
 		return err
 	}
-	if d.tables.programs > 1 {
-		d.log.Warn("input has several programs, the first is used", "programs", d.tables.programs)
+	if d.tables.Programs() > 1 {
+		d.log.Warn("input has several programs, the first is used", "programs", d.tables.Programs())
 	}
 	d.log.Info("input tracks", "published", len(tracks), "left_out", ignored)
 	d.known = true
@@ -121,16 +122,16 @@ func (d *demuxer) setTracks(tracks []*track, ignored []string) error {
 // startPES takes the first packet of a PES packet. tailLost says that packets before it
 // are missing.
 func (d *demuxer) startPES(s *pes, payload []byte, tailLost bool) error {
-	h, ok, bad := parsePESHeader(payload)
+	h, ok, bad := transport.ParsePESHeader(payload)
 	if s.open {
 		video := s.track.isVideo()
-		if video && ok && !h.timed && s.known && s.hdr.total == 0 && !tailLost {
+		if video && ok && !h.Timed && s.known && s.hdr.Total == 0 && !tailLost {
 			// No timestamp: more of the same frame, or its second field.
-			return d.extend(s, payload[h.size:])
+			return d.extend(s, payload[h.Size:])
 		}
 		// A frame's end may be among what is missing, unless this is another stream put
 		// after the first.
-		if tailLost && !(ok && h.timed && d.isJump(s, unwrap(d.ref, h.dts))) {
+		if tailLost && !(ok && h.Timed && d.isJump(s, unwrap(d.ref, h.DTS))) {
 			s.damaged = true
 		}
 		if err := d.finish(s); err != nil {
@@ -154,7 +155,7 @@ func (d *demuxer) extend(s *pes, payload []byte) error {
 	}
 	s.buf = append(s.buf, payload...)
 	if !s.known {
-		h, ok, bad := parsePESHeader(s.buf)
+		h, ok, bad := transport.ParsePESHeader(s.buf)
 		if bad {
 			s.reset()
 			return nil
@@ -163,7 +164,7 @@ func (d *demuxer) extend(s *pes, payload []byte) error {
 			return nil
 		}
 		s.hdr, s.known = h, true
-		if h.timed {
+		if h.Timed {
 			keep, err := d.place(s)
 			if err != nil {
 				return err
@@ -175,8 +176,8 @@ func (d *demuxer) extend(s *pes, payload []byte) error {
 			}
 		}
 	}
-	if s.hdr.total > 0 && len(s.buf) >= s.hdr.total {
-		s.buf = s.buf[:s.hdr.total]
+	if s.hdr.Total > 0 && len(s.buf) >= s.hdr.Total {
+		s.buf = s.buf[:s.hdr.Total]
 		return d.finish(s)
 	}
 	return d.peek(s, false)
@@ -244,7 +245,7 @@ func (d *demuxer) flush(except *pes) error {
 		if s == except || !s.open {
 			continue
 		}
-		s.damaged = s.damaged || s.known && s.hdr.total > 0
+		s.damaged = s.damaged || s.known && s.hdr.Total > 0
 		errs = append(errs, d.finish(s))
 	}
 	return errors.Join(errs...)
@@ -254,23 +255,23 @@ func (d *demuxer) flush(except *pes) error {
 // false if the packet belongs to a time line that was left.
 func (d *demuxer) place(s *pes) (keep bool, err error) {
 	if !d.hasRef {
-		d.ref, d.hasRef = s.hdr.dts, true
+		d.ref, d.hasRef = s.hdr.DTS, true
 	}
-	dts := unwrap(d.ref, s.hdr.dts)
+	dts := unwrap(d.ref, s.hdr.DTS)
 	if d.isJump(s, dts) {
-		old := unwrap(d.oldRef, s.hdr.dts)
+		old := unwrap(d.oldRef, s.hdr.DTS)
 		if d.stray[s] && d.ref-d.newRef < strayTime && abs(old-d.oldRef) <= maxJump {
 			return false, nil
 		}
 		if err := d.jump(s); err != nil {
 			return false, err
 		}
-		dts = s.hdr.dts
+		dts = s.hdr.DTS
 		d.oldRef, d.ref, d.newRef = d.ref, dts, dts
 	}
 	delete(d.stray, s)
 	s.indicated = false
-	s.dts, s.pts, s.placed = dts, unwrap(dts, s.hdr.pts), true
+	s.dts, s.pts, s.placed = dts, unwrap(dts, s.hdr.PTS), true
 	s.prev, s.hasPrev = dts, true
 	d.ref = max(d.ref, dts)
 	return true, nil
@@ -288,7 +289,7 @@ func (d *demuxer) isJump(s *pes, dts int64) bool {
 
 // jump ends the time line before s.
 func (d *demuxer) jump(s *pes) error {
-	d.log.Warn("input timestamps jump", "pid", s.track.pid, "from", d.ref, "to", s.hdr.dts)
+	d.log.Warn("input timestamps jump", "pid", s.track.pid, "from", d.ref, "to", s.hdr.DTS)
 	if err := d.flush(s); err != nil {
 		return err
 	}

@@ -5,9 +5,9 @@
 //
 //	input    stdin, file, TCP, UDP or the built-in sample       input.go, pace.go
 //	  |      bytes
-//	syncer   finds the packets, leaves out what lies between    packet.go
+//	syncer   finds the packets, leaves out what lies between    sync.go
 //	  |      188-byte packets
-//	demux    tables, PES packets, continuity, time line         tables.go, pes.go, demux.go
+//	demux    PES packets, continuity, time line                 pes.go, demux.go; stream/transport
 //	  |      frames, with 64-bit timestamps
 //	cutter   keyframes -> segments, time -> parts               cut.go, clock.go
 //	  |      frames, with output timestamps

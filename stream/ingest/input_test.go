@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 func TestNew(t *testing.T) {
@@ -367,8 +368,8 @@ func TestPartLeavesWithTheNextFrame(t *testing.T) {
 	// segment, and its first packets are written, no more.
 	at := 0
 	for n := 0; n < len(ts); n += packetSize {
-		p := parsePacket(ts[n : n+packetSize])
-		if h, ok, _ := parsePESHeader(p.payload); p.start && ok && h.dts == 50*3600 {
+		p := transport.ParsePacket(ts[n : n+packetSize])
+		if h, ok, _ := transport.ParsePESHeader(p.Payload); p.Start && ok && h.DTS == 50*3600 {
 			at = n
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 func TestUnwrap(t *testing.T) {
@@ -183,7 +184,7 @@ func TestRepeatedPackets(t *testing.T) {
 	for at := 0; at < len(ts); at += packetSize {
 		p := ts[at : at+packetSize]
 		padded = append(padded, p...)
-		switch pid := parsePacket(p).pid; rnd.IntN(10) {
+		switch pid := transport.ParsePacket(p).PID; rnd.IntN(10) {
 		case 0:
 			if pid != 0 && pid != 0x1000 {
 				padded = append(padded, p...)
@@ -214,7 +215,7 @@ func TestPCR(t *testing.T) {
 	out := join(parts)
 	for at := 0; at < len(out); at += packetSize {
 		raw := out[at : at+packetSize]
-		p := parsePacket(raw)
+		p := transport.ParsePacket(raw)
 		if hasPCR(raw) {
 			pcr := int64(raw[6])<<25 | int64(raw[7])<<17 | int64(raw[8])<<9 | int64(raw[9])<<1 | int64(raw[10]>>7)
 			if d := pcr - last; last != 0 && (d <= 0 || d > second/10) {
@@ -222,9 +223,9 @@ func TestPCR(t *testing.T) {
 			}
 			last = pcr
 		}
-		if h, ok, _ := parsePESHeader(p.payload); p.start && ok && p.pid >= 256 && p.pid < 0x1000 {
-			if d := h.dts - last; d < 0 || d > second {
-				t.Errorf("a frame of PID %d at %d, the clock is %d", p.pid, h.dts, last)
+		if h, ok, _ := transport.ParsePESHeader(p.Payload); p.Start && ok && p.PID >= 256 && p.PID < 0x1000 {
+			if d := h.DTS - last; d < 0 || d > second {
+				t.Errorf("a frame of PID %d at %d, the clock is %d", p.PID, h.DTS, last)
 			}
 		}
 	}

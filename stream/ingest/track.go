@@ -8,16 +8,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/substructs"
-)
-
-// Registrations (format_identifier) and descriptors that name what stream type 6,
-// private data, holds.
-const (
-	registrationOpus = 'O'<<24 | 'p'<<16 | 'u'<<8 | 's'
-	registrationAC3  = 'A'<<24 | 'C'<<16 | '-'<<8 | '3'
-	registrationHEVC = 'H'<<24 | 'E'<<16 | 'V'<<8 | 'C'
-
-	descriptorOpus = 0x80 // descriptor_tag_extension, ETSI TS Opus 0.1.3-draft
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 // maxTracks bounds what is published of an input with many audio tracks.
@@ -155,13 +146,13 @@ func privateCodec(es *astits.PMTElementaryStream) (codec codecs.Codec, kind, nam
 		switch {
 		case d.Registration != nil:
 			registered = d.Registration.FormatIdentifier
-		case d.Extension != nil && d.Extension.Tag == descriptorOpus && d.Extension.Unknown != nil:
+		case d.Extension != nil && d.Extension.Tag == transport.DescriptorOpus && d.Extension.Unknown != nil:
 			var desc substructs.OpusAudioDescriptor
 			if desc.Unmarshal(*d.Extension.Unknown) == nil {
 				opus.Desc = &desc
 			}
 		case d.Tag == astits.DescriptorTagAC3:
-			registered = registrationAC3
+			registered = transport.RegistrationAC3
 		case d.Tag == astits.DescriptorTagEnhancedAC3:
 			return nil, "audio", "E-AC-3"
 		case d.Tag == 0x7b: // ETSI EN 300 468, annex G
@@ -173,11 +164,11 @@ func privateCodec(es *astits.PMTElementaryStream) (codec codecs.Codec, kind, nam
 		}
 	}
 	switch registered {
-	case registrationOpus:
+	case transport.RegistrationOpus:
 		return opus, "audio", "Opus"
-	case registrationAC3:
+	case transport.RegistrationAC3:
 		return &codecs.AC3{}, "audio", "AC-3"
-	case registrationHEVC:
+	case transport.RegistrationHEVC:
 		return &codecs.H265{}, "video", "HEVC"
 	case 'A'<<24 | 'V'<<16 | '0'<<8 | '1':
 		return nil, "video", "AV1"

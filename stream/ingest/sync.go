@@ -3,11 +3,13 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 const (
-	packetSize = 188
-	syncByte   = 0x47
+	packetSize = transport.PacketSize
+	syncByte   = transport.SyncByte
 
 	// A sync byte occurs once in 256 bytes of anything: five at the right distance
 	// are no accident. Within a stream that is known to be one, three are enough.
@@ -96,39 +98,4 @@ func (s *syncer) lock(b []byte, final bool) (skipped int, ok bool) {
 			return at, true
 		}
 	}
-}
-
-// packet is the header of a transport packet (ISO 13818-1, 2.4.3.2).
-type packet struct {
-	pid           uint16
-	cc            uint8
-	start         bool // payload_unit_start_indicator
-	broken        bool // transport_error_indicator, or not a valid packet
-	scrambled     bool
-	discontinuity bool // discontinuity_indicator
-	payload       []byte
-}
-
-func parsePacket(b []byte) packet {
-	p := packet{
-		pid:       uint16(b[1]&0x1f)<<8 | uint16(b[2]),
-		cc:        b[3] & 0x0f,
-		start:     b[1]&0x40 != 0,
-		broken:    b[1]&0x80 != 0,
-		scrambled: b[3]&0xc0 != 0,
-	}
-	at := 4
-	if b[3]&0x20 != 0 {
-		n := int(b[4])
-		at += 1 + n
-		if at > packetSize {
-			p.broken = true
-			return p
-		}
-		p.discontinuity = n > 0 && b[5]&0x80 != 0
-	}
-	if b[3]&0x10 != 0 {
-		p.payload = b[at:packetSize]
-	}
-	return p
 }
