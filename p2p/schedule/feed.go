@@ -72,14 +72,15 @@ func (x *Exchange) slots() int {
 }
 
 // fanout returns how many children one stripe may have: a further child waits as long
-// as it would if it were a hop further away.
+// as it would if it were a hop further away. The chunks of a part come in one burst, so
+// that between two of a stripe there is another's to send.
 func (x *Exchange) fanout() int {
 	p := x.parts[x.newest]
 	if x.cfg.Uplink.Rate() == 0 || p == nil || x.hop == 0 {
 		return usualFanout
 	}
 	send := time.Duration(float64(p.chunkSize*8) / float64(x.cfg.Uplink.Rate()) * float64(time.Second))
-	return max(leastFanout, min(mostFanout, 1+int((x.hop+send)/max(send, 1))))
+	return max(leastFanout, min(mostFanout, 1+int((x.hop+send)/max(2*send, 1))))
 }
 
 // children returns how many children there are, each stripe of each counted.
