@@ -16,6 +16,7 @@ import (
 	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/heap"
 )
 
 // Roles, as events and the page name them.
@@ -79,6 +80,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, node.Close(), listener.Close(), id.release())
 	}
 	s.release = id.release
+	heap.Tend(s.ctx, func() int64 { return node.Store().Stats().Bytes })
 	if id.file == "" {
 		scr.say("All %d identities of this home are in use; this node has a fresh one.", maxIdentities)
 	}

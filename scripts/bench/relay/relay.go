@@ -3,11 +3,13 @@
 package main
 
 import (
+	"context"
 	"runtime/debug"
 	"time"
 
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/heap"
 )
 
 // relay is the node that is measured.
@@ -39,6 +41,7 @@ func (r *relay) start(c command) (string, error) {
 	if c.Memory > 0 {
 		debug.SetMemoryLimit(store.Stats().Limit + c.Memory)
 	}
+	heap.Tend(context.Background(), func() int64 { return store.Stats().Bytes }) // as the program does
 	if err := fill(store, c.Cache, c.Rate); err != nil {
 		return "", err
 	}
