@@ -56,9 +56,9 @@ func (n *Node) onDropRPC(rpc *pubsub.RPC, to peer.ID) {
 	}
 }
 
-// joinedRendition reports whether a topic carries the chunks of a rendition that this
-// node has joined. It runs on pubsub's event loop.
-func (n *Node) joinedRendition(topic string) bool {
+// carriedRendition reports whether a topic is that of a rendition's chunks that this
+// node carries. It runs on pubsub's event loop.
+func (n *Node) carriedRendition(topic string) bool {
 	s, rendition := n.swarmOf(topic)
-	return s != nil && rendition != "" && s.timeline(rendition) != nil
+	return s != nil && rendition != "" && s.carries(rendition)
 }

@@ -81,14 +81,22 @@ func newExchange(s *Swarm) *exchange {
 	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID), dropped: make(map[loss]struct{})}
 }
 
-// flow returns the exchange of a rendition, made if need be.
+// flow returns the exchange of a rendition, nil unless it is carried.
 func (e *exchange) flow(rendition string) *flow {
 	for _, f := range e.flows {
 		if f.rendition == rendition {
 			return f
 		}
 	}
-	f := &flow{
+	return nil
+}
+
+// open begins the exchange of a rendition.
+func (e *exchange) open(rendition string) {
+	if e.flow(rendition) != nil {
+		return
+	}
+	e.flows = append(e.flows, &flow{
 		rendition: rendition,
 		topic:     chunksTopic(e.s.id, rendition),
 		x: schedule.New(schedule.Config{
@@ -99,10 +107,17 @@ func (e *exchange) flow(rendition string) *flow {
 		}),
 		headers: make(map[stream.Position]*exchanged),
 		early:   make(map[stream.Position][]earlyChunk),
-	}
-	e.flows = append(e.flows, f)
+	})
 	e.refreshAt = time.Time{}
-	return f
+}
+
+// leave ends the exchange of a rendition, and tells its neighbours.
+func (e *exchange) leave(rendition string) {
+	if f := e.flow(rendition); f != nil {
+		e.publish(f, f.x.Farewell())
+		e.flows = slices.DeleteFunc(e.flows, func(o *flow) bool { return o == f })
+		e.refreshAt = time.Time{}
+	}
 }
 
 // budget is the node's uplink as the schedule sees it.
@@ -139,6 +154,9 @@ func (e *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 		return // what is past is served by the fetch protocol
 	}
 	f := e.flow(h.Rendition)
+	if f == nil {
+		return
+	}
 	part := schedule.Part{
 		Position: h.Position,
 		Size:     h.Size, ChunkSize: h.ChunkSize, Chunks: len(h.Chunks),
@@ -179,13 +197,18 @@ func (f *flow) forgetEarly(pos stream.Position) {
 
 // onMetadata takes what a peer says that it has and wants.
 func (e *exchange) onMetadata(from peer.ID, id stream.PartID, m schedule.Metadata, now time.Time) {
-	f := e.flow(id.Rendition)
-	f.x.Metadata(e.known(f, from), id.Position, m, now)
+	if f := e.flow(id.Rendition); f != nil {
+		f.x.Metadata(e.known(f, from), id.Position, m, now)
+	}
 }
 
 // onChunk verifies a chunk, and keeps it. It returns why it refused it, if it did.
 func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetched bool, now time.Time) error {
 	f := e.flow(id.Rendition)
+	if f == nil { // under way when this node left the rendition
+		e.s.count(func(k *counters) { k.stats.ChunksLate++ })
+		return nil
+	}
 	n := e.number(from)
 	switch f.x.Admit(n, id.Position, c.index, fetched, now) {
 	case schedule.Duplicate:
@@ -236,6 +259,9 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 // onGossip tells peers outside the mesh of a part, if this node has some of it.
 func (e *exchange) onGossip(id stream.PartID, peers []peer.ID) {
 	f := e.flow(id.Rendition)
+	if f == nil {
+		return
+	}
 	for _, to := range peers {
 		f.x.Gossip(e.known(f, to), id.Position)
 	}
@@ -283,8 +309,9 @@ func (e *exchange) onDropped(id peer.ID, part stream.PartID, now time.Time) {
 // repeat tells the schedule what full queues lost.
 func (e *exchange) repeat(now time.Time) {
 	for l := range e.dropped {
-		if n, ok := e.numbers[l.to]; ok {
-			e.flow(l.part.Rendition).x.Dropped(n, l.part.Position, now)
+		n, ok := e.numbers[l.to]
+		if f := e.flow(l.part.Rendition); f != nil && ok {
+			f.x.Dropped(n, l.part.Position, now)
 		}
 	}
 	clear(e.dropped)

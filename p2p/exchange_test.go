@@ -17,6 +17,7 @@ func TestChunksThatOutrunTheirHeadersAreBounded(t *testing.T) {
 	e := newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), store: stream.NewStore(0), uplink: newUplink(0)}, id).exchange
 	now := time.Now()
 	const parent = peer.ID("parent")
+	e.open("main")
 	f := e.flow("main")
 	f.x.Neighbour(e.number(parent), true, 0)
 	// It promises everything, so everything is wanted of it.

@@ -70,7 +70,7 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 		pubsub.WithPeerScore(scoreParams(n.appScore), scoreThresholds()),
 		// pubsub keeps state for every topic that a partial message names.
 		pubsub.WithAppSpecificRpcInspector(func(_ peer.ID, rpc *pubsub.RPC) error {
-			if rpc.Partial != nil && !n.joinedRendition(rpc.Partial.GetTopicID()) {
+			if rpc.Partial != nil && !n.carriedRendition(rpc.Partial.GetTopicID()) {
 				return errNotJoined
 			}
 			return nil

@@ -135,11 +135,11 @@ func (r *repair) onHeader(now time.Time) {
 	}
 }
 
-// wants reports whether the chunks of a part are wanted: those from where this node
-// joined on, unless they are too old to be played by anybody at the live edge.
+// wants reports whether the chunks of a part are wanted: those of carried renditions from
+// where this node joined on, unless they are too old to be played by anybody at the live edge.
 func (r *repair) wants(h *stream.SignedHeader, now time.Time) bool {
 	t := r.s.timeline(h.Rendition)
-	if r.old(h) {
+	if r.s.exchange.flow(h.Rendition) == nil || r.old(h) {
 		return false
 	}
 	floor, ok := r.floor[h.Rendition]
@@ -155,6 +155,9 @@ func (r *repair) wants(h *stream.SignedHeader, now time.Time) bool {
 	}
 	return h.Position.Compare(floor) >= 0
 }
+
+// leave forgets a rendition that is carried no more. If it is again, it begins anew.
+func (r *repair) leave(rendition string) { delete(r.floor, rendition) }
 
 // old reports whether a part is too old to be played by anybody at the live edge.
 func (r *repair) old(h *stream.SignedHeader) bool {
@@ -177,7 +180,7 @@ func (r *repair) stepTimeline(now time.Time) {
 	if r.s.publishing() || now.Before(r.nextTimeline) || r.asks >= maxTimelineAsks || !r.behind(now) {
 		return
 	}
-	id, p := r.pick(now, nil)
+	id, p := r.pick(now, nil, nil)
 	if p == nil {
 		return
 	}
@@ -247,8 +250,9 @@ func next(h, last *stream.SignedHeader) bool {
 }
 
 // pick chooses a peer to ask: one that holds the stream and rests neither from failure
-// nor, if for chunks, has requests enough; those with least to do first.
-func (r *repair) pick(now time.Time, avoid []peer.ID) (peer.ID, *source) {
+// nor, if for chunks, has requests enough; those with least to do first. If only is not
+// nil, it must be in it.
+func (r *repair) pick(now time.Time, only map[peer.ID]struct{}, avoid []peer.ID) (peer.ID, *source) {
 	var best peer.ID
 	var found *source
 	ids := make([]peer.ID, 0, len(r.peers))
@@ -258,6 +262,9 @@ func (r *repair) pick(now time.Time, avoid []peer.ID) (peer.ID, *source) {
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	for _, id := range ids {
 		p := r.peers[id]
+		if _, ok := only[id]; only != nil && !ok {
+			continue
+		}
 		if !p.holds || now.Before(p.rest) || p.jobs >= maxJobsPeer || slices.Contains(avoid, id) {
 			continue
 		}
@@ -341,15 +348,23 @@ func (r *repair) stepChunks(now time.Time) {
 			for _, n := range failed {
 				avoid = append(avoid, r.s.exchange.ids[n])
 			}
-			id, p := r.pick(now, avoid)
+			id, p := r.pickHolder(f, avoid, now)
 			if p == nil {
-				if id, p = r.pick(now, nil); p == nil {
-					return
-				}
+				return
 			}
 			r.askChunks(id, p, f, holes, now)
 		}
 	}
+}
+
+// pickHolder chooses a peer to ask for chunks: one that carries the rendition, if any is
+// known to, and if possible one that did not fail before.
+func (r *repair) pickHolder(f *flow, avoid []peer.ID, now time.Time) (peer.ID, *source) {
+	holders := r.s.holdersOf(f.rendition)
+	if id, p := r.pick(now, holders, avoid); p != nil {
+		return id, p
+	}
+	return r.pick(now, holders, nil)
 }
 
 // askChunks asks a peer for the holes of a rendition.

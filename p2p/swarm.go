@@ -51,6 +51,7 @@ type Swarm struct {
 
 	mu         sync.Mutex // guards all following
 	renditions map[string]*rendition
+	only       map[string]struct{} // renditions to carry; nil for all
 	topic      *pubsub.Topic
 	mesh       map[string]map[peer.ID]struct{} // by topic
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
@@ -120,8 +121,13 @@ func (s *Swarm) close() {
 	renditions := slices.Collect(maps.Values(s.renditions))
 	s.mu.Unlock()
 	for _, r := range renditions {
+		if r.topic == nil {
+			continue
+		}
 		r.wg.Wait()
-		r.sub.Cancel()
+		if r.sub != nil {
+			r.sub.Cancel()
+		}
 		topics = append(topics, r.topic)
 	}
 	for _, t := range topics {

@@ -13,11 +13,12 @@ import (
 
 // Source broadcasts pseudo-random bytes in the shape of a live stream.
 type Source struct {
-	Key     stream.Key
-	Epoch   uint64        // the first; each run takes the next
-	Rate    int           // bits per second
-	Segment time.Duration // default 2 s
-	Part    time.Duration // default 500 ms
+	Key       stream.Key
+	Rendition string        // default "main"
+	Epoch     uint64        // the first; each run takes the next
+	Rate      int           // bits per second
+	Segment   time.Duration // default 2 s
+	Part      time.Duration // default 500 ms
 
 	run int
 }
@@ -33,9 +34,12 @@ func (s *Source) Run(ctx context.Context, tb testing.TB, node *p2p.Node, n int, 
 	if s.Part == 0 {
 		s.Part = 500 * time.Millisecond
 	}
+	if s.Rendition == "" {
+		s.Rendition = usualRendition
+	}
 	epoch := s.Epoch + uint64(s.run)
 	s.run++
-	b, err := node.Broadcast(s.Key, "main", epoch)
+	b, err := node.Broadcast(s.Key, s.Rendition, epoch)
 	if err != nil {
 		tb.Errorf("broadcast: %v", err)
 		return nil
@@ -78,13 +82,21 @@ func (s *Source) Run(ctx context.Context, tb testing.TB, node *p2p.Node, n int, 
 	return out
 }
 
+// usualRendition is what a [Source] broadcasts unless told otherwise.
+const usualRendition = "main"
+
 // Missing returns the parts of want that a node does not hold whole, or holds with
 // other bytes.
 func Missing(node *p2p.Node, id stream.ID, want map[stream.Position][]byte) []string {
+	return MissingOf(node, id, usualRendition, want)
+}
+
+// MissingOf is [Missing] for a rendition.
+func MissingOf(node *p2p.Node, id stream.ID, rendition string, want map[stream.Position][]byte) []string {
 	var out []string
 	for pos, data := range want {
 		var got []byte
-		for _, c := range node.Store().Part(stream.PartID{Stream: id, Rendition: "main", Position: pos}) {
+		for _, c := range node.Store().Part(stream.PartID{Stream: id, Rendition: rendition, Position: pos}) {
 			got = append(got, c...)
 		}
 		if string(got) != string(data) {
