@@ -50,6 +50,7 @@ type broadcast struct {
 	order     []*testShot
 	film      *film // makes the parts' bytes; nil for random ones
 	rendition string
+	media     stream.Media
 	others    []*broadcast // renditions of the same stream
 }
 
@@ -75,6 +76,7 @@ func newBroadcast(t testing.TB, storeSize int64) *broadcast {
 		clock:  time.Now(),
 
 		rendition: testRendition,
+		media:     stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1280, Height: 720, FrameRate: 25},
 	}
 	b.timeline = stream.NewTimeline(b.key.ID(), b.rendition)
 	b.restart()
@@ -125,7 +127,7 @@ func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
 			Discontinuity: discontinuity && i == 0,
 			Duration:      d / parts,
 			ProgramTime:   b.clock,
-			Media:         stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1280, Height: 720, FrameRate: 25},
+			Media:         b.media,
 			Data:          data,
 		})
 		if err != nil {

@@ -17,9 +17,9 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
-// serve runs a server for b and returns its handler.
-func serve(t testing.TB, b *broadcast) (*Server, http.Handler, context.CancelFunc) {
-	s, err := NewServer(Config{Node: b})
+// serve runs a server for a node and returns its handler.
+func serve(t testing.TB, n Node) (*Server, http.Handler, context.CancelFunc) {
+	s, err := NewServer(Config{Node: n})
 	if err != nil {
 		t.Fatal(err)
 	}

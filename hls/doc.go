@@ -24,6 +24,12 @@
 // They publish immutable views; requests read the newest one and, when what they ask for
 // is on its way, wait for the next.
 //
+// Of several renditions, a viewer's node carries those that players fetched within the
+// last minute, else the one that was played last, at first the best. The others are listed
+// in the multivariant playlist as their headers describe them; who asks for one has the
+// node carry it, and waits until its last segments are there. Its discontinuity sequence
+// goes on from the other renditions'.
+//
 // # Addresses
 //
 //	/                                       the page

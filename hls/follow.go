@@ -25,6 +25,7 @@ type follower struct {
 	source
 	log   *slog.Logger
 	ready func() // called when the rendition becomes playable
+	align func(first key) (discontinuity uint64, ok bool)
 
 	// Only run uses these.
 	window  window
@@ -41,6 +42,7 @@ func newFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Lo
 		source:  newSource(t, store),
 		log:     log,
 		ready:   ready,
+		align:   func(key) (uint64, bool) { return 0, false },
 		window:  window{size: size},
 		view:    &view{},
 		changed: make(chan struct{}),
@@ -87,6 +89,9 @@ func (f *follower) advance(now time.Time) time.Time {
 			return time.Time{}
 		}
 		f.window.start(longest(segments), now)
+		if n, ok := f.align(f.edge.next); ok {
+			f.window.discontinuity = n
+		}
 		for len(states) > 0 && states[0].less(f.edge.next) {
 			states = states[1:]
 		}

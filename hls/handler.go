@@ -113,6 +113,7 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 		case rendition == nil:
 			return unknown, 0, nil
 		}
+		s.ask(st, rendition)
 		view, next := rendition.current()
 		if playlist = view.playlist; playlist == nil {
 			return pending, holdPlaylist, []<-chan struct{}{changed, next}
@@ -138,6 +139,7 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		if rendition == nil {
 			return unknown, 0, nil
 		}
+		s.ask(st, rendition)
 		// Taken before looking, so that no change falls in between.
 		headers, parts := rendition.timeline.Changed(), rendition.store.Changed()
 		view, next := rendition.current()
@@ -159,6 +161,14 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		h.Set("ETag", segment.etag)
 		http.ServeContent(w, r, "", time.Time{}, segment.reader())
 	})
+}
+
+// ask notes that a player fetches a rendition, and has it carried if it is not.
+func (s *Server) ask(st *served, r *rendition) {
+	st.demand.ask(r.timeline.Rendition(), time.Now())
+	if r.stop == nil {
+		s.look()
+	}
 }
 
 // joined reports whether the node holds a stream that Run may not have noticed yet,

@@ -32,9 +32,10 @@ const (
 // when somebody asks for it until nobody has for a while.
 type llFollower struct {
 	source
-	log  *slog.Logger
-	size int
-	wake chan struct{} // somebody asked
+	log   *slog.Logger
+	size  int
+	wake  chan struct{} // somebody asked
+	align func(first key) (discontinuity uint64, ok bool)
 
 	// Only run uses these. All but sequence and discontinuity begin anew each time that
 	// somebody asks after a pause.
@@ -63,6 +64,7 @@ func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.
 		log:     log.With("rendition", t.Rendition(), "playlist", "ll"),
 		size:    max(size, llWindow),
 		wake:    make(chan struct{}, 1),
+		align:   func(key) (uint64, bool) { return 0, false },
 		view:    &llView{},
 		changed: make(chan struct{}),
 	}
@@ -178,6 +180,9 @@ func (f *llFollower) advance(now time.Time) time.Time {
 		}
 		f.window.start(longest(segments), now)
 		f.window.sequence = max(f.window.sequence, f.sequence)
+		if n, ok := f.align(f.edge.next); ok {
+			f.window.discontinuity = max(f.window.discontinuity, n)
+		}
 		f.partTarget = partTargetOf(longestPart(segments))
 	}
 	var again time.Time
@@ -225,6 +230,7 @@ func (f *llFollower) advance(now time.Time) time.Time {
 // publish replaces the view by one of what is listed now.
 func (f *llFollower) publish() {
 	v := &llView{
+		window:     f.window,
 		session:    f.session,
 		target:     f.window.targetDuration(),
 		partTarget: f.partTarget,

@@ -74,6 +74,7 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 		case rendition == nil:
 			return unknown, 0, nil
 		}
+		s.ask(st, rendition)
 		var next <-chan struct{}
 		view, next = rendition.ll.ask(time.Now())
 		if !view.playable() {
@@ -130,6 +131,7 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
 		if rendition == nil || !rendition.ll.current().playable() {
 			return unknown, 0, nil // names live as long as their playlist
 		}
+		s.ask(st, rendition)
 		view, next := rendition.ll.ask(time.Now())
 		if b = view.pieces[name]; b != nil {
 			return found, 0, nil

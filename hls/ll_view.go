@@ -18,6 +18,7 @@ type llPosition struct {
 // immutable.
 type llView struct {
 	full, delta []byte // without rendition reports; nil until there are segments enough
+	window      window
 	session     string
 	target      time.Duration
 	partTarget  time.Duration

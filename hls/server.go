@@ -43,6 +43,9 @@ type Stream struct {
 	Link      string             // to share
 	Timelines []*stream.Timeline // one per rendition
 	Store     *stream.Store
+	// Carry has the node hold these renditions and no others: those that players fetch.
+	// It is called by one goroutine at a time. Nil means that it holds all.
+	Carry func(names []string) error
 }
 
 // Config configures a [Server].
@@ -71,16 +74,17 @@ type Server struct {
 	stopped <-chan struct{} // closed when Run ends; nil, which blocks, before it runs
 }
 
-// served is a stream with its followers. It is immutable.
+// served is a stream with its followers. It is immutable but for the demand.
 type served struct {
 	renditions []*rendition // in the stream's order
+	demand     *demand
 }
 
-// rendition is the running followers of a rendition.
+// rendition is a rendition's followers, which run while it is carried.
 type rendition struct {
 	*follower
 	ll   *llFollower
-	stop context.CancelFunc
+	stop context.CancelFunc // nil if they do not run
 }
 
 func (s *served) rendition(name string) *rendition {
@@ -146,7 +150,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// scan starts followers for what is new and stops those of what is gone.
+// scan starts followers for what is new, or carried now, and stops those of what is
+// gone, or carried no more.
 func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,21 +160,26 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	for _, st := range s.cfg.Node.Streams() {
 		old := s.streams[st.ID]
 		next := &served{}
+		if old == nil {
+			next.demand = newDemand(st.Carry, s.log.With("stream", st.ID.Short()))
+		} else {
+			next.demand = old.demand
+		}
+		carried := next.demand.wanted(st.Timelines, time.Now())
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
-			if r == nil || r.timeline != t || r.store != st.Store {
-				fctx, stop := context.WithCancel(ctx)
-				log := s.log.With("stream", st.ID.Short())
-				r = &rendition{
-					newFollower(t, st.Store, s.cfg.Window, log, s.notify),
-					newLLFollower(t, st.Store, s.cfg.Window, log),
-					stop,
+			runs := slices.Contains(carried, t.Rendition())
+			if r == nil || r.timeline != t || r.store != st.Store || runs != (r.stop != nil) {
+				r = s.newRendition(st, t)
+				if runs {
+					r.start(ctx, running)
 				}
-				running.Go(func() { r.run(fctx) })
-				running.Go(func() { r.ll.run(fctx) })
 				changed = true
 			}
 			next.renditions = append(next.renditions, r)
+		}
+		if next.demand.changed(carried) {
+			running.Go(next.demand.tell)
 		}
 		now[st.ID] = next
 		changed = changed || old == nil
@@ -177,7 +187,9 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	for id, old := range s.streams {
 		for _, r := range old.renditions {
 			if kept := now[id]; kept == nil || !slices.Contains(kept.renditions, r) {
-				r.stop()
+				if r.stop != nil {
+					r.stop()
+				}
 				changed = true
 			}
 		}
@@ -186,6 +198,46 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	if changed {
 		s.notifyLocked()
 	}
+}
+
+func (s *Server) newRendition(st Stream, t *stream.Timeline) *rendition {
+	log := s.log.With("stream", st.ID.Short())
+	r := &rendition{
+		follower: newFollower(t, st.Store, s.cfg.Window, log, s.notify),
+		ll:       newLLFollower(t, st.Store, s.cfg.Window, log),
+	}
+	r.align = func(first key) (uint64, bool) {
+		served, _, _ := s.find(st.ID)
+		return served.align(t, first, func(r *rendition) window { v, _ := r.current(); return v.window })
+	}
+	r.ll.align = func(first key) (uint64, bool) {
+		served, _, _ := s.find(st.ID)
+		return served.align(t, first, func(r *rendition) window { return r.ll.current().window })
+	}
+	return r
+}
+
+// start runs a rendition's followers until ctx ends or it is stopped.
+func (r *rendition) start(ctx context.Context, running *sync.WaitGroup) {
+	ctx, r.stop = context.WithCancel(ctx)
+	running.Go(func() { r.run(ctx) })
+	running.Go(func() { r.ll.run(ctx) })
+}
+
+// align returns the discontinuity sequence with which a playlist that begins with a
+// segment continues those of the other renditions, so that players find their way from
+// one to the other (RFC 8216, section 6.2.4).
+func (s *served) align(t *stream.Timeline, first key, of func(*rendition) window) (uint64, bool) {
+	if s == nil {
+		return 0, false
+	}
+	for _, r := range s.renditions {
+		w := of(r)
+		if n, ok := w.discontinuityAt(first); ok && r.timeline != t {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 // notify wakes those who wait for a stream, or for it to become playable.
@@ -255,24 +307,34 @@ func (s *Server) Buffer(id stream.ID) time.Duration {
 	return least
 }
 
-// variants describes the renditions that can be played.
+// variants describes the renditions that can be played, which is none until one is
+// carried and can be.
 func (s *served) variants() []variant {
 	if s == nil {
 		return nil
 	}
 	var list []variant
+	playable := false
 	for _, r := range s.renditions {
 		v, _ := r.current()
-		if !v.playable() {
-			continue
+		switch {
+		case v.playable():
+			entries := v.window.entries
+			playable = true
+			list = append(list, variant{
+				rendition: r.timeline.Rendition(),
+				media:     entries[len(entries)-1].media,
+				peak:      v.window.peak,
+				average:   v.window.average(),
+			})
+		case r.stop == nil:
+			if v := describe(r.timeline); v.average > 0 {
+				list = append(list, v)
+			}
 		}
-		entries := v.window.entries
-		list = append(list, variant{
-			rendition: r.timeline.Rendition(),
-			media:     entries[len(entries)-1].media,
-			peak:      v.window.peak,
-			average:   v.window.average(),
-		})
+	}
+	if !playable {
+		return nil
 	}
 	return list
 }

@@ -107,6 +107,7 @@ type apiStream struct {
 
 type apiRendition struct {
 	Name           string  `json:"name"`
+	Carried        bool    `json:"carried"` // this node holds it; else a player has to ask for it
 	Playable       bool    `json:"playable"`
 	Ended          bool    `json:"ended"`
 	Segments       int     `json:"segments"`        // listed
@@ -155,13 +156,15 @@ func (s *Server) status(now time.Time) apiStatus {
 		}
 		if served, _, _ := s.find(st.ID); served != nil {
 			for _, r := range served.renditions {
-				api.Renditions = append(api.Renditions, r.status(now))
+				status := r.status(now)
+				status.Carried = r.stop != nil
+				api.Renditions = append(api.Renditions, status)
 			}
 		}
 		api.Ended = len(api.Renditions) > 0
 		for _, r := range api.Renditions {
 			api.Playable = api.Playable || r.Playable
-			api.Ended = api.Ended && r.Ended
+			api.Ended = api.Ended && (r.Ended || !r.Carried)
 		}
 		out.Streams = append(out.Streams, api)
 	}

@@ -115,6 +115,21 @@ func (w *window) add(e *entry) (removed []*entry) {
 	return removed
 }
 
+// discontinuityAt returns the discontinuity sequence number of a segment that is listed,
+// or else of the next one that is, or else of the last.
+func (w *window) discontinuityAt(k key) (n uint64, ok bool) {
+	n = w.discontinuity
+	for _, e := range w.entries {
+		if e.discontinuity {
+			n++
+		}
+		if !e.less(k) {
+			break
+		}
+	}
+	return n, len(w.entries) > 0
+}
+
 // duration is how much is listed.
 func (w *window) duration() time.Duration {
 	var d time.Duration

@@ -47,6 +47,10 @@
 // its topics; whatever is taken from them must still be signed by the whole ID's key. A
 // node refuses to join the second of two streams with the same topics.
 //
+// Everybody gets the headers of all renditions. The second topic is joined for those that
+// are carried, see [Swarm.Carry]; one carried anew begins with its last whole segments, as
+// a joiner does.
+//
 // A message on the first is a stream.SignedHeader, of which gossipsub's ID is the
 // first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,
 // malformed or replayed, and ignores (honest peers may send them) headers that are

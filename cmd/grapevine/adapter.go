@@ -22,6 +22,9 @@ func (n *hlsNode) Streams() []hls.Stream {
 	out := make([]hls.Stream, len(swarms))
 	for i, s := range swarms {
 		out[i] = hls.Stream{ID: s.ID(), Link: s.Link().String(), Timelines: s.Timelines(), Store: n.node.Store()}
+		if n.role == roleWatch {
+			out[i].Carry = s.Carry // relays keep all, for whoever comes
+		}
 	}
 	return out
 }

@@ -1,0 +1,137 @@
+package hls
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// carryFor is how long after its last request a rendition is still carried: players
+// that switch down and up again, or pause, find it there.
+const carryFor = time.Minute
+
+// demand is which of a stream's renditions players fetch, and has the node carry those
+// and no others. It is safe for concurrent use.
+type demand struct {
+	carry func(names []string) error // nil if the node carries all
+	log   *slog.Logger
+	tells sync.Mutex // one at a time tells the node
+
+	mu    sync.Mutex // guards all following
+	asked map[string]time.Time
+	told  []string // what the node was told to carry; nil if nothing yet, or in vain
+}
+
+func newDemand(carry func([]string) error, log *slog.Logger) *demand {
+	return &demand{carry: carry, log: log, asked: make(map[string]time.Time)}
+}
+
+// ask notes that a player fetches a rendition.
+func (d *demand) ask(name string, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked[name] = now
+}
+
+// wanted returns the names of the renditions to be carried: those that were asked for a
+// short while ago; the one that was asked for last if none was; the best if none ever
+// was, so that the first player starts at once and others are helped meanwhile.
+func (d *demand) wanted(timelines []*stream.Timeline, now time.Time) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var names []string
+	last := ""
+	for _, t := range timelines {
+		name := t.Rendition()
+		at, ok := d.asked[name]
+		switch {
+		case d.carry == nil, ok && now.Sub(at) < carryFor:
+			names = append(names, name)
+		case ok && (last == "" || at.After(d.asked[last])):
+			last = name
+		}
+	}
+	switch {
+	case len(names) > 0 || len(timelines) == 0:
+		return names
+	case last != "":
+		return []string{last}
+	default:
+		return []string{slices.MaxFunc(timelines, betterTimeline).Rendition()}
+	}
+}
+
+// changed reports whether the node has to be told of names.
+func (d *demand) changed(names []string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.carry == nil || len(names) == 0 || slices.Equal(d.told, names) {
+		return false
+	}
+	d.told = names
+	return true
+}
+
+// tell tells the node what to carry, which may take a second.
+func (d *demand) tell() {
+	d.tells.Lock()
+	defer d.tells.Unlock()
+	d.mu.Lock()
+	names := d.told
+	d.mu.Unlock()
+	if names == nil {
+		return
+	}
+	if err := d.carry(names); err != nil {
+		d.log.Warn("renditions not changed", "renditions", names, "err", err)
+		d.mu.Lock()
+		d.told = nil // the next look tries again
+		d.mu.Unlock()
+	}
+}
+
+// betterTimeline compares renditions by what their newest part shows: the size of the
+// picture, then the bits.
+func betterTimeline(a, b *stream.Timeline) int {
+	x, y := describe(a), describe(b)
+	return cmp.Or(
+		cmp.Compare(x.media.Width*x.media.Height, y.media.Width*y.media.Height),
+		cmp.Compare(x.average, y.average),
+		cmp.Compare(b.Rendition(), a.Rendition()),
+	)
+}
+
+// describe says of a rendition that is not carried what its last whole segments' headers
+// say.
+func describe(t *stream.Timeline) variant {
+	v := variant{rendition: t.Rendition()}
+	var size int64
+	var d time.Duration
+	recent := t.Recent(describeSegments)
+	if len(recent) == 0 {
+		return v
+	}
+	for _, g := range t.Segments(recent[0].Position) {
+		var bytes int64
+		for _, h := range g.Headers {
+			bytes += int64(h.Size)
+			if h.Media != nil {
+				v.media = *h.Media
+			}
+		}
+		if g.Complete {
+			v.peak = max(v.peak, bitrate(bytes, g.Duration()))
+			size += bytes
+			d += g.Duration()
+		}
+	}
+	v.average = bitrate(size, d)
+	return v
+}
+
+// describeSegments is how many segments describe a rendition.
+const describeSegments = DefaultWindow
