@@ -113,6 +113,9 @@ func TestTheBestRenditionIsCarriedUntilSomebodyAsks(t *testing.T) {
 
 func TestRenditionsArePlayedOnDemand(t *testing.T) {
 	picking(t, func(t *testing.T, p *picky, h http.Handler) {
+		if w := do(h, "GET", p.high.path("index.m3u8")); w.Code != http.StatusOK {
+			t.Fatalf("%d: %s", w.Code, w.Body)
+		}
 		start := time.Now()
 		w := do(h, "GET", p.low.path("index.m3u8"))
 		if w.Code != http.StatusOK || time.Since(start) > time.Second {
