@@ -20,11 +20,15 @@ const module = "github.com/grapevine-live/grapevine"
 // included. A new one needs its reason here.
 var arrows = []struct{ from, to, why string }{
 	{"cmd/grapevine", "hls", "wiring: a session has an HLS server"},
+	{"cmd/grapevine", "hls/record", "wiring: a session may have a recorder; export"},
 	{"cmd/grapevine", "p2p", "wiring: a session has a node"},
 	{"cmd/grapevine", "stream", "links, keys and IDs on the command line"},
 	{"cmd/grapevine", "stream/ingest", "broadcast reads an encoder's bytes"},
 	{"hls", "hls/fmp4", "low-latency playlists list parts in fragmented MP4"},
 	{"hls", "stream", "playlists are made of timelines and the store"},
+	{"hls/record", "hls", "recordings get what playlists list, decided in the same way"},
+	{"hls/record", "hls/fmp4", "recordings are MP4, too"},
+	{"hls/record", "stream", "it records timelines and the store"},
 	{"hls/fmp4", "stream", "its tests take parts from ingest"},
 	{"hls/fmp4", "stream/ingest", "its tests remux what ingest cuts"},
 	{"p2p", "p2p/p2ptest", "tests run whole nodes on simulated links"},

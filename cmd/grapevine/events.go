@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -43,6 +44,8 @@ type statsEvent struct {
 	StoreBytes  int64         `json:"store_bytes"`
 	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
 	Streams     []streamStats `json:"streams"`
+	// Of a node that records.
+	Recordings []hls.RecordingStatus `json:"recordings,omitempty"`
 }
 
 // uploadStats tell what a node sends at most.
@@ -95,6 +98,16 @@ type endEvent struct {
 	Event  string `json:"event"` // "end"
 	Stream string `json:"stream"`
 	Epoch  uint64 `json:"epoch"`
+}
+
+// recordingEvent says that the state of a rendition's recording is another.
+type recordingEvent struct {
+	Event     string `json:"event"` // "recording"
+	Stream    string `json:"stream"`
+	Rendition string `json:"rendition"`
+	Dir       string `json:"dir"`
+	State     string `json:"state"`           // waiting, recording, ended or stopped
+	Error     string `json:"error,omitempty"` // why it is stopped; it is tried again
 }
 
 // errorEvent says why a command fails.
