@@ -101,6 +101,7 @@ func explain(err error) (sentence, hint string, code int) {
 		key     *keyError
 		home    *homeError
 		rec     *recordError
+		export  *exportError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -129,6 +130,8 @@ func explain(err error) (sentence, hint string, code int) {
 	case errors.As(err, &rec):
 		sentence = fmt.Sprintf("The directory %s cannot be recorded into: %s.", rec.dir, system(rec.err))
 		hint = "choose one that you can write to with --record DIR"
+	case errors.As(err, &export):
+		sentence, hint = explainExport(export)
 	default:
 		// errors.Join puts each on a line of its own.
 		sentence = capital(strings.ReplaceAll(err.Error(), "\n", "; ")) + "."

@@ -110,6 +110,21 @@ type recordingEvent struct {
 	Error     string `json:"error,omitempty"` // why it is stopped; it is tried again
 }
 
+// exportEvent is what "grapevine export" wrote. Times are in seconds.
+type exportEvent struct {
+	Event    string  `json:"event"` // "export"
+	Out      string  `json:"out"`
+	Playlist string  `json:"playlist"`
+	From     float64 `json:"from"` // in what the playlist plays
+	To       float64 `json:"to"`
+	Start    string  `json:"start"` // by the broadcaster's clock, RFC 3339
+	End      string  `json:"end"`
+	Segments int     `json:"segments"`
+	Breaks   int     `json:"breaks"` // discontinuities within
+	Bytes    int64   `json:"bytes"`
+	Lost     int     `json:"frames_lost"` // damaged or overlapping
+}
+
 // errorEvent says why a command fails.
 type errorEvent struct {
 	Event string `json:"event"` // "error"

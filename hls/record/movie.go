@@ -5,14 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/grapevine-live/grapevine/hls/fmp4"
 )
-
-// maxGap is the longest pause that one MP4 file holds. What comes later goes into the next:
-// nobody wants to seek through the night between two shows.
-const maxGap = time.Hour
 
 // movie writes a recording's MP4 files, one after the other.
 type movie struct {
@@ -107,64 +100,4 @@ func (m *movie) close() error {
 	f := m.file
 	m.file = nil
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// Reasons for which a segment cannot go into the same file, or into any.
-var (
-	errParameters = errors.New("codec parameters differ")
-	errGap        = errors.New("too long a pause")
-	errRemux      = errors.New("segment cannot be remuxed")
-)
-
-// shot is a segment to be remuxed.
-type shot struct {
-	data          []byte
-	duration      time.Duration
-	programTime   time.Time
-	discontinuity bool // it does not continue the one before
-}
-
-// muxer makes one MP4 of segments: it begins at zero, and pauses stay as long as they
-// were by the broadcaster's clock.
-type muxer struct {
-	remuxer fmp4.Remuxer
-	begun   bool
-	began   time.Time     // programme time of the position 0
-	at      time.Duration // the end of what was added
-}
-
-// add makes the next segment's fragment. Errors wrap [errGap], [errParameters] or
-// [errRemux]; after the first two, a new muxer takes the segment.
-func (m *muxer) add(s shot) (fmp4.Fragment, error) {
-	at := m.at
-	if !m.begun {
-		m.began = s.programTime
-	} else if s.discontinuity {
-		at = s.programTime.Sub(m.began)
-		if at < m.at { // the clock was set back
-			m.began, at = s.programTime.Add(-m.at), m.at
-		}
-		if at-m.at > maxGap {
-			return fmp4.Fragment{}, errGap
-		}
-	}
-	f, err := m.remuxer.Remux(fmp4.Part{
-		Data:          s.data,
-		Duration:      s.duration,
-		StartsSegment: true,
-		Independent:   true,
-		Discontinuity: s.discontinuity,
-		Placed:        true,
-		At:            at,
-	})
-	switch {
-	case err != nil:
-		return f, fmt.Errorf("%w: %w", errRemux, err)
-	case f.Data == nil:
-		return f, fmt.Errorf("%w: it has no frames", errRemux)
-	case f.Init != nil && m.begun:
-		return f, errParameters
-	}
-	m.begun, m.at = true, at+s.duration
-	return f, nil
 }
