@@ -242,7 +242,7 @@ func (r *Remuxer) rebase(packets [][]pes, p Part) {
 		first := packets[i][0].dts
 		switch {
 		case r.hasRef && p.Placed:
-			r.offset = max(r.end, r.lead+durationTicks(p.At)) - first
+			r.offset = max(r.lead+durationTicks(p.At)-first, r.clear(packets, first))
 		case r.hasRef:
 			r.offset = r.end - first
 		case p.Placed:
@@ -253,6 +253,19 @@ func (r *Remuxer) rebase(packets [][]pes, p Part) {
 		r.ref, r.hasRef = first, true
 		return
 	}
+}
+
+// clear returns the least offset with which no track's first frame begins before its last
+// one has ended.
+func (r *Remuxer) clear(packets [][]pes, ref int64) int64 {
+	offset := int64(math.MinInt64)
+	for i, t := range r.tracks {
+		if t.begun && len(packets[i]) > 0 {
+			end := (t.next*second + t.scale - 1) / t.scale
+			offset = max(offset, end-unwrap(ref, packets[i][0].dts))
+		}
+	}
+	return offset
 }
 
 // earliest returns the first decoding time, unwrapped around ref.
