@@ -64,7 +64,9 @@ func (d *directory) add(s hls.Segment) error {
 	d.list.Type, d.list.Ended = hls.TypeEvent, false
 	if err := d.writeList(); err != nil {
 		*d.list = before
-		d.movie.broken = true
+		if movieErr == nil {
+			d.movie.undo()
+		}
 		_ = d.files.Remove(path)
 		return err
 	}

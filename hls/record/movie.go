@@ -16,6 +16,7 @@ type movie struct {
 	name   string
 	file   file // nil before the first segment of a file
 	size   int64
+	before int64 // size before the last segment was added
 	muxer  muxer
 	broken bool // the next segment does not continue what was written
 }
@@ -74,21 +75,31 @@ func (m *movie) write(data []byte) error {
 		m.file, m.size = f, 0
 		m.number++
 	}
+	m.before = m.size
 	_, err := m.file.Write(data)
-	if err == nil {
-		m.size += int64(len(data))
-		return nil
-	}
-	if m.size > 0 && m.file.Truncate(m.size) == nil {
+	if err != nil {
+		m.undo()
 		return err
+	}
+	m.size += int64(len(data))
+	return nil
+}
+
+// undo takes back what was added last, as far as the disk lets it.
+func (m *movie) undo() {
+	m.broken = true
+	if m.file == nil {
+		return
+	}
+	if m.before > 0 && m.file.Truncate(m.before) == nil {
+		m.size = m.before
+		return
 	}
 	// A file without its beginning, or whose end is in the way, is done with.
 	_ = m.close()
-	if m.size == 0 {
-		_ = m.files.Remove(filepath.Join(m.dir, m.name))
+	if m.before == 0 && m.files.Remove(filepath.Join(m.dir, m.name)) == nil {
 		m.number--
 	}
-	return err
 }
 
 // close ends the file. The next segment begins another.
