@@ -18,7 +18,8 @@ type item struct {
 
 // queue is what waits for the disk. It is safe for concurrent use.
 type queue struct {
-	wake chan struct{} // something came, or it was closed
+	limit int64         // bytes
+	wake  chan struct{} // something came, or it was closed
 
 	mu     sync.Mutex // guards all following
 	items  []item
@@ -27,7 +28,9 @@ type queue struct {
 	closed bool
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue(limit int64) *queue {
+	return &queue{limit: limit, wake: make(chan struct{}, 1)}
+}
 
 // put adds an item, and reports false for a segment for which there is no room.
 func (q *queue) put(i item) bool {
@@ -35,7 +38,7 @@ func (q *queue) put(i item) bool {
 	defer q.mu.Unlock()
 	if !i.end {
 		size := i.segment.Size()
-		if q.bytes > 0 && q.bytes+size > maxQueued {
+		if q.bytes > 0 && q.bytes+size > q.limit {
 			q.broken = true
 			return false
 		}

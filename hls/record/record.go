@@ -36,7 +36,9 @@ type Config struct {
 	// Logger gets what an operator wants to know; nil means none.
 	Logger *slog.Logger
 
-	files files // nil means the machine's own
+	// Tests have their own.
+	files  files // nil means the machine's
+	queued int64 // bytes that may wait for the disk; 0 means maxQueued
 }
 
 // Recorder writes the streams that a node carries. It is safe for concurrent use.
@@ -59,6 +61,9 @@ func Open(cfg Config) (*Recorder, error) {
 	}
 	if cfg.files == nil {
 		cfg.files = disk{}
+	}
+	if cfg.queued == 0 {
+		cfg.queued = maxQueued
 	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -155,7 +160,7 @@ func (r *Recorder) newRendition(t *stream.Timeline, store *stream.Store, stop co
 		files:    r.cfg.files,
 		log:      r.cfg.Logger.With("stream", t.Stream().Short(), "rendition", t.Rendition()),
 		changed:  r.cfg.Changed,
-		queue:    newQueue(),
+		queue:    newQueue(r.cfg.queued),
 		stop:     stop,
 		status: hls.RecordingStatus{
 			Stream:    t.Stream(),

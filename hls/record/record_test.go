@@ -190,7 +190,7 @@ func TestFull(t *testing.T) {
 func TestSlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, root := newStation(t), t.TempDir()
-		big := make([]byte, 9<<20) // three fit into the queue
+		big := make([]byte, testQueue/3) // three fit into the queue
 		s.film = [][]stream.Part{{{StartsSegment: true, EndsSegment: true, Independent: true, Duration: segmentLength, Data: big}}}
 		fs := &faulty{delay: func(op string) {
 			if strings.HasPrefix(op, "rename 1-0") {

@@ -24,7 +24,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const segmentLength = 2 * time.Second
+const (
+	segmentLength = 2 * time.Second
+	testQueue     = 200_000 // bytes: five segments of the test card
+)
 
 // station is a node that has what the test gives it.
 type station struct {
@@ -181,7 +184,8 @@ func startRecording(t testing.TB, root string, s *station, fs files) *recording 
 			defer rec.mu.Unlock()
 			rec.states = append(rec.states, st.State)
 		},
-		files: fs,
+		files:  fs,
+		queued: testQueue,
 	})
 	if err != nil {
 		t.Fatal(err)
