@@ -33,6 +33,8 @@ type known struct {
 // tells it what is known and the time.
 type edge struct {
 	reserve  int // segments that a dry player starts again with; 0 means startSegments
+	least    int // whole segments in a row that it begins with; 0 means startSegments
+	patience int // target durations that a missing segment is waited for; 0 means skipTargets, or tailTargets
 	started  bool
 	next     key       // the segment to list next
 	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end
@@ -105,6 +107,22 @@ func (e *edge) decide(segments []known, target time.Duration, now time.Time) (mo
 	}
 }
 
+// walk calls list for each segment that can be listed, and returns what comes after them
+// as decide does. The segments known must be in order.
+func (e *edge) walk(segments []known, target func() time.Duration, now time.Time, list func()) (move, time.Time) {
+	for {
+		for len(segments) > 0 && segments[0].less(e.next) {
+			segments = segments[1:]
+		}
+		next, again := e.decide(segments, target(), now)
+		if next != moveList {
+			return next, again
+		}
+		list()
+		e.listed(now)
+	}
+}
+
 // refilled returns when the segment next, which is whole, may be listed; any time
 // that has passed means now.
 func (e *edge) refilled(segments []known, target time.Duration, now time.Time) time.Time {
@@ -152,6 +170,9 @@ func (e *edge) detour(segments []known) *known {
 
 // bound is how long next is waited for.
 func (e *edge) bound(segments []known, target time.Duration) time.Duration {
+	if e.patience > 0 {
+		return time.Duration(e.patience) * target
+	}
 	over := false // the epoch of next
 	for _, s := range segments {
 		if s.epoch != e.next.epoch || s.end {
@@ -201,6 +222,9 @@ func (e *edge) begin(segments []known, size int) bool {
 	}
 	newest := segments[len(segments)-1]
 	enough := startSegments
+	if e.least > 0 {
+		enough = e.least
+	}
 	if newest.end {
 		// No more will come, and the last one may have been cut.
 		enough = max(1, min(enough, int(count(segments, newest.epoch))-1))

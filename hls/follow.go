@@ -57,27 +57,7 @@ func (f *follower) current() (*view, <-chan struct{}) {
 }
 
 // run follows the timeline and the store until ctx ends.
-func (f *follower) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		headers, parts := f.timeline.Changed(), f.store.Changed()
-		now := time.Now()
-		again := f.advance(now)
-		if again.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(again.Sub(now))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-headers:
-		case <-parts:
-		case <-timer.C:
-		}
-	}
-}
+func (f *follower) run(ctx context.Context) { f.follow(ctx, f.advance) }
 
 // advance lists what can be listed, and returns when to ask again at the latest.
 func (f *follower) advance(now time.Time) time.Time {
@@ -92,29 +72,16 @@ func (f *follower) advance(now time.Time) time.Time {
 		if n, ok := f.align(f.edge.next); ok {
 			f.window.discontinuity = n
 		}
-		for len(states) > 0 && states[0].less(f.edge.next) {
-			states = states[1:]
-		}
 	}
-	var again time.Time
 	skipped := f.edge.skipped
-	for {
-		var next move
-		next, again = f.edge.decide(states, f.window.targetDuration(), now)
-		if next == moveList {
-			f.list(segments, now)
-			changed = true
-			for len(states) > 0 && states[0].less(f.edge.next) {
-				states = states[1:]
-			}
-			continue
-		}
-		if next == moveEnd && !f.window.ended && len(f.window.entries) > 0 {
-			f.window.ended = true
-			changed = true
-			f.log.Info("stream ended", "rendition", f.timeline.Rendition())
-		}
-		break
+	next, again := f.edge.walk(states, f.window.targetDuration, now, func() {
+		f.list(segments, now)
+		changed = true
+	})
+	if next == moveEnd && !f.window.ended && len(f.window.entries) > 0 {
+		f.window.ended = true
+		changed = true
+		f.log.Info("stream ended", "rendition", f.timeline.Rendition())
 	}
 	if n := f.edge.skipped - skipped; n > 0 {
 		f.log.Warn("segments left out", "rendition", f.timeline.Rendition(), "count", n, "next", segmentName(f.edge.next))
@@ -129,28 +96,22 @@ func (f *follower) advance(now time.Time) time.Time {
 
 // list adds the segment at the edge, which is whole, to the window.
 func (f *follower) list(segments []stream.Segment, now time.Time) {
-	for _, s := range segments {
-		if (key{s.Epoch, s.Number}) != f.edge.next {
-			continue
-		}
-		first := s.Headers[0]
-		raised := f.window.raised
-		out := f.window.add(&entry{
-			key:           f.edge.next,
-			discontinuity: f.edge.broken || first.Discontinuity,
-			duration:      s.Duration(),
-			programTime:   first.ProgramTime,
-			media:         *first.Media,
-			body:          f.pending[f.edge.next].body,
-		})
-		if f.window.raised > raised {
-			f.log.Warn("segment longer than the target duration", "rendition", f.timeline.Rendition(),
-				"duration", s.Duration(), "target", f.window.targetDuration())
-		}
-		f.removed.add(out, f.window.longest, now)
-		break
+	s := find(segments, f.edge.next)
+	first := s.Headers[0]
+	raised := f.window.raised
+	out := f.window.add(&entry{
+		key:           f.edge.next,
+		discontinuity: f.edge.broken || first.Discontinuity,
+		duration:      s.Duration(),
+		programTime:   first.ProgramTime,
+		media:         *first.Media,
+		body:          f.pending[f.edge.next].body,
+	})
+	if f.window.raised > raised {
+		f.log.Warn("segment longer than the target duration", "rendition", f.timeline.Rendition(),
+			"duration", s.Duration(), "target", f.window.targetDuration())
 	}
-	f.edge.listed(now)
+	f.removed.add(out, f.window.longest, now)
 }
 
 // publish replaces the view and wakes whoever waits for it.

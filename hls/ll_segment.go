@@ -69,12 +69,7 @@ func partTargetOf(longest time.Duration) time.Duration {
 // take remuxes those parts of the segment at the edge that are here and continue what was
 // listed of it, and reports whether there were any.
 func (f *llFollower) take(segments []stream.Segment) bool {
-	var s *stream.Segment
-	for i := range segments {
-		if (key{segments[i].Epoch, segments[i].Number}) == f.edge.next {
-			s = &segments[i]
-		}
-	}
+	s := find(segments, f.edge.next)
 	if s == nil {
 		return false
 	}

@@ -26,32 +26,84 @@ func (t independentSegments) Encode() *bytes.Buffer {
 }
 func (t independentSegments) String() string { return t.TagName() }
 
-// renderMedia writes the media playlist. The grafov/m3u8 playlist lives for this
-// call only: its own sliding loses discontinuities, its target duration grows by
-// itself, and encoding it twice races.
-func renderMedia(w *window) ([]byte, error) {
-	p, err := m3u8.NewMediaPlaylist(0, uint(max(1, len(w.entries))))
+// Kinds of playlists that are not live (RFC 8216, section 4.3.3.5).
+const (
+	TypeEvent = "EVENT" // it grows at its end only
+	TypeVOD   = "VOD"   // it does not change any more
+)
+
+// MediaPlaylist is a media playlist of MPEG-TS segments.
+type MediaPlaylist struct {
+	Type          string // [TypeEvent] or [TypeVOD]; "" for a live one
+	Target        int    // EXT-X-TARGETDURATION, seconds
+	Sequence      uint64 // EXT-X-MEDIA-SEQUENCE, the first segment's
+	Discontinuity uint64 // EXT-X-DISCONTINUITY-SEQUENCE
+	Segments      []PlaylistSegment
+	Ended         bool
+}
+
+// PlaylistSegment is a segment in a [MediaPlaylist].
+type PlaylistSegment struct {
+	Name          string // its address, relative to the playlist's
+	Duration      time.Duration
+	ProgramTime   time.Time
+	Discontinuity bool // marked before it
+}
+
+// playlistKind writes EXT-X-PLAYLIST-TYPE. grafov/m3u8 does, too, but for an EVENT with
+// EXT-X-ALLOW-CACHE, which RFC 8216 knows no more.
+type playlistKind string
+
+func (playlistKind) TagName() string { return "#EXT-X-PLAYLIST-TYPE" }
+func (k playlistKind) Encode() *bytes.Buffer {
+	return bytes.NewBufferString(k.String())
+}
+func (k playlistKind) String() string { return k.TagName() + ":" + string(k) }
+
+// Render writes the playlist. The grafov/m3u8 playlist lives for this call only: its own
+// sliding loses discontinuities, its target duration grows by itself, and encoding it
+// twice races.
+func (m *MediaPlaylist) Render() ([]byte, error) {
+	p, err := m3u8.NewMediaPlaylist(0, uint(max(1, len(m.Segments))))
 	if err != nil {
 		return nil, fmt.Errorf("new media playlist: %w", err)
 	}
 	p.SetCustomTag(independentSegments{})
-	p.SeqNo = w.sequence - uint64(len(w.entries))
-	p.DiscontinuitySeq = w.discontinuity
-	for _, e := range w.entries {
+	if m.Type != "" {
+		p.SetCustomTag(playlistKind(m.Type))
+	}
+	p.SeqNo = m.Sequence
+	p.DiscontinuitySeq = m.Discontinuity
+	for i, s := range m.Segments {
 		err := p.AppendSegment(&m3u8.MediaSegment{
-			URI:           segmentName(e.key),
-			Duration:      e.duration.Seconds(),
-			Discontinuity: e.discontinuity,
+			URI:           s.Name,
+			Duration:      s.Duration.Seconds(),
+			Discontinuity: s.Discontinuity,
 			// To the millisecond: that is what players' date parsers are sure to read.
-			ProgramDateTime: e.programTime.UTC().Truncate(time.Millisecond),
+			ProgramDateTime: s.ProgramTime.UTC().Truncate(time.Millisecond),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("append segment %d: %w", e.sequence, err)
+			return nil, fmt.Errorf("append segment %d: %w", m.Sequence+uint64(i), err)
 		}
 	}
-	p.TargetDuration = float64(w.target)
-	p.Closed = w.ended
+	p.TargetDuration = float64(m.Target)
+	p.Closed = m.Ended
 	return p.Encode().Bytes(), nil
+}
+
+// renderMedia writes the media playlist of a window.
+func renderMedia(w *window) ([]byte, error) {
+	m := MediaPlaylist{
+		Target:        w.target,
+		Sequence:      w.sequence - uint64(len(w.entries)),
+		Discontinuity: w.discontinuity,
+		Segments:      make([]PlaylistSegment, 0, len(w.entries)),
+		Ended:         w.ended,
+	}
+	for _, e := range w.entries {
+		m.Segments = append(m.Segments, PlaylistSegment{segmentName(e.key), e.duration, e.programTime, e.discontinuity})
+	}
+	return m.Render()
 }
 
 // variant is one rendition in the multivariant playlist.

@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"context"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -25,6 +26,40 @@ type source struct {
 
 func newSource(t *stream.Timeline, store *stream.Store) source {
 	return source{timeline: t, store: store, pending: make(map[key]*assembly)}
+}
+
+// follow calls advance at once, whenever something comes, and at the time that it
+// returned, until ctx ends; zero means not before something comes.
+func (s *source) follow(ctx context.Context, advance func(now time.Time) (again time.Time)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		headers, parts := s.timeline.Changed(), s.store.Changed()
+		now := time.Now()
+		again := advance(now)
+		if again.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(again.Sub(now))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-headers:
+		case <-parts:
+		case <-timer.C:
+		}
+	}
+}
+
+// find returns the segment at k, or nil.
+func find(segments []stream.Segment, k key) *stream.Segment {
+	for i := range segments {
+		if (key{segments[i].Epoch, segments[i].Number}) == k {
+			return &segments[i]
+		}
+	}
+	return nil
 }
 
 // segments returns what the timeline knows from the edge on, and the end of the

@@ -27,6 +27,8 @@ type Status struct {
 	FetchesRefused int64 `json:"fetches_refused"` // such requests for which there was no room
 	FetchesAgain   int64 `json:"fetches_again"`   // such requests of peers for what they had too often
 
+	Recordings []RecordingStatus `json:"recordings,omitempty"` // in the order of the streams
+
 	Streams []StreamStatus    `json:"streams"` // in the order in which they were joined
 	Store   stream.StoreStats `json:"-"`       // of all streams; in the JSON as store
 }
@@ -58,6 +60,24 @@ type PeerStatus struct {
 	BytesOut  int64   `json:"bytes_out"`  // given to it
 	Direct    bool    `json:"direct"`     // not by way of a circuit relay
 	Mesh      bool    `json:"mesh"`       // a neighbour: it sends what it has without being asked
+}
+
+// RecordingStatus is a node's figures for the recording of one rendition.
+type RecordingStatus struct {
+	Stream    stream.ID `json:"stream"`
+	Rendition string    `json:"rendition"`
+	Dir       string    `json:"dir"`
+	State     string    `json:"state"`           // waiting, recording, ended or stopped
+	Error     string    `json:"error,omitempty"` // why it is stopped
+
+	Segments   int     `json:"segments"`            // in the playlist
+	Seconds    float64 `json:"seconds"`             // in the playlist
+	MP4        string  `json:"mp4"`                 // the file that is written; "" before the first
+	Bytes      int64   `json:"bytes"`               // of MPEG-TS written
+	Missing    uint64  `json:"segments_missing"`    // left out: they never became whole
+	Slow       uint64  `json:"segments_slow"`       // left out: the disk was too slow
+	Failed     uint64  `json:"segments_failed"`     // left out: the disk refused them
+	MP4LeftOut uint64  `json:"segments_not_in_mp4"` // in the playlist, but MP4 could not hold them
 }
 
 // counters are what the server itself did, since its start.

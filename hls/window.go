@@ -72,7 +72,12 @@ var epoch0 = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 // most longest.
 func (w *window) start(longest time.Duration, now time.Time) {
 	w.sequence = uint64(max(0, now.Sub(epoch0)/time.Second))
-	w.target = max(1, rounded(time.Duration(float64(longest)*targetHeadroom)))
+	w.target = targetFor(longest)
+}
+
+// targetFor returns the target duration, in seconds, for segments of at most longest.
+func targetFor(longest time.Duration) int {
+	return max(1, rounded(time.Duration(float64(longest)*targetHeadroom)))
 }
 
 // rounded is d in seconds, to the nearest (RFC 8216, section 4.3.3.1).

@@ -6,14 +6,16 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/grapevine-live/grapevine/hls"
+	"github.com/grapevine-live/grapevine/hls/record"
 	"github.com/grapevine-live/grapevine/p2p"
 )
 
 // hlsNode shows a p2p node to the HLS server in the server's own terms: the two
 // packages do not know each other.
 type hlsNode struct {
-	node *p2p.Node
-	role string
+	node     *p2p.Node
+	role     string
+	recorder *record.Recorder // nil unless the node records
 }
 
 // Streams implements hls.Node.
@@ -22,8 +24,8 @@ func (n *hlsNode) Streams() []hls.Stream {
 	out := make([]hls.Stream, len(swarms))
 	for i, s := range swarms {
 		out[i] = hls.Stream{ID: s.ID(), Link: s.Link().String(), Timelines: s.Timelines(), Store: n.node.Store()}
-		if n.role == roleWatch {
-			out[i].Carry = s.Carry // relays keep all, for whoever comes
+		if n.role == roleWatch && n.recorder == nil {
+			out[i].Carry = s.Carry // relays keep all, for whoever comes, and a recording has all
 		}
 	}
 	return out
@@ -48,6 +50,9 @@ func (n *hlsNode) Status() hls.Status {
 		BytesFetched:   st.BytesFetched,
 		FetchesRefused: st.FetchesRefused,
 		FetchesAgain:   st.FetchesAgain,
+	}
+	if n.recorder != nil {
+		out.Recordings = n.recorder.Status()
 	}
 	for _, s := range n.node.Swarms() {
 		out.Streams = append(out.Streams, streamStatus(s))

@@ -51,6 +51,7 @@ func broadcastCommand(env *environment) *cli.Command {
 			&cli.DurationFlag{Name: "part", Usage: "publish parts of about `DURATION`", Value: 500 * time.Millisecond},
 			keyFlag(),
 			qrFlag(),
+			recordFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
@@ -155,6 +156,7 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.showUpload(set)
+	s.showRecording(set)
 	return s.showQR(b.qr, link)
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/grapevine-live/grapevine/hls/record"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
 )
@@ -61,6 +62,15 @@ type homeError struct {
 func (e *homeError) Error() string { return fmt.Sprintf("home %s: %v", e.dir, e.err) }
 func (e *homeError) Unwrap() error { return e.err }
 
+// recordError is about the directory of --record.
+type recordError struct {
+	dir string
+	err error
+}
+
+func (e *recordError) Error() string { return fmt.Sprintf("record into %s: %v", e.dir, e.err) }
+func (e *recordError) Unwrap() error { return e.err }
+
 // errStreamBusy says that another process broadcasts the stream.
 var errStreamBusy = errors.New("stream is being broadcast by another process")
 
@@ -90,6 +100,8 @@ func explain(err error) (sentence, hint string, code int) {
 		input   *inputError
 		key     *keyError
 		home    *homeError
+		rec     *recordError
+		export  *exportError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -112,6 +124,14 @@ func explain(err error) (sentence, hint string, code int) {
 	case errors.As(err, &home):
 		sentence = fmt.Sprintf("The directory %s for keys and state cannot be used: %s.", home.dir, system(home.err))
 		hint = "choose one that you can write to with --home DIR"
+	case errors.As(err, &rec) && errors.Is(err, record.ErrBusy):
+		sentence = fmt.Sprintf("Another node records into %s already.", rec.dir)
+		hint = "choose another directory with --record DIR, or end the other node"
+	case errors.As(err, &rec):
+		sentence = fmt.Sprintf("The directory %s cannot be recorded into: %s.", rec.dir, system(rec.err))
+		hint = "choose one that you can write to with --record DIR"
+	case errors.As(err, &export):
+		sentence, hint = explainExport(export)
 	default:
 		// errors.Join puts each on a line of its own.
 		sentence = capital(strings.ReplaceAll(err.Error(), "\n", "; ")) + "."

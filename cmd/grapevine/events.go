@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -43,6 +44,8 @@ type statsEvent struct {
 	StoreBytes  int64         `json:"store_bytes"`
 	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
 	Streams     []streamStats `json:"streams"`
+	// Of a node that records.
+	Recordings []hls.RecordingStatus `json:"recordings,omitempty"`
 }
 
 // uploadStats tell what a node sends at most.
@@ -95,6 +98,31 @@ type endEvent struct {
 	Event  string `json:"event"` // "end"
 	Stream string `json:"stream"`
 	Epoch  uint64 `json:"epoch"`
+}
+
+// recordingEvent says that the state of a rendition's recording is another.
+type recordingEvent struct {
+	Event     string `json:"event"` // "recording"
+	Stream    string `json:"stream"`
+	Rendition string `json:"rendition"`
+	Dir       string `json:"dir"`
+	State     string `json:"state"`           // waiting, recording, ended or stopped
+	Error     string `json:"error,omitempty"` // why it is stopped; it is tried again
+}
+
+// exportEvent is what "grapevine export" wrote. Times are in seconds.
+type exportEvent struct {
+	Event    string  `json:"event"` // "export"
+	Out      string  `json:"out"`
+	Playlist string  `json:"playlist"`
+	From     float64 `json:"from"` // in what the playlist plays
+	To       float64 `json:"to"`
+	Start    string  `json:"start"` // by the broadcaster's clock, RFC 3339
+	End      string  `json:"end"`
+	Segments int     `json:"segments"`
+	Breaks   int     `json:"breaks"` // discontinuities within
+	Bytes    int64   `json:"bytes"`
+	Lost     int     `json:"frames_lost"` // damaged or overlapping
 }
 
 // errorEvent says why a command fails.

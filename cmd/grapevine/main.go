@@ -62,13 +62,14 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 			broadcastCommand(env),
 			watchCommand(env),
 			relayCommand(env),
+			exportCommand(env),
 			idCommand(env),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{
 					sentence: "There is no command " + quote(c.Args().First()) + ".",
-					hint:     "the commands are demo, broadcast, watch, relay and id; see grapevine --help",
+					hint:     "the commands are demo, broadcast, watch, relay, export and id; see grapevine --help",
 				}
 			}
 			return cli.ShowAppHelp(c)
@@ -77,7 +78,9 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 	for _, c := range app.Commands {
 		c.OnUsageError = usage
 		c.HideHelpCommand = true
-		c.Flags = append(c.Flags, commonFlags()...)
+		if c.Name != exportName { // it runs no node
+			c.Flags = append(c.Flags, commonFlags()...)
+		}
 	}
 	return app
 }

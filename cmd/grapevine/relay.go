@@ -17,7 +17,7 @@ func relayCommand(env *environment) *cli.Command {
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
 		ArgsUsage: "[LINK …]",
-		Flags:     []cli.Flag{qrFlag()},
+		Flags:     []cli.Flag{qrFlag(), recordFlag()},
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -64,6 +64,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 	}
 	scr.field("page", s.pageURL())
 	s.showUpload(set)
+	s.showRecording(set)
 	s.follow(func() string { return relayLine(s) }, nil)
 	return s.why()
 }

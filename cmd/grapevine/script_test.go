@@ -57,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"start":  start,
 			"end":    end,
 			"fetch":  fetch,
+			"await":  await,
 			"mode":   mode,
 			"jsons":  jsons,
 		},
@@ -178,6 +179,19 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	if res.StatusCode != http.StatusOK || !regexp.MustCompile(args[1]).Match(body) {
 		ts.Fatalf("%s answers %s without %s:\n%s", args[0], res.Status, args[1], body)
 	}
+}
+
+// await waits until a file has what the expression matches: await file REGEXP.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	expr, path := regexp.MustCompile(args[1]), ts.MkAbs(args[0])
+	var text []byte
+	for limit := time.Now().Add(processLimit); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+		var err error
+		if text, err = os.ReadFile(path); err == nil && expr.Match(text) {
+			return
+		}
+	}
+	ts.Fatalf("%s never had %s:\n%s", args[0], args[1], text)
 }
 
 // mode compares files' permissions: mode 0600 file….

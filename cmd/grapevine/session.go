@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/grapevine-live/grapevine/hls"
+	"github.com/grapevine-live/grapevine/hls/record"
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/heap"
@@ -32,12 +33,14 @@ const statsEvery = 2 * time.Second
 
 // session is a p2p node and an HLS server that shows it, running.
 type session struct {
-	role    string
-	screen  *screen
-	node    *p2p.Node
-	server  *hls.Server
-	base    string // URL of the HTTP server, without the last slash
-	started time.Time
+	role   string
+	screen *screen
+	node   *p2p.Node
+	server *hls.Server
+	// recorder is nil unless the node records.
+	recorder *record.Recorder
+	base     string // URL of the HTTP server, without the last slash
+	started  time.Time
 
 	// ctx ends with the command's, or when a service failed, with the reason as its cause.
 	ctx    context.Context
@@ -71,15 +74,19 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close())
 	}
 	log := newLogger(scr, set.level)
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload}, set.cache, log)
+	recorder, err := openRecorder(set.record, scr, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	s, err := serveNode(ctx, role, node, listener, scr, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload}, set.cache, log)
 	if err != nil {
-		return nil, errors.Join(err, node.Close(), listener.Close(), id.release())
+		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
 	}
-	s.release = id.release
+	s, err := serveNode(ctx, role, node, listener, recorder, scr, log)
+	if err != nil {
+		return nil, errors.Join(err, node.Close(), listener.Close(), id.release(), closeRecorder(recorder))
+	}
+	s.release = func() error { return errors.Join(id.release(), closeRecorder(recorder)) }
 	heap.Tend(s.ctx, func() int64 { return node.Store().Stats().Bytes })
 	if id.file == "" {
 		scr.say("All %d identities of this home are in use; this node has a fresh one.", maxIdentities)
@@ -112,9 +119,10 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 }
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
-func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, scr *screen, log *slog.Logger) (*session, error) {
-	s := &session{role: role, screen: scr, node: node, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
-	server, err := hls.NewServer(hls.Config{Node: &hlsNode{node: node, role: role}, Logger: log})
+func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, recorder *record.Recorder, scr *screen, log *slog.Logger) (*session, error) {
+	s := &session{role: role, screen: scr, node: node, recorder: recorder, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
+	shown := &hlsNode{node: node, role: role, recorder: recorder}
+	server, err := hls.NewServer(hls.Config{Node: shown, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +134,7 @@ func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener,
 	for _, service := range []func() error{
 		func() error { return server.Run(services) },
 		func() error { return server.Serve(services, l) },
+		func() error { return recordNode(services, recorder, shown) },
 	} {
 		s.running.Go(func() {
 			if err := service(); err != nil && services.Err() == nil {
@@ -255,6 +264,9 @@ func (s *session) stats(input func() *inputStats) statsEvent {
 		Fetches:     fetchStats{Bytes: n.BytesFetched, Refused: n.FetchesRefused, Again: n.FetchesAgain},
 		StoreBytes:  s.node.Store().Stats().Bytes,
 		Streams:     []streamStats{},
+	}
+	if s.recorder != nil {
+		e.Recordings = s.recorder.Status()
 	}
 	if input != nil {
 		e.Input = input()

@@ -44,6 +44,7 @@ type settings struct {
 	cache  int64
 	upload int // bits per second, 0 unless given
 	json   bool
+	record string      // directory; "" for none
 	level  *slog.Level // nil unless chosen
 }
 
@@ -54,6 +55,7 @@ func readSettings(c *cli.Context) (settings, error) {
 		listen: c.StringSlice("listen"),
 		mdns:   !c.Bool("no-mdns"),
 		json:   c.Bool("json"),
+		record: c.String("record"),
 	}
 	if host, port, err := net.SplitHostPort(s.http); err != nil {
 		return s, badFlag("http", s.http, "an address looks like "+defaultHTTP+", or 127.0.0.1:0 for a free port")

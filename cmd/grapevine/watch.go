@@ -28,6 +28,7 @@ func watchCommand(env *environment) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
 			qrFlag(),
+			recordFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
@@ -88,6 +89,7 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("page", s.pageURL())
 	s.screen.field("share", link.String())
 	s.showUpload(set)
+	s.showRecording(set)
 	s.openPage(w.open)
 	return s.showQR(w.qr, link)
 }

@@ -25,7 +25,8 @@
 //
 // Timestamps have 33 bits (ISO 13818-1, 2.4.3.6) and are unwrapped. After a discontinuity
 // decode times go on where the last frame ended, whatever the timestamps, so that a player
-// that misses the mark has nothing to trip over.
+// that misses the mark has nothing to trip over. Who keeps what was live when says where a
+// part goes instead (Part.Placed): a file then begins at zero and keeps its gaps.
 //
 // # Why not mpegts.Reader
 //

@@ -45,6 +45,12 @@ type Part struct {
 	Independent bool
 	// Discontinuity is set when timestamps, codecs or tracks may break before the part.
 	Discontinuity bool
+	// Placed says that At is where the part begins, after the first placed part's
+	// beginning, if the part is the first or follows a discontinuity. It never begins
+	// before the frame before has ended. Else decode times are those of the first
+	// part's timestamps, and have no gaps.
+	Placed bool
+	At     time.Duration
 }
 
 // Fragment is a part in fragmented MP4. Its bytes are not used again.
@@ -68,6 +74,7 @@ type Remuxer struct {
 	ref      int64 // decoding time of the latest PES packet, unwrapped ticks
 	hasRef   bool
 	offset   int64 // from unwrapped ticks to decode times
+	lead     int64 // from At to decode times, ticks
 	end      int64 // where the leader, tracks[0], ends; ticks
 	sequence uint32
 }
@@ -100,7 +107,7 @@ func (r *Remuxer) Remux(p Part) (Fragment, error) {
 			return f, err
 		}
 	}
-	r.rebase(packets, p.Discontinuity)
+	r.rebase(packets, p)
 	out := fmp4.Part{SequenceNumber: r.sequence}
 	for i, t := range r.tracks {
 		var samples *fmp4.PartTrack
@@ -224,8 +231,8 @@ func (t *track) configure(data []byte) {
 }
 
 // rebase places the part on the time line: the first, and those after a discontinuity.
-func (r *Remuxer) rebase(packets [][]pes, discontinuity bool) {
-	if r.hasRef && !discontinuity {
+func (r *Remuxer) rebase(packets [][]pes, p Part) {
+	if r.hasRef && !p.Discontinuity {
 		return
 	}
 	for i := range r.tracks {
@@ -233,12 +240,49 @@ func (r *Remuxer) rebase(packets [][]pes, discontinuity bool) {
 			continue
 		}
 		first := packets[i][0].dts
-		if r.hasRef {
+		switch {
+		case r.hasRef && p.Placed:
+			r.offset = max(r.lead+durationTicks(p.At)-first, r.clear(packets, first))
+		case r.hasRef:
 			r.offset = r.end - first
+		case p.Placed:
+			// Audio may begin before the picture, and decode times are not negative.
+			r.lead = first - earliest(packets, first)
+			r.offset = r.lead + durationTicks(p.At) - first
 		}
 		r.ref, r.hasRef = first, true
 		return
 	}
+}
+
+// clear returns the least offset with which no track's first frame begins before its last
+// one has ended.
+func (r *Remuxer) clear(packets [][]pes, ref int64) int64 {
+	offset := int64(math.MinInt64)
+	for i, t := range r.tracks {
+		if t.begun && len(packets[i]) > 0 {
+			end := (t.next*second + t.scale - 1) / t.scale
+			offset = max(offset, end-unwrap(ref, packets[i][0].dts))
+		}
+	}
+	return offset
+}
+
+// earliest returns the first decoding time, unwrapped around ref.
+func earliest(packets [][]pes, ref int64) int64 {
+	least := ref
+	for _, list := range packets {
+		if len(list) > 0 {
+			least = min(least, unwrap(ref, list[0].dts))
+		}
+	}
+	return least
+}
+
+// durationTicks returns d in ticks, to the nearest: durations are whole microseconds,
+// see stream.Part.
+func durationTicks(d time.Duration) int64 {
+	return (int64(d/time.Microsecond)*9 + 50) / 100
 }
 
 // place returns the decode and presentation time of a PES packet, in ticks.
@@ -307,9 +351,7 @@ func (r *Remuxer) video(t *track, packets []pes, p Part, f *Fragment) *fmp4.Part
 // lastPicture returns how long the picture at last lasts, in a part whose first is at
 // first.
 func (t *track) lastPicture(first, last int64, part time.Duration) int64 {
-	// To the nearest tick: durations are whole microseconds, see stream.Part.
-	ticks := (int64(part/time.Microsecond)*9 + 50) / 100
-	if d := first + ticks - last; part > 0 && d > 0 && d <= maxPicture {
+	if d := first + durationTicks(part) - last; part > 0 && d > 0 && d <= maxPicture {
 		return d
 	}
 	if t.delta > 0 && t.delta <= maxPicture {
