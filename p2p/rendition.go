@@ -22,6 +22,7 @@ type rendition struct {
 	topic    *pubsub.Topic
 	sub      *pubsub.Subscription
 	wg       sync.WaitGroup
+	held     heldSpans
 	holders  map[peer.ID]struct{} // connected peers that are subscribed; guarded by Swarm.mu
 }
 
@@ -72,6 +73,7 @@ func (s *Swarm) rendition(name string) (*rendition, error) {
 		return nil, fmt.Errorf("watch rendition %s: %w", name, err)
 	}
 	r = &rendition{timeline: stream.NewTimeline(s.id, name), topic: topic, sub: sub, holders: make(map[peer.ID]struct{})}
+	r.timeline.Retain(s.node.cfg.History, s.node.store)
 	s.mu.Lock()
 	s.renditions[name] = r
 	s.mu.Unlock()
