@@ -43,6 +43,7 @@ type Stream struct {
 	Link      string             // to share
 	Timelines []*stream.Timeline // one per rendition
 	Store     *stream.Store
+	Past      Past // nil if there is nothing but the store
 }
 
 // Config configures a [Server].
@@ -52,6 +53,9 @@ type Config struct {
 	// Window is how many segments a live playlist lists, from [MinWindow] to
 	// [MaxWindow]; 0 means [DefaultWindow].
 	Window int
+	// DVR is how long the playlist is that rewinds, up to [MaxDVR]; 0 means as long as
+	// the store's bound allows.
+	DVR time.Duration
 	// Logger gets what an operator wants to know; nil means none.
 	Logger *slog.Logger
 }
@@ -80,6 +84,7 @@ type served struct {
 type rendition struct {
 	*follower
 	ll   *llFollower
+	dvr  *dvr
 	stop context.CancelFunc
 }
 
@@ -105,6 +110,9 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	if cfg.Window < MinWindow || cfg.Window > MaxWindow {
 		return nil, fmt.Errorf("hls: window of %d segments, want %d to %d", cfg.Window, MinWindow, MaxWindow)
+	}
+	if cfg.DVR < 0 || cfg.DVR > MaxDVR {
+		return nil, fmt.Errorf("hls: rewinding by %v, want at most %v", cfg.DVR, MaxDVR)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -160,13 +168,16 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 			if r == nil || r.timeline != t || r.store != st.Store {
 				fctx, stop := context.WithCancel(ctx)
 				log := s.log.With("stream", st.ID.Short())
+				live := newFollower(t, st.Store, s.cfg.Window, log, s.notify)
 				r = &rendition{
-					newFollower(t, st.Store, s.cfg.Window, log, s.notify),
+					live,
 					newLLFollower(t, st.Store, s.cfg.Window, log),
+					newDVR(live, st.Past, s.cfg.DVR, log),
 					stop,
 				}
 				running.Go(func() { r.run(fctx) })
 				running.Go(func() { r.ll.run(fctx) })
+				running.Go(func() { r.dvr.run(fctx) })
 				changed = true
 			}
 			next.renditions = append(next.renditions, r)
