@@ -55,7 +55,8 @@ type nodeConfig struct {
 	identity *identity
 	listen   []string
 	mdns     bool
-	upload   int // bits per second, 0 if not known
+	upload   int           // bits per second, 0 if not known
+	history  time.Duration // how long headers are kept at least
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -70,11 +71,11 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close())
 	}
 	log := newLogger(scr, set.level)
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	s, err := serveNode(ctx, role, node, listener, scr, log)
+	s, err := serveNode(ctx, role, node, listener, set.dvr, scr, log)
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close(), id.release())
 	}
@@ -95,6 +96,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Store:     stream.NewStore(cache),
 		MDNS:      cfg.mdns,
 		MaxUpload: cfg.upload,
+		History:   cfg.history,
 		Logger:    log,
 	})
 	if err != nil {
@@ -110,9 +112,9 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 }
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
-func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, scr *screen, log *slog.Logger) (*session, error) {
+func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, dvr time.Duration, scr *screen, log *slog.Logger) (*session, error) {
 	s := &session{role: role, screen: scr, node: node, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
-	server, err := hls.NewServer(hls.Config{Node: &hlsNode{node: node, role: role}, Logger: log})
+	server, err := hls.NewServer(hls.Config{Node: &hlsNode{node: node, role: role}, DVR: dvr, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +170,9 @@ func (s *session) showUpload(set settings) {
 
 // hlsURL is what players open.
 func (s *session) hlsURL(id stream.ID) string { return s.base + "/" + id.String() + "/index.m3u8" }
+
+// dvrURL is what players open to rewind.
+func (s *session) dvrURL(id stream.ID) string { return s.base + "/" + id.String() + "/dvr.m3u8" }
 
 // pageURL is what browsers open.
 func (s *session) pageURL() string { return s.base + "/" }
