@@ -168,10 +168,13 @@ func (d *dvr) idle(now time.Time) bool {
 	return now.Sub(d.asked) >= dvrIdle
 }
 
-// reach says how far back headers are of use.
+// reach says how far back headers are of use: not before what the playlist began with.
 func (d *dvr) reach() (since time.Time, bytes int64) {
 	if newest := d.live.timeline.Newest(); newest != nil && d.list.most > 0 {
 		since = newest.ProgramTime.Add(-d.list.most)
+	}
+	if v := d.current(); v.playable() {
+		since = v.list.entries[0].programTime
 	}
 	return since, d.list.mostSize
 }
@@ -271,7 +274,9 @@ func (d *dvr) available(e *entry, held []stream.Span) bool {
 	if d.live.store.Lasting(e.headers, room) {
 		return true
 	}
-	return !d.lost(e.key) && contains(held, e.key) && e.size <= maxSegmentSize
+	// Headers leave the timeline in order, the first of a segment before the others.
+	known := d.live.timeline.Header(e.headers[0].Position) != nil
+	return known && e.size <= maxSegmentSize && contains(held, e.key) && !d.lost(e.key)
 }
 
 func contains(spans []stream.Span, k key) bool {

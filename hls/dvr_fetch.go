@@ -3,7 +3,6 @@ package hls
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -64,41 +63,20 @@ func (d *dvr) fetch(ctx context.Context) {
 	}
 }
 
-var errUnknown = errors.New("not all of its headers are known")
+var errUnknown = errors.New("not all of its headers are known, or it is too large")
 
-// fetchSegment gathers the parts of a segment while they come, so that a small store
-// need not hold them all at once.
 func (d *dvr) fetchSegment(ctx context.Context, k key) (*body, error) {
-	headers := d.live.timeline.Segment(k.epoch, k.number)
-	if headers == nil {
+	s := stream.Segment{Headers: d.live.timeline.Segment(k.epoch, k.number)}
+	if len(s.Headers) == 0 || s.Size() > maxSegmentSize {
 		return nil, errUnknown
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchFor)
-	var fetching sync.WaitGroup
-	defer fetching.Wait()
 	defer cancel()
-	ended := make(chan error, 1)
-	fetching.Go(func() { ended <- d.past.Fetch(ctx, d.live.timeline.Rendition(), k.epoch, k.number) })
-
-	segment := stream.Segment{Epoch: k.epoch, Number: k.number, Headers: headers, Complete: true}
-	var a assembly
-	for {
-		changed := d.live.store.Changed()
-		if a.gather(segment, d.live.store) {
-			return a.body, nil
-		}
-		select {
-		case <-changed:
-		case err := <-ended:
-			if a.gather(segment, d.live.store) {
-				return a.body, nil
-			}
-			if err == nil {
-				err = fmt.Errorf("the store let go of some of its %d bytes", segment.Size())
-			}
-			return nil, err
-		}
+	parts, err := d.past.Fetch(ctx, d.live.timeline.Rendition(), k.epoch, k.number)
+	if err != nil {
+		return nil, err
 	}
+	return newBody(s.Headers, parts), nil
 }
 
 // fetched notes what came of a fetch, and wakes who waits for it.
@@ -163,24 +141,24 @@ func (d *dvr) want(k key) (*body, verdict, <-chan struct{}) {
 	return nil, pending, d.changed
 }
 
-// startLocked queues a fetch, and reports whether there was room.
-func (d *dvr) startLocked(k key) bool {
+// startLocked queues a fetch, if there is room.
+func (d *dvr) startLocked(k key) {
 	select {
 	case d.fetches.queue <- k:
 		d.fetches.jobs[k] = nil
-		return true
-	default:
-		return false
+	default: // who waits for it asks again when another ended
 	}
 }
 
-// ahead has the segments fetched that a player will ask for after one of the past.
-func (d *dvr) ahead(k key) {
+// ahead notes that a player asked for a segment, and has those fetched that it will ask
+// for next.
+func (d *dvr) ahead(k key, now time.Time) {
 	v := d.current()
 	i, listed := v.list.find(k)
 	if !listed {
 		return
 	}
+	d.ask(now) // a player that has seen the end does not load the playlist again
 	held := d.held()
 	for _, e := range v.list.entries[i+1 : min(i+1+fetchAhead, len(v.list.entries))] {
 		if d.live.store.Lasting(e.headers, 0) || !contains(held, e.key) {
@@ -189,13 +167,16 @@ func (d *dvr) ahead(k key) {
 		d.mu.Lock()
 		_, job := d.fetches.jobs[e.key]
 		_, lost := d.fetches.lost[e.key]
-		started := job || lost || d.startLocked(e.key)
-		d.mu.Unlock()
-		if !started {
-			return
+		// One is left for what players wait for.
+		if busy := d.fetches.underWay(); !job && !lost && busy < maxFetching-1 {
+			d.startLocked(e.key)
 		}
+		d.mu.Unlock()
 	}
 }
+
+// underWay returns how many segments are fetched or wait for that.
+func (f *fetches) underWay() int { return len(f.jobs) - len(f.done) }
 
 func (d *dvr) listed(k key) bool {
 	_, listed := d.current().list.find(k)

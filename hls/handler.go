@@ -133,10 +133,12 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		notFound(w)
 		return
 	}
-	var segment *body
-	if st, _, _ := s.find(id); st.rendition(r.PathValue("rendition")) != nil {
-		st.rendition(r.PathValue("rendition")).dvr.ahead(k)
+	if st, _, _ := s.find(id); st != nil {
+		if rendition := st.rendition(r.PathValue("rendition")); rendition != nil {
+			rendition.dvr.ahead(k, time.Now())
+		}
 	}
+	var segment *body
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
 		st, _, _ := s.find(id)
 		rendition := st.rendition(r.PathValue("rendition"))

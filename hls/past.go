@@ -14,9 +14,10 @@ type Past interface {
 	// together with what follows them, 0 for any. It returns when peers have no more, or
 	// when ctx ends.
 	Learn(ctx context.Context, rendition string, since time.Time, bytes int64) error
-	// Fetch puts into the store what it lacks of a segment. It returns an error if no
-	// peer has it, or when ctx ends.
-	Fetch(ctx context.Context, rendition string, epoch, segment uint64) error
+	// Fetch returns the chunks of a segment by part, as the timeline's headers have them,
+	// and puts into the store what that lacks. It returns an error if no peer has it, or
+	// when ctx ends.
+	Fetch(ctx context.Context, rendition string, epoch, segment uint64) ([][][]byte, error)
 	// Held returns what peers say that they hold.
 	Held(rendition string) []stream.Span
 }
@@ -25,5 +26,7 @@ type Past interface {
 type noPast struct{}
 
 func (noPast) Learn(context.Context, string, time.Time, int64) error { return nil }
-func (noPast) Fetch(context.Context, string, uint64, uint64) error   { return errNoPast }
-func (noPast) Held(string) []stream.Span                             { return nil }
+func (noPast) Fetch(context.Context, string, uint64, uint64) ([][][]byte, error) {
+	return nil, errNoPast
+}
+func (noPast) Held(string) []stream.Span { return nil }

@@ -48,6 +48,7 @@ type pastPeer struct {
 	spans map[string][]stream.Span // that it says it holds, by rendition
 	jobs  int                      // requests under way
 	rest  time.Time                // not to be asked before
+	doubt time.Duration            // how long it rests if it does not send what it claims once more
 }
 
 func newPast(s *Swarm) *past {
@@ -98,22 +99,23 @@ func (s *Swarm) HeldPast(rendition string) []stream.Span {
 	return out
 }
 
-// FetchPast fetches what the store lacks of a segment whose headers are all known. It
-// returns when all is there or ctx ends. An error that wraps [ErrNotHeld] says that no
-// peer is left to be asked.
-func (s *Swarm) FetchPast(ctx context.Context, rendition string, epoch, segment uint64) error {
+// FetchPast returns the chunks of a segment by part, as the timeline's headers have them:
+// from the store, and what that lacks from peers. An error that wraps [ErrNotHeld] says
+// that no peer is left to be asked.
+func (s *Swarm) FetchPast(ctx context.Context, rendition string, epoch, number uint64) ([][][]byte, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	select {
 	case s.past.slots <- struct{}{}:
 		defer func() { <-s.past.slots }()
 	case <-ctx.Done():
-		return fmt.Errorf("fetch segment %d/%d: %w", epoch, segment, context.Cause(ctx))
+		return nil, fmt.Errorf("fetch segment %d/%d: %w", epoch, number, context.Cause(ctx))
 	}
-	if err := s.past.fetchSegment(ctx, rendition, epoch, segment); err != nil {
-		return fmt.Errorf("fetch segment %d/%d: %w", epoch, segment, err)
+	g, err := s.past.fetchSegment(ctx, rendition, epoch, number)
+	if err != nil {
+		return nil, fmt.Errorf("fetch segment %d/%d: %w", epoch, number, err)
 	}
-	return nil
+	return g.chunks, nil
 }
 
 // within bounds ctx by the swarm's life.
@@ -196,9 +198,9 @@ func (p *past) pick(rendition string, but []peer.ID, match func(stream.Span) boo
 	return id, found, resting
 }
 
-// done notes how a request went. Who lied, or failed, is not asked for a while, and who
-// did not send what it claims is not believed until it is asked anew.
-func (p *past) done(id peer.ID, rendition string, useful bool, err error) {
+// done notes how a request went. Who lied, failed, or did not send anything of what it
+// claims is not asked for a while, and not believed meanwhile.
+func (p *past) done(id peer.ID, useful bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := p.peers[id]
@@ -211,7 +213,9 @@ func (p *past) done(id peer.ID, rendition string, useful bool, err error) {
 			clear(k.spans)
 		}
 	case !useful:
-		delete(k.spans, rendition)
+		clear(k.spans)
+		k.rest = time.Now().Add(max(k.doubt, cutOffFor))
+		k.doubt = min(2*max(k.doubt, cutOffFor), cutOffMost)
 		p.s.count(func(c *counters) { c.stats.PastClaims++ })
 	}
 }

@@ -47,7 +47,7 @@ func (p *past) askSpans(ctx context.Context, id peer.ID, rendition string) {
 		spans = append(spans, *answer.span)
 		return nil
 	})
-	p.done(id, rendition, true, err)
+	p.done(id, true, err)
 	if err == nil {
 		p.mu.Lock()
 		k.spans[rendition] = spans
@@ -169,101 +169,111 @@ func (p *past) askHeaders(ctx context.Context, id peer.ID, t *stream.Timeline, g
 		c.stats.HeadersReceived += int64(added)
 		c.stats.PastHeaders += int64(added)
 	})
-	p.done(id, t.Rendition(), true, err)
+	p.done(id, true, err)
 	return added
 }
 
-// fetchSegment fetches what the store lacks of a segment, from one peer after the other.
-func (p *past) fetchSegment(ctx context.Context, rendition string, epoch, segment uint64) error {
-	headers := p.segment(rendition, epoch, segment)
-	if headers == nil {
-		return fmt.Errorf("its headers are not known: %w", ErrNotHeld)
+// segment is one of the past, on its way.
+type segment struct {
+	headers []*stream.SignedHeader
+	chunks  [][][]byte // by part; nil where missing
+	lacks   int
+}
+
+// segment takes what the store has of a segment, if its headers are all known.
+func (p *past) segment(rendition string, epoch, number uint64) *segment {
+	t := p.s.timeline(rendition)
+	if t == nil {
+		return nil
 	}
-	for {
-		// What came whole is not asked for again, even if a small store let go of it.
-		headers = slices.DeleteFunc(headers, func(h *stream.SignedHeader) bool { return p.s.node.store.Whole(h.ID()) })
-		req, asked := p.missing(headers)
-		if len(asked) == 0 {
-			return nil
+	g := &segment{headers: t.Segment(epoch, number)}
+	for _, h := range g.headers {
+		chunks := make([][]byte, len(h.Chunks))
+		for i := range chunks {
+			if chunks[i] = p.s.node.store.Chunk(h.ID(), i); chunks[i] == nil {
+				g.lacks++
+			}
 		}
-		id, found, resting := p.pick(rendition, nil, func(s stream.Span) bool { return s.Contains(epoch, segment) })
+		g.chunks = append(g.chunks, chunks)
+	}
+	return g
+}
+
+// request asks for what is missing, as much as one request may. Its parts are those of
+// the headers numbered.
+func (g *segment) request(id stream.ID) (req fetchRequest, parts []int) {
+	req.stream = id
+	size := 0
+	for k, h := range g.headers {
+		want := stream.NewBitmap(len(h.Chunks))
+		for i, c := range g.chunks[k] {
+			if c == nil && size < maxJobBytes {
+				want.Set(i)
+				size += h.ChunkLen(i)
+			}
+		}
+		if want.Count() > 0 && len(parts) < maxFetchParts {
+			req.parts = append(req.parts, partRequest{h.Rendition, h.Position, want})
+			parts = append(parts, k)
+		}
+	}
+	return req, parts
+}
+
+// fetchSegment fetches what the store lacks of a segment, from one peer after the other.
+func (p *past) fetchSegment(ctx context.Context, rendition string, epoch, number uint64) (*segment, error) {
+	g := p.segment(rendition, epoch, number)
+	if g == nil || len(g.headers) == 0 {
+		return nil, fmt.Errorf("its headers are not known: %w", ErrNotHeld)
+	}
+	for g.lacks > 0 {
+		id, found, resting := p.pick(rendition, nil, func(s stream.Span) bool { return s.Contains(epoch, number) })
 		if !found && !resting {
-			return ErrNotHeld
+			return nil, ErrNotHeld
 		}
 		if !found {
 			select {
 			case <-time.After(pastRetry):
 				continue
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return nil, context.Cause(ctx)
 			}
 		}
-		got := 0
-		err := p.ask(ctx, id, req, func(answer fetchResponse) error {
-			got++
-			return p.takeChunk(id, req, asked, answer)
-		})
-		p.done(id, rendition, got > 0 || ctx.Err() != nil, err)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		lacked := g.lacks
+		req, parts := g.request(p.s.id)
+		err := p.ask(ctx, id, req, func(answer fetchResponse) error { return p.takeChunk(id, req, g, parts, answer) })
+		p.done(id, g.lacks < lacked || ctx.Err() != nil, err)
+		if err := ctx.Err(); err != nil && g.lacks > 0 {
+			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// segment returns the headers of a segment if all are known.
-func (p *past) segment(rendition string, epoch, segment uint64) []*stream.SignedHeader {
-	t := p.s.timeline(rendition)
-	if t == nil {
-		return nil
-	}
-	return t.Segment(epoch, segment)
-}
-
-// missing asks for the chunks that the store lacks of some parts, as many as one request
-// may.
-func (p *past) missing(headers []*stream.SignedHeader) (req fetchRequest, asked []*stream.SignedHeader) {
-	req.stream = p.s.id
-	size := 0
-	for _, h := range headers {
-		if len(asked) == maxFetchParts || size >= maxJobBytes {
-			break
-		}
-		have := p.s.node.store.Have(h.ID())
-		if have.Count() == len(h.Chunks) {
-			continue
-		}
-		want := stream.NewBitmap(len(h.Chunks))
-		for i := range h.Chunks {
-			if !have.Get(i) {
-				want.Set(i)
-				size += h.ChunkLen(i)
-			}
-		}
-		req.parts = append(req.parts, partRequest{h.Rendition, h.Position, want})
-		asked = append(asked, h)
-	}
-	return req, asked
+	return g, nil
 }
 
 // takeChunk verifies a chunk of the past, and keeps it.
-func (p *past) takeChunk(id peer.ID, req fetchRequest, asked []*stream.SignedHeader, answer fetchResponse) error {
+func (p *past) takeChunk(id peer.ID, req fetchRequest, g *segment, parts []int, answer fetchResponse) error {
 	c := answer.chunk
-	if c == nil || c.part >= len(asked) || !req.parts[c.part].want.Get(c.index) {
+	if c == nil || c.part >= len(parts) || !req.parts[c.part].want.Get(c.index) {
 		return fmt.Errorf("%w: not what was asked of the past", errWire)
 	}
-	req.parts[c.part].want.Clear(c.index) // not twice
-	chunk, err := stream.OpenChunk(asked[c.part], c.index, c.data)
+	k := parts[c.part]
+	if g.chunks[k][c.index] != nil {
+		return fmt.Errorf("%w: a chunk twice", errWire)
+	}
+	chunk, err := stream.OpenChunk(g.headers[k], c.index, c.data)
 	if err != nil {
 		p.s.refuse(id, refusedForged, err)
 		return err
 	}
+	g.chunks[k][c.index] = c.data
+	g.lacks--
 	p.s.node.store.PutPast(chunk)
-	p.s.count(func(k *counters) {
-		k.stats.ChunksReceived++
-		k.stats.ChunksFetched++
-		k.stats.PastChunks++
-		k.stats.BytesReceived += int64(len(c.data))
-		k.peer(id).BytesIn += int64(len(c.data))
+	p.s.count(func(n *counters) {
+		n.stats.ChunksReceived++
+		n.stats.ChunksFetched++
+		n.stats.PastChunks++
+		n.stats.BytesReceived += int64(len(c.data))
+		n.peer(id).BytesIn += int64(len(c.data))
 	})
 	return nil
 }

@@ -37,7 +37,7 @@ func (p swarmPast) Learn(ctx context.Context, rendition string, since time.Time,
 }
 
 // Fetch implements hls.Past.
-func (p swarmPast) Fetch(ctx context.Context, rendition string, epoch, segment uint64) error {
+func (p swarmPast) Fetch(ctx context.Context, rendition string, epoch, segment uint64) ([][][]byte, error) {
 	return p.swarm.FetchPast(ctx, rendition, epoch, segment)
 }
 
