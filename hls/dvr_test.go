@@ -381,6 +381,7 @@ func TestSegmentsAreFetchedAheadOfThePlayer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b, a, in := late(t, 30, Config{})
 		in.reload()
+		synctest.Wait()
 		a.mu.Lock()
 		a.fetch, a.fetched = time.Second, nil
 		a.mu.Unlock()
