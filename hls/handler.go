@@ -41,7 +41,9 @@ func (s *Server) Handler() http.Handler {
 	}
 	stream("/{stream}/index.m3u8", s.serveMultivariant)
 	stream("/{stream}/ll.m3u8", s.serveMultivariant)
+	stream("/{stream}/dvr.m3u8", s.serveDVRMultivariant)
 	stream("/{stream}/{rendition}/index.m3u8", s.serveMedia)
+	stream("/{stream}/{rendition}/dvr.m3u8", s.serveDVR)
 	stream("/{stream}/{rendition}/ll.m3u8", s.serveLL)
 	stream("/{stream}/{rendition}/{segment}", s.serveFile)
 	// Not shared with other origins: it names this node's peers.
@@ -132,6 +134,11 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		notFound(w)
 		return
 	}
+	if st, _, _ := s.find(id); st != nil {
+		if rendition := st.rendition(r.PathValue("rendition")); rendition != nil {
+			rendition.dvr.ahead(k, time.Now())
+		}
+	}
 	var segment *body
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
 		st, _, _ := s.find(id)
@@ -147,7 +154,10 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 			return found, 0, nil
 		}
 		if !rendition.coming(view, k) {
-			return unknown, 0, nil
+			var v verdict
+			var changed <-chan struct{}
+			segment, v, changed = rendition.dvr.want(k)
+			return v, holdPast, []<-chan struct{}{changed}
 		}
 		bound := holdSegment
 		if target := view.window.targetDuration(); target > 0 {

@@ -178,6 +178,8 @@ type inspector struct {
 	*broadcast
 	handler http.Handler
 	ll      *llInspector // nil for MPEG-TS
+	dvr     bool         // reads the playlist that rewinds
+	quiet   bool         // fetches no segments of it
 
 	last      *parsed
 	uris      map[uint64]listedSegment // by media sequence number
@@ -209,6 +211,9 @@ func (in *inspector) reload() *parsed {
 	file := "index.m3u8"
 	if in.ll != nil {
 		file = "ll.m3u8"
+	}
+	if in.dvr {
+		file = "dvr.m3u8"
 	}
 	w := in.get(in.path(file))
 	if w.Code != http.StatusOK {
@@ -297,6 +302,9 @@ func (in *inspector) reload() *parsed {
 		in.newestAt = now
 	}
 	for n, s := range in.uris {
+		if in.dvr && !in.probes(p, n) {
+			continue
+		}
 		if until, gone := in.goneUntil[n]; gone && !now.Before(until) {
 			continue
 		}
@@ -334,6 +342,14 @@ func (in *inspector) content(s listedSegment) []byte {
 		return in.ll.inspect(in, s).data
 	}
 	return in.sent[s.uri].data
+}
+
+// probes reports whether a segment is to be fetched at this reload of a playlist that
+// rewinds, of which there are too many to fetch all: the oldest, the newest, and one on
+// the way. What slid out is served only as long as somebody holds it.
+func (in *inspector) probes(p *parsed, n uint64) bool {
+	count := uint64(len(p.segments))
+	return !in.quiet && (n == p.sequence || n == p.sequence+count-1 || n == p.sequence+uint64(in.reloads)%count)
 }
 
 // watch reloads once a second for d.

@@ -43,6 +43,7 @@ type Stream struct {
 	Link      string             // to share
 	Timelines []*stream.Timeline // one per rendition
 	Store     *stream.Store
+	Past      Past // nil if there is nothing but the store
 	// Carry has the node hold these renditions and no others: those that players fetch.
 	// It is called by one goroutine at a time. Nil means that it holds all.
 	Carry func(names []string) error
@@ -55,6 +56,9 @@ type Config struct {
 	// Window is how many segments a live playlist lists, from [MinWindow] to
 	// [MaxWindow]; 0 means [DefaultWindow].
 	Window int
+	// DVR is how long the playlist is that rewinds, up to [MaxDVR]; 0 means as long as
+	// the store's bound allows.
+	DVR time.Duration
 	// Logger gets what an operator wants to know; nil means none.
 	Logger *slog.Logger
 }
@@ -84,6 +88,7 @@ type served struct {
 type rendition struct {
 	*follower
 	ll   *llFollower
+	dvr  *dvr
 	stop context.CancelFunc // nil if they do not run
 }
 
@@ -109,6 +114,9 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	if cfg.Window < MinWindow || cfg.Window > MaxWindow {
 		return nil, fmt.Errorf("hls: window of %d segments, want %d to %d", cfg.Window, MinWindow, MaxWindow)
+	}
+	if cfg.DVR < 0 || cfg.DVR > MaxDVR {
+		return nil, fmt.Errorf("hls: rewinding by %v, want at most %v", cfg.DVR, MaxDVR)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -202,9 +210,11 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 
 func (s *Server) newRendition(st Stream, t *stream.Timeline) *rendition {
 	log := s.log.With("stream", st.ID.Short())
+	live := newFollower(t, st.Store, s.cfg.Window, log, s.notify)
 	r := &rendition{
-		follower: newFollower(t, st.Store, s.cfg.Window, log, s.notify),
+		follower: live,
 		ll:       newLLFollower(t, st.Store, s.cfg.Window, log),
+		dvr:      newDVR(live, st.Past, s.cfg.DVR, log),
 	}
 	r.align = func(first key) (uint64, bool) {
 		served, _, _ := s.find(st.ID)
@@ -222,6 +232,7 @@ func (r *rendition) start(ctx context.Context, running *sync.WaitGroup) {
 	ctx, r.stop = context.WithCancel(ctx)
 	running.Go(func() { r.run(ctx) })
 	running.Go(func() { r.ll.run(ctx) })
+	running.Go(func() { r.dvr.run(ctx) })
 }
 
 // align returns the discontinuity sequence with which a playlist that begins with a

@@ -120,6 +120,7 @@ type apiStream struct {
 	StreamStatus
 	HLS        string         `json:"hls"` // path of the multivariant playlist
 	LL         string         `json:"ll"`  // the same for low latency
+	DVR        string         `json:"dvr"` // the same for the one that rewinds
 	Playable   bool           `json:"playable"`
 	Ended      bool           `json:"ended"`
 	Renditions []apiRendition `json:"renditions"`
@@ -144,6 +145,18 @@ type apiRendition struct {
 	Width          int     `json:"width"`
 	Height         int     `json:"height"`
 	FrameRate      float64 `json:"frame_rate"`
+	DVR            apiDVR  `json:"dvr"`
+}
+
+// apiDVR is the playlist that rewinds.
+type apiDVR struct {
+	Playable      bool    `json:"playable"` // somebody has asked for it
+	Segments      int     `json:"segments"` // listed
+	Seconds       float64 `json:"seconds"`  // listed
+	MediaSequence uint64  `json:"media_sequence"`
+	Fetched       int64   `json:"segments_fetched"` // from peers, since the start
+	Fetching      int     `json:"segments_fetching"`
+	Lost          int64   `json:"segments_lost"` // which could not be had any more, since the start
 }
 
 func (s *Server) status(now time.Time) apiStatus {
@@ -169,16 +182,16 @@ func (s *Server) status(now time.Time) apiStatus {
 	}
 	for _, st := range s.cfg.Node.Streams() {
 		dir := "/" + st.ID.String() + "/"
-		api := apiStream{StreamStatus: figures[st.ID], HLS: dir + "index.m3u8", LL: dir + "ll.m3u8", Renditions: []apiRendition{}}
+		api := apiStream{StreamStatus: figures[st.ID], HLS: dir + "index.m3u8", LL: dir + "ll.m3u8", DVR: dir + "dvr.m3u8", Renditions: []apiRendition{}}
 		api.ID, api.Link = st.ID, st.Link
 		if api.Peers == nil {
 			api.Peers = []PeerStatus{}
 		}
 		if served, _, _ := s.find(st.ID); served != nil {
 			for _, r := range served.renditions {
-				status := r.status(now)
-				status.Carried = r.stop != nil
-				api.Renditions = append(api.Renditions, status)
+				rendition := r.status(now)
+				rendition.Carried, rendition.DVR = r.stop != nil, r.dvr.status()
+				api.Renditions = append(api.Renditions, rendition)
 			}
 		}
 		api.Ended = len(api.Renditions) > 0
@@ -213,6 +226,24 @@ func (f *follower) status(now time.Time) apiRendition {
 		out.Latency = now.Sub(newest.programTime.Add(newest.duration)).Seconds()
 		out.Codecs, out.FrameRate = newest.media.Codecs, newest.media.FrameRate
 		out.Width, out.Height = newest.media.Width, newest.media.Height
+	}
+	return out
+}
+
+func (d *dvr) status() apiDVR {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := &d.view.list
+	out := apiDVR{
+		Playable: d.view.playable(),
+		Segments: len(l.entries),
+		Seconds:  l.duration().Seconds(),
+		Fetched:  d.fetches.fetched,
+		Fetching: d.fetches.underWay(),
+		Lost:     d.fetches.failed,
+	}
+	if out.Segments > 0 {
+		out.MediaSequence = l.entries[0].sequence
 	}
 	return out
 }

@@ -47,6 +47,10 @@ type entry struct {
 	name  string
 	init  piece
 	parts []llPart
+
+	// In a playlist that rewinds, which has no bodies.
+	headers []*stream.SignedHeader
+	size    int64 // bytes
 }
 
 // window is what a media playlist lists. It decides nothing about what comes next;

@@ -35,11 +35,15 @@ type fetched struct {
 func (s *Swarm) fetch(id peer.ID, req fetchRequest, asked []*stream.SignedHeader) (f fetched) {
 	ctx, cancel := context.WithTimeout(s.ctx, fetchTimeout)
 	defer cancel()
-	f.err = s.doFetch(ctx, id, req, asked, &f)
+	f.err = s.doFetch(ctx, id, req, func(answer fetchResponse) error {
+		return s.takeAnswer(ctx, id, req, answer, asked, &f)
+	})
 	return f
 }
 
-func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, asked []*stream.SignedHeader, f *fetched) error {
+// doFetch sends a request to a peer and has the answers taken as they come. What take
+// returns ends the request.
+func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, take func(fetchResponse) error) error {
 	// Only peers that are connected are asked; dialling is the dialer's business.
 	str, err := s.node.host.NewStream(network.WithNoDial(ctx, "fetch"), id, fetchProtocol)
 	if err != nil {
@@ -64,7 +68,7 @@ func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, asked
 	}
 	r := bufio.NewReaderSize(str, maxResponseSize)
 	for n := 0; ; n++ {
-		if n > maxTimelineReply+maxPeersReply+maxFetchParts*stream.MaxChunks {
+		if n > maxTimelineReply+maxPeersReply+maxFetchParts*stream.MaxChunks { // which is more than any answer has
 			str.Reset()
 			return fmt.Errorf("%w: an answer without end", errWire)
 		}
@@ -80,7 +84,7 @@ func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, asked
 		}
 		answer, err := parseFetchResponse(raw)
 		if err == nil {
-			err = s.takeAnswer(ctx, id, req, answer, asked, f)
+			err = take(answer)
 		}
 		if err != nil {
 			str.Reset()

@@ -232,8 +232,16 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 			}
 		}
 	}
-	if len(req.parts) == 0 {
-		return w.Flush()
+	if req.past != nil {
+		if err := sendSpans(swarm, req.past.rendition, send); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(req.parts) == 0 && (req.past == nil || req.past.headers == 0) {
+		return nil
 	}
 	if !f.enterChunks(id) {
 		return errFetchBusy
@@ -241,14 +249,19 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 	defer f.leaveChunks(id)
 	ctx, cancel := context.WithDeadline(f.node.ctx, end)
 	defer cancel()
+	flushed := func(r fetchResponse) error {
+		if err := send(r); err != nil {
+			return err
+		}
+		return w.Flush() // the next one may have to wait
+	}
+	if req.past != nil {
+		if err := f.sendPast(ctx, swarm, id, *req.past, flushed); err != nil {
+			return err
+		}
+	}
 	for i, p := range req.parts {
-		err := f.sendPart(ctx, swarm, id, i, p, func(r fetchResponse) error {
-			if err := send(r); err != nil {
-				return err
-			}
-			return w.Flush() // the next one may have to wait
-		})
-		if err != nil {
+		if err := f.sendPart(ctx, swarm, id, i, p, flushed); err != nil {
 			return err
 		}
 	}
@@ -264,6 +277,8 @@ func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) e
 		if req.segments > 0 {
 			headers = t.Recent(req.segments)
 		}
+		// What is older has to wait for the uplink: see sendPast.
+		headers = headers[max(0, len(headers)-stream.MaxTimeline):]
 		for _, h := range headers {
 			if err := send(fetchResponse{header: h.Bytes()}); err != nil {
 				return err

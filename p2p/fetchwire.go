@@ -19,6 +19,7 @@ import (
 //	  bytes    stream    = 1;  // 32 bytes
 //	  Timeline timeline  = 2;  // headers and peers wanted
 //	  repeated Part parts = 3; // chunks wanted
+//	  Past     past      = 4;  // what is held, and older headers, wanted
 //	}
 //	message Timeline {
 //	  string rendition = 1;  // empty for all
@@ -30,10 +31,22 @@ import (
 //	  bytes  position  = 2;
 //	  bytes  want      = 3;  // bitmap
 //	}
+//	message Past {
+//	  string rendition = 1;
+//	  bytes  from      = 2;  // the oldest header wanted, as a position
+//	  bytes  before    = 3;  // headers before this position
+//	  uint32 headers   = 4;  // at most so many, the newest first; 1024 at most, and of 1 MiB
+//	}
 //	message Response {         // one of
 //	  bytes header      = 1;   // a SignedHeader
 //	  Chunk chunk       = 2;
 //	  bytes peer_record = 3;   // a signed envelope with a peer that holds the stream (libp2p RFC 0003)
+//	  Span  span        = 4;   // segments that are held whole; before the headers of the past, 16 at most
+//	}
+//	message Span {
+//	  uint64 epoch = 1;
+//	  uint64 first = 2;  // segment numbers
+//	  uint64 last  = 3;
 //	}
 //	message Chunk {
 //	  uint32 part  = 1;  // place in the request
@@ -55,6 +68,7 @@ const (
 type fetchRequest struct {
 	stream   stream.ID
 	timeline *timelineRequest
+	past     *pastRequest
 	parts    []partRequest
 }
 
@@ -84,6 +98,9 @@ func (r fetchRequest) marshal() []byte {
 		m = wire.AppendBytes(m, 3, p.want)
 		b = wire.AppendMessage(b, 3, m)
 	}
+	if r.past != nil {
+		b = wire.AppendMessage(b, 4, r.past.marshal())
+	}
 	return b
 }
 
@@ -107,6 +124,8 @@ func parseFetchRequest(b []byte) (r fetchRequest, err error) {
 			var p partRequest
 			p, inner = parsePartRequest(raw)
 			r.parts = append(r.parts, p)
+		case 4:
+			r.past, inner = parsePastRequest(raw)
 		}
 	})
 	switch {
@@ -168,11 +187,12 @@ func parsePartRequest(b []byte) (p partRequest, err error) {
 	return p, err
 }
 
-// fetchResponse is one of header, chunk and peerRecord.
+// fetchResponse is one of its fields.
 type fetchResponse struct {
 	header     []byte
 	chunk      *fetchedChunk
 	peerRecord []byte
+	span       *stream.Span
 }
 
 type fetchedChunk struct {
@@ -190,6 +210,8 @@ func (r fetchResponse) marshal() []byte {
 		m = wire.AppendUint(m, 2, uint64(r.chunk.index))
 		m = wire.AppendBytes(m, 3, r.chunk.data)
 		return wire.AppendMessage(make([]byte, 0, len(m)+8), 2, m)
+	case r.span != nil:
+		return wire.AppendMessage(nil, 4, marshalSpan(*r.span))
 	default:
 		return wire.AppendBytes(nil, 3, r.peerRecord)
 	}
@@ -199,7 +221,7 @@ func parseFetchResponse(b []byte) (r fetchResponse, err error) {
 	var inner error
 	fields := 0
 	err = wire.Fields(b, func(field int, _ uint64, raw []byte) {
-		if field <= 3 {
+		if field <= 4 {
 			fields++
 		}
 		switch field {
@@ -209,6 +231,10 @@ func parseFetchResponse(b []byte) (r fetchResponse, err error) {
 			r.chunk, inner = parseFetchedChunk(raw)
 		case 3:
 			r.peerRecord = raw
+		case 4:
+			if r.span, inner = parseSpan(raw); inner != nil {
+				return
+			}
 		}
 	})
 	switch {

@@ -21,6 +21,7 @@ func request() fetchRequest {
 	return fetchRequest{
 		stream:   testStream,
 		timeline: &timelineRequest{rendition: "main", segments: 3, from: stream.Position{Epoch: 1, Segment: 2, Part: 3}},
+		past:     &pastRequest{rendition: "main", from: stream.Position{Epoch: 1}, before: stream.Position{Epoch: 1, Segment: 2}, headers: maxPastHeaders},
 		parts: []partRequest{
 			{"main", stream.Position{Epoch: 1, Segment: 2}, bitmap(9, 0, 8)},
 			{"audio-de", stream.Position{Epoch: 1, Segment: 2, Part: 1023}, bitmap(stream.MaxChunks, 511)},
@@ -44,6 +45,8 @@ func TestFetchRequestsReadBack(t *testing.T) {
 		"a timeline":        {stream: testStream, timeline: full.timeline},
 		"all of a timeline": {stream: testStream, timeline: &timelineRequest{}},
 		"parts":             {stream: testStream, parts: full.parts},
+		"the past":          {stream: testStream, past: full.past},
+		"what is held":      {stream: testStream, past: &pastRequest{rendition: "main"}},
 		"most":              most,
 	} {
 		raw := r.marshal()
@@ -87,10 +90,24 @@ func TestFetchRequestsAreBounded(t *testing.T) {
 		"a part without position":  add(3, part("main", nil, 1)),
 		"a part cut short":         add(3, []byte{0x0a, 5}),
 		"a bitmap of 65 bytes":     add(3, part("main", position, maxBitmap+1)),
+		"the past in capitals":     add(4, wire.AppendBytes(wire.AppendBytes(wire.AppendBytes(nil, 1, []byte("Main")), 2, position), 3, position)),
+		"the past of nothing":      add(4, nil),
+		"the past from nowhere":    add(4, wire.AppendBytes(wire.AppendBytes(nil, 1, []byte("main")), 3, position)),
+		"the past before nothing":  add(4, wire.AppendBytes(wire.AppendBytes(nil, 1, []byte("main")), 2, position)),
+		"the past cut short":       add(4, []byte{0x0a, 5}),
 		"a bad part before a good": wire.AppendMessage(add(3, part("", position, 1)), 3, part("main", position, 1)),
 	} {
 		if r, err := parseFetchRequest(raw); !errors.Is(err, errWire) {
 			t.Errorf("%s: %+v, error %v, want one that wraps errWire", name, r, err)
+		}
+	}
+}
+
+func TestARequestForThePastAsksForNoMoreThanAnAnswerHolds(t *testing.T) {
+	for asked, want := range map[int]int{0: 0, 1: 1, maxPastHeaders: maxPastHeaders, maxPastHeaders + 1: maxPastHeaders, 1 << 62: maxPastHeaders} {
+		r, err := parsePastRequest(pastRequest{rendition: "main", headers: asked}.marshal())
+		if err != nil || r.headers != want {
+			t.Errorf("%d headers read as %+v, %v, want %d", asked, r, err, want)
 		}
 	}
 }
@@ -123,6 +140,9 @@ func FuzzParseFetchRequest(f *testing.F) {
 				t.Errorf("part %+v is out of bounds", p)
 			}
 		}
+		if q := r.past; q != nil && (q.headers < 0 || q.headers > maxPastHeaders || !stream.ValidRendition(q.rendition)) {
+			t.Errorf("past %+v is out of bounds", q)
+		}
 		if q := r.timeline; q != nil {
 			if q.segments < 0 || q.segments > stream.MaxTimeline || q.rendition != "" && !stream.ValidRendition(q.rendition) {
 				t.Errorf("timeline %+v is out of bounds", q)
@@ -142,6 +162,8 @@ func TestFetchResponsesReadBack(t *testing.T) {
 		"the first chunk":   {chunk: &fetchedChunk{0, 0, []byte("grapes")}},
 		"the largest chunk": {chunk: &fetchedChunk{maxFetchParts - 1, stream.MaxChunks - 1, make([]byte, stream.MaxChunkSize)}},
 		"a peer record":     {peerRecord: []byte("envelope")},
+		"a span":            {span: &stream.Span{Epoch: 1 << 63, First: 2, Last: 1 << 63}},
+		"the first span":    {span: &stream.Span{}},
 		"the largest header": {
 			header: make([]byte, stream.MaxHeaderSize),
 		},
@@ -170,6 +192,9 @@ func TestFetchResponsesAreBounded(t *testing.T) {
 		"chunk 512":              chunk(0, stream.MaxChunks, 1),
 		"chunk 2^64-1":           chunk(0, 1<<64-1, 1),
 		"a chunk too large":      chunk(0, 0, stream.MaxChunkSize+1),
+		"a span cut short":       {0x22, 2, 0x08},
+		"a span backwards":       wire.AppendMessage(nil, 4, wire.AppendUint(nil, 2, 1)),
+		"two answers in one":     append(fetchResponse{span: &stream.Span{}}.marshal(), fetchResponse{header: []byte("x")}.marshal()...),
 		"a peer record too long": wire.AppendBytes(nil, 3, make([]byte, maxPeerRecord+1)),
 	} {
 		if r, err := parseFetchResponse(raw); !errors.Is(err, errWire) {
@@ -182,6 +207,7 @@ func FuzzParseFetchResponse(f *testing.F) {
 	f.Add(fetchResponse{header: []byte("signed")}.marshal())
 	f.Add(fetchResponse{chunk: &fetchedChunk{1, 2, []byte("grapes")}}.marshal())
 	f.Add(fetchResponse{peerRecord: []byte("envelope")}.marshal())
+	f.Add(fetchResponse{span: &stream.Span{Epoch: 1, Last: 9}}.marshal())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, err := parseFetchResponse(raw)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -34,6 +35,9 @@ type Config struct {
 	Listen []string
 	// Store keeps the chunks. nil makes one of the default size.
 	Store *stream.Store
+	// History is for how long headers are kept at least, within [stream.MaxHistory] and
+	// [stream.MaxHistoryBytes]; others are kept as long as the store holds their parts.
+	History time.Duration
 	// MDNS finds peers on the local network, and lets them find this one.
 	MDNS bool
 	// Host is used instead of one made from Identity and Listen. The node does not

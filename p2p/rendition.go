@@ -23,6 +23,7 @@ type rendition struct {
 	timeline *stream.Timeline
 	holders  map[peer.ID]struct{} // connected peers that carry it; guarded by Swarm.mu
 	wg       sync.WaitGroup
+	held     heldSpans
 
 	topic *pubsub.Topic        // nil until it is carried; guarded by Node.joining
 	sub   *pubsub.Subscription // nil unless it is carried; guarded by Node.joining and Swarm.mu
@@ -55,6 +56,7 @@ func (s *Swarm) rendition(name string) (*rendition, error) {
 		return nil, ErrClosed
 	}
 	r = &rendition{timeline: stream.NewTimeline(s.id, name), holders: make(map[peer.ID]struct{})}
+	r.timeline.Retain(s.node.cfg.History, s.node.store)
 	if carry {
 		if err := s.carry(r); err != nil {
 			return nil, err

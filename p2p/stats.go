@@ -48,6 +48,10 @@ type SwarmStats struct {
 	ChunksOverdue   int64 // chunks not sent, as nobody could have played them any more
 	PromisesRevoked int64 // times that a child was told to find another parent
 
+	PastHeaders int64 // of HeadersReceived, those of the past
+	PastChunks  int64 // of ChunksFetched, those of the past
+	PastClaims  int64 // times that a peer did not send what it said that it holds of the past
+
 	PeersCutOff int64 // peers that claimed and promised, and did not send
 
 	Wanted        int    // chunks wanted and not there yet

@@ -48,6 +48,7 @@ type Swarm struct {
 
 	exchange *exchange // the loop's
 	repair   *repair   // the loop's
+	past     *past
 
 	mu         sync.Mutex // guards all following
 	renditions map[string]*rendition
@@ -75,6 +76,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 	s.exchange = newExchange(s)
 	s.repair = newRepair(s)
 	s.dialer = newDialer(s)
+	s.past = newPast(s)
 	return s
 }
 
@@ -174,6 +176,9 @@ func (s *Swarm) followSubscribers(events *pubsub.TopicEventHandler) {
 			delete(s.subscribed, e.Peer)
 		}
 		s.mu.Unlock()
+		if e.Type == pubsub.PeerJoin {
+			s.past.onSubscriber()
+		}
 		s.note(func(now time.Time) { s.repair.onSubscriber(e.Peer, e.Type == pubsub.PeerJoin, now) })
 		s.dialer.wake()
 	}

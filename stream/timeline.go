@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// MaxTimeline bounds the headers that a timeline keeps: about 34 minutes of half
-	// second parts, 6 MB at 4 Mbit/s. The oldest go first.
+	// MaxTimeline bounds the headers that a timeline keeps, unless it is told to retain
+	// more: about 34 minutes of half second parts, 7 MB at 4 Mbit/s. The oldest go first.
 	MaxTimeline = 4096
 	// StaleAfter is how far behind the newest header, in programme time, a gossiped
 	// header of an earlier part may be. gossipsub itself repeats messages for a few
@@ -50,8 +50,11 @@ type Timeline struct {
 
 	mu         sync.Mutex // guards all following
 	headers    []*SignedHeader
-	epochSince time.Time // when the newest epoch's first header was added
-	newestAt   time.Time // when the newest header was added
+	bytes      int           // what they take
+	history    time.Duration // see Retain
+	store      *Store        // likewise; nil for none
+	epochSince time.Time     // when the newest epoch's first header was added
+	newestAt   time.Time     // when the newest header was added
 }
 
 // NewTimeline returns an empty timeline.
@@ -125,10 +128,21 @@ func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if len(t.headers) == MaxTimeline {
+	for n := len(t.headers); n > 0; n-- {
+		oldest, newest := h, h
+		if i > 0 {
+			oldest = t.headers[0]
+		}
+		if i < n {
+			newest = t.headers[n-1]
+		}
+		if t.fitsLocked(oldest, newest) {
+			break
+		}
 		if i == 0 {
 			return fmt.Errorf("%w: part %v is before the timeline", ErrStale, h.Position)
 		}
+		t.bytes -= footprint(oldest)
 		t.headers = slices.Delete(t.headers, 0, 1)
 		i--
 	}
@@ -139,6 +153,7 @@ func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 		}
 	}
 	t.headers = slices.Insert(t.headers, i, h)
+	t.bytes += footprint(h)
 	return nil
 }
 
@@ -178,6 +193,13 @@ func (t *Timeline) Newest() *SignedHeader {
 		return nil
 	}
 	return t.headers[len(t.headers)-1]
+}
+
+// Len returns how many headers there are.
+func (t *Timeline) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.headers)
 }
 
 // From returns the headers at p and after it, in order; the zero position gives all.
@@ -237,6 +259,25 @@ func (s *Segment) Size() int64 {
 		n += int64(h.Size)
 	}
 	return n
+}
+
+// Segment returns the headers of a segment, nil unless all are known.
+func (t *Timeline) Segment(epoch, number uint64) []*SignedHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, found := t.searchLocked(Position{Epoch: epoch, Segment: number})
+	if !found || t.headers[i].End {
+		return nil
+	}
+	for j, h := range t.headers[i:] {
+		if h.Epoch != epoch || h.Segment != number || int(h.Part) != j {
+			return nil
+		}
+		if h.Last {
+			return slices.Clone(t.headers[i : i+j+1])
+		}
+	}
+	return nil
 }
 
 // Segments groups the headers at p and after it.

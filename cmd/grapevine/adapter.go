@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
@@ -8,6 +9,7 @@ import (
 	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/hls/record"
 	"github.com/grapevine-live/grapevine/p2p"
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // hlsNode shows a p2p node to the HLS server in the server's own terms: the two
@@ -23,13 +25,29 @@ func (n *hlsNode) Streams() []hls.Stream {
 	swarms := n.node.Swarms()
 	out := make([]hls.Stream, len(swarms))
 	for i, s := range swarms {
-		out[i] = hls.Stream{ID: s.ID(), Link: s.Link().String(), Timelines: s.Timelines(), Store: n.node.Store()}
+		out[i] = hls.Stream{ID: s.ID(), Link: s.Link().String(), Timelines: s.Timelines(), Store: n.node.Store(), Past: swarmPast{s}}
 		if n.role == roleWatch && n.recorder == nil {
 			out[i].Carry = s.Carry // relays keep all, for whoever comes, and a recording has all
 		}
 	}
 	return out
 }
+
+// swarmPast is what a swarm's peers hold, as the HLS server asks for it.
+type swarmPast struct{ swarm *p2p.Swarm }
+
+// Learn implements hls.Past.
+func (p swarmPast) Learn(ctx context.Context, rendition string, since time.Time, bytes int64) error {
+	return p.swarm.LearnPast(ctx, rendition, since, bytes)
+}
+
+// Fetch implements hls.Past.
+func (p swarmPast) Fetch(ctx context.Context, rendition string, epoch, segment uint64) ([][][]byte, error) {
+	return p.swarm.FetchPast(ctx, rendition, epoch, segment)
+}
+
+// Held implements hls.Past.
+func (p swarmPast) Held(rendition string) []stream.Span { return p.swarm.HeldPast(rendition) }
 
 // Status implements hls.Node.
 func (n *hlsNode) Status() hls.Status {

@@ -154,6 +154,7 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("stream", link.Stream.String())
 	s.screen.field("watch", "grapevine watch '"+link.String()+"'")
 	s.screen.field("hls", s.hlsURL(link.Stream))
+	s.screen.field("rewind", s.dvrURL(link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.showUpload(set)
 	s.showRecording(set)

@@ -65,7 +65,7 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 		closeAll = func() error { return errors.Join(node.Close(), before()) }
 	}
 	broadcaster, relay, viewer := nodes[0], nodes[1], nodes[2]
-	s, err := serveNode(ctx, roleDemo, viewer, listener, nil, scr, log)
+	s, err := serveNode(ctx, roleDemo, viewer, listener, nil, set.dvr, scr, log)
 	if err != nil {
 		return err
 	}
@@ -117,6 +117,7 @@ func demoNode(set settings, log *slog.Logger) (*p2p.Node, error) {
 		identity: &identity{key: key},
 		listen:   []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"},
 		upload:   set.upload,
+		history:  set.dvr,
 	}, set.cache, log)
 }
 

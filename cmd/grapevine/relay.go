@@ -58,6 +58,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 	for _, l := range own {
 		scr.field("share", l.String())
 		scr.field("hls", s.hlsURL(l.Stream))
+		scr.field("rewind", s.dvrURL(l.Stream))
 		if err := s.showQR(qr, l); err != nil {
 			return err
 		}

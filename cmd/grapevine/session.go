@@ -59,7 +59,8 @@ type nodeConfig struct {
 	identity *identity
 	listen   []string
 	mdns     bool
-	upload   int // bits per second, 0 if not known
+	upload   int           // bits per second, 0 if not known
+	history  time.Duration // how long headers are kept at least
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -78,11 +79,11 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
 	}
-	s, err := serveNode(ctx, role, node, listener, recorder, scr, log)
+	s, err := serveNode(ctx, role, node, listener, recorder, set.dvr, scr, log)
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close(), id.release(), closeRecorder(recorder))
 	}
@@ -104,6 +105,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Store:     stream.NewStore(cache),
 		MDNS:      cfg.mdns,
 		MaxUpload: cfg.upload,
+		History:   cfg.history,
 		Logger:    log,
 	})
 	if err != nil {
@@ -119,10 +121,10 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 }
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
-func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, recorder *record.Recorder, scr *screen, log *slog.Logger) (*session, error) {
+func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, recorder *record.Recorder, dvr time.Duration, scr *screen, log *slog.Logger) (*session, error) {
 	s := &session{role: role, screen: scr, node: node, recorder: recorder, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
 	shown := &hlsNode{node: node, role: role, recorder: recorder}
-	server, err := hls.NewServer(hls.Config{Node: shown, Logger: log})
+	server, err := hls.NewServer(hls.Config{Node: shown, DVR: dvr, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +181,9 @@ func (s *session) showUpload(set settings) {
 
 // hlsURL is what players open.
 func (s *session) hlsURL(id stream.ID) string { return s.base + "/" + id.String() + "/index.m3u8" }
+
+// dvrURL is what players open to rewind.
+func (s *session) dvrURL(id stream.ID) string { return s.base + "/" + id.String() + "/dvr.m3u8" }
 
 // pageURL is what browsers open.
 func (s *session) pageURL() string { return s.base + "/" }

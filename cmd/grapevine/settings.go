@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/multiformats/go-multiaddr"
 	"github.com/urfave/cli/v2"
 
+	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -17,6 +19,8 @@ const (
 	defaultCache = "256MB"
 	// minCache holds the window that players read, at 4 Mbit/s, twice over.
 	minCache = 32e6
+	// minDVR is more than any live playlist lists.
+	minDVR = time.Minute
 	// minUpload is what carries headers and a few chunks a second at least.
 	minUpload = 100_000
 )
@@ -29,6 +33,7 @@ func commonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "listen", Usage: "listen for peers on `MULTIADDR`; may be given more than once", DefaultText: "QUIC and TCP on port 4747, or on a free one"},
 		&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for peers on the local network"},
 		&cli.StringFlag{Name: "cache", Usage: "keep at most `SIZE` of streams in memory", Value: defaultCache},
+		&cli.DurationFlag{Name: "dvr", Usage: "rewind by up to `DURATION`, such as 4h, as far as peers hold it", DefaultText: "as much as the cache can hold"},
 		&cli.StringFlag{Name: "max-upload", Usage: "send at most `RATE`, such as 2Mbit/s or 500kbit/s", DefaultText: "as much as the uplink carries without a queue, measured"},
 		&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
 		&cli.StringFlag{Name: "log-level", Usage: "log to standard error from `LEVEL` on: debug, info, warn or error", DefaultText: "warn on a terminal, else info"},
@@ -42,7 +47,8 @@ type settings struct {
 	listen []string
 	mdns   bool
 	cache  int64
-	upload int // bits per second, 0 unless given
+	dvr    time.Duration // 0 unless given
+	upload int           // bits per second, 0 unless given
 	json   bool
 	record string      // directory; "" for none
 	level  *slog.Level // nil unless chosen
@@ -70,6 +76,9 @@ func readSettings(c *cli.Context) (settings, error) {
 	var err error
 	if s.cache, err = parseBytes(c.String("cache")); err != nil || s.cache < minCache {
 		return s, badFlag("cache", c.String("cache"), "an amount looks like 256MB or 1GiB; at least "+formatBytes(minCache)+" are needed")
+	}
+	if s.dvr = c.Duration("dvr"); c.IsSet("dvr") && (s.dvr < minDVR || s.dvr > hls.MaxDVR) {
+		return s, badFlag("dvr", s.dvr.String(), fmt.Sprintf("a duration looks like 90m or 4h; from %v to %v", minDVR, hls.MaxDVR))
 	}
 	if text := c.String("max-upload"); text != "" {
 		if s.upload, err = parseRate(text); err != nil || s.upload < minUpload {

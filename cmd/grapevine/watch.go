@@ -86,6 +86,7 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.screen.settle()
 	s.screen.say("%s", s.screen.bold("Watching; open this in VLC or any other player:"))
 	s.screen.field("hls", s.hlsURL(w.link.Stream))
+	s.screen.field("rewind", s.dvrURL(w.link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.screen.field("share", link.String())
 	s.showUpload(set)

@@ -1,0 +1,97 @@
+package hls
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+func (s *Server) serveDVRMultivariant(w http.ResponseWriter, r *http.Request) {
+	id, err := stream.ParseID(r.PathValue("stream"))
+	if err != nil {
+		notFound(w)
+		return
+	}
+	var list []variant
+	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		st, changed, _ := s.find(id)
+		if st == nil && !s.joined(id) {
+			return unknown, 0, nil
+		}
+		var wait <-chan struct{}
+		list, wait = st.dvrVariants(time.Now())
+		if wait != nil || len(list) == 0 {
+			return pending, holdPlaylist, []<-chan struct{}{changed, wait}
+		}
+		return found, 0, nil
+	}, func() {
+		w.Header().Set("Cache-Control", cacheNever)
+		newDocument(playlistType, renderMultivariant(list, "dvr.m3u8")).ServeHTTP(w, r)
+	})
+}
+
+// dvrVariants describes the renditions that can be played, once each of their playlists
+// that rewind has begun; until then it returns a channel to wait for.
+func (s *served) dvrVariants(now time.Time) (list []variant, wait <-chan struct{}) {
+	if s == nil {
+		return nil, nil
+	}
+	for _, r := range s.renditions {
+		v, changed := r.dvr.ask(now)
+		live, _ := r.current()
+		switch {
+		case v.playable():
+			l := &v.list
+			list = append(list, variant{
+				rendition: r.timeline.Rendition(),
+				media:     l.entries[len(l.entries)-1].media,
+				peak:      l.peak,
+				average:   bitrate(l.size, l.duration()),
+			})
+		case live.playable():
+			wait = changed
+		case r.stop == nil && len(list) > 0:
+			if v := describe(r.timeline); v.average > 0 {
+				list = append(list, v)
+			}
+		}
+	}
+	return list, wait
+}
+
+func (s *Server) serveDVR(w http.ResponseWriter, r *http.Request) {
+	id, err := stream.ParseID(r.PathValue("stream"))
+	name := r.PathValue("rendition")
+	if err != nil {
+		notFound(w)
+		return
+	}
+	var view *dvrView
+	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		st, changed, _ := s.find(id)
+		rendition := st.rendition(name)
+		switch {
+		case st == nil && s.joined(id):
+			return pending, holdPlaylist, []<-chan struct{}{changed}
+		case rendition == nil:
+			return unknown, 0, nil
+		}
+		s.ask(st, rendition)
+		var next <-chan struct{}
+		view, next = rendition.dvr.ask(time.Now())
+		if !view.playable() {
+			return pending, holdPlaylist, []<-chan struct{}{changed, next}
+		}
+		return found, 0, nil
+	}, func() {
+		playlist, err := view.playlist()
+		if err != nil {
+			s.log.Error("render playlist that rewinds", "rendition", name, "err", err)
+			http.Error(w, "playlist unavailable", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Cache-Control", cacheNever)
+		playlist.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,233 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// maxPastPeers bounds the peers that are asked what they hold.
+	maxPastPeers = 8
+	// maxPastRounds bounds the requests for headers of one [Swarm.LearnPast].
+	maxPastRounds = 2 * stream.MaxHistory / maxPastHeaders
+	// maxPastJobs bounds the segments of the past that are fetched at a time.
+	maxPastJobs = 4
+	// pastRetry is how soon a peer is looked for again while all that could help rest from a
+	// failure; those that lied do so for longer than pastRest, and are not waited for.
+	pastRetry = busyRest
+	pastRest  = peerRest
+)
+
+// ErrNotHeld is wrapped when no connected peer that can be asked holds a segment.
+var ErrNotHeld = errors.New("no peer holds it")
+
+// past fetches what is no longer live: headers from before this node came, and the
+// segments that somebody rewinds to. It works beside the swarm's loop, at the caller's
+// pace, and what it fetches is not exchanged.
+type past struct {
+	s     *Swarm
+	slots chan struct{} // one for each segment that is fetched
+
+	mu    sync.Mutex // guards all following
+	came  chan struct{}
+	peers map[peer.ID]*pastPeer
+}
+
+// pastPeer is what is known of a peer that was asked.
+type pastPeer struct {
+	spans map[string][]stream.Span // that it says it holds, by rendition
+	jobs  int                      // requests under way
+	rest  time.Time                // not to be asked before
+	doubt time.Duration            // how long it rests if it does not send what it claims once more
+}
+
+func newPast(s *Swarm) *past {
+	return &past{s: s, slots: make(chan struct{}, maxPastJobs), came: make(chan struct{}), peers: make(map[peer.ID]*pastPeer)}
+}
+
+// onSubscriber wakes who waits for a peer.
+func (p *past) onSubscriber() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.came)
+	p.came = make(chan struct{})
+}
+
+// LearnPast asks peers what they hold of a rendition, and then, newest first, for the
+// headers of it that this node lacks: those since a time, of at most so many bytes of
+// parts together with what follows them, 0 for any. It returns when no peer has more,
+// or an error when ctx ended before. A viewer waits for its first peer.
+func (s *Swarm) LearnPast(ctx context.Context, rendition string, since time.Time, bytes int64) error {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	peers, err := s.past.sources(ctx)
+	if err != nil {
+		return fmt.Errorf("learn the past of %s: %w", rendition, err)
+	}
+	var asking sync.WaitGroup
+	for _, id := range peers {
+		asking.Go(func() { s.past.askSpans(ctx, id, rendition) })
+	}
+	asking.Wait()
+	if err := s.past.learn(ctx, rendition, since, bytes); err != nil {
+		return fmt.Errorf("learn the past of %s: %w", rendition, err)
+	}
+	return nil
+}
+
+// HeldPast returns what connected peers said that they hold of a rendition when they were
+// last asked.
+func (s *Swarm) HeldPast(rendition string) []stream.Span {
+	s.past.mu.Lock()
+	defer s.past.mu.Unlock()
+	var out []stream.Span
+	for id, p := range s.past.peers {
+		if s.connected(id) {
+			out = append(out, p.spans[rendition]...)
+		}
+	}
+	return out
+}
+
+// FetchPast returns the chunks of a segment by part, as the timeline's headers have them:
+// from the store, and what that lacks from peers. An error that wraps [ErrNotHeld] says
+// that no peer is left to be asked.
+func (s *Swarm) FetchPast(ctx context.Context, rendition string, epoch, number uint64) ([][][]byte, error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	select {
+	case s.past.slots <- struct{}{}:
+		defer func() { <-s.past.slots }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("fetch segment %d/%d: %w", epoch, number, context.Cause(ctx))
+	}
+	g, err := s.past.fetchSegment(ctx, rendition, epoch, number)
+	if err != nil {
+		return nil, fmt.Errorf("fetch segment %d/%d: %w", epoch, number, err)
+	}
+	return g.chunks, nil
+}
+
+// within bounds ctx by the swarm's life.
+func (s *Swarm) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+func (s *Swarm) connected(id peer.ID) bool {
+	return s.node.host.Network().Connectedness(id) == network.Connected
+}
+
+// sources returns some peers that hold the stream, for which a viewer waits.
+func (p *past) sources(ctx context.Context) ([]peer.ID, error) {
+	for {
+		p.mu.Lock()
+		came := p.came
+		p.mu.Unlock()
+		ids := slices.DeleteFunc(p.s.holders(), func(id peer.ID) bool { return !p.s.connected(id) || p.s.node.isCutOff(id) })
+		if len(ids) > 0 || p.s.publishing() {
+			rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+			ids = ids[:min(len(ids), maxPastPeers)]
+			p.keepOnly(ids)
+			return ids, nil
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// keepOnly forgets all peers but some, and those that rest or are busy.
+func (p *past) keepOnly(ids []peer.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for id, known := range p.peers {
+		if !slices.Contains(ids, id) && known.jobs == 0 && now.After(known.rest) {
+			delete(p.peers, id)
+		}
+	}
+	for _, id := range ids {
+		if p.peers[id] == nil {
+			p.peers[id] = &pastPeer{spans: make(map[string][]stream.Span)}
+		}
+	}
+}
+
+// claims reports whether a peer that may be asked says that it holds something of what
+// match accepts.
+func (k *pastPeer) claims(rendition string, match func(stream.Span) bool) bool {
+	return slices.ContainsFunc(k.spans[rendition], match)
+}
+
+// pick takes a peer to ask that claims what match accepts: the least busy one. If there is
+// none now, resting says that there will be soon.
+func (p *past) pick(rendition string, but []peer.ID, match func(stream.Span) bool) (id peer.ID, found, resting bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	least := 0
+	for candidate, k := range p.peers {
+		if slices.Contains(but, candidate) || !k.claims(rendition, match) || !p.s.connected(candidate) {
+			continue
+		}
+		if now.Before(k.rest) {
+			resting = resting || k.rest.Sub(now) <= pastRest
+			continue
+		}
+		if !found || k.jobs < least {
+			id, found, least = candidate, true, k.jobs
+		}
+	}
+	if found {
+		p.peers[id].jobs++
+	}
+	return id, found, resting
+}
+
+// done notes how a request went. Who lied, failed, or did not send anything of what it
+// claims is not asked for a while, and not believed meanwhile.
+func (p *past) done(id peer.ID, useful bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.peers[id]
+	k.jobs--
+	switch {
+	case err != nil:
+		k.rest = time.Now().Add(restAfter(err))
+		p.s.log.Debug("the past not fetched", "peer", id, "err", err)
+		if restAfter(err) == liarRest {
+			clear(k.spans)
+		}
+	case !useful:
+		clear(k.spans)
+		k.rest = time.Now().Add(max(k.doubt, cutOffFor))
+		k.doubt = min(2*max(k.doubt, cutOffFor), cutOffMost)
+		p.s.count(func(c *counters) { c.stats.PastClaims++ })
+	}
+}
+
+// blame counts and penalises what no honest peer answers.
+func (s *Swarm) blame(id peer.ID, err error) {
+	if errors.Is(err, stream.ErrForged) || errors.Is(err, stream.ErrMalformed) {
+		reason, _ := refusal(err)
+		s.countRefusedHeader(id, reason)
+		s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
+		s.penalise(id)
+	} else if errors.Is(err, errWire) {
+		s.refuse(id, refusedMalformed, err)
+	}
+}

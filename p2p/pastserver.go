@@ -1,0 +1,99 @@
+package p2p
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+const (
+	// spansFor is how long what this node holds is not looked up again: with a long past
+	// that takes some milliseconds.
+	spansFor = time.Second
+	// spanRoom is the part of the store that has to come before anything of a span goes:
+	// who asks for it learned of the span some seconds before.
+	spanRoom = 1.0 / 16
+	// pastTurn is how many bytes of headers take a turn on the uplink together.
+	pastTurn = 8 << 10
+)
+
+// heldSpans remembers what this node holds of a rendition.
+type heldSpans struct {
+	mu    sync.Mutex // guards all following
+	at    time.Time
+	spans []stream.Span
+}
+
+// of returns the newest spans that a node holds and will hold for a while.
+func (h *heldSpans) of(t *stream.Timeline, store *stream.Store, now time.Time) []stream.Span {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.at.IsZero() || now.Sub(h.at) >= spansFor {
+		h.spans = t.Held(store, int64(spanRoom*float64(store.Stats().Limit)))
+		h.spans = h.spans[max(0, len(h.spans)-maxSpans):]
+		h.at = now
+	}
+	return h.spans
+}
+
+// sendSpans says what this node holds of a rendition.
+func sendSpans(swarm *Swarm, rendition string, send func(fetchResponse) error) error {
+	swarm.mu.Lock()
+	r := swarm.renditions[rendition]
+	swarm.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	for _, s := range r.held.of(r.timeline, swarm.node.store, time.Now()) {
+		if err := send(fetchResponse{span: &s}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendPast sends headers of the past, the newest first, each few at their turn on the
+// uplink: hours of them weigh megabytes.
+func (f *fetchServer) sendPast(ctx context.Context, swarm *Swarm, to peer.ID, req pastRequest, send func(fetchResponse) error) error {
+	t := swarm.timeline(req.rendition)
+	if t == nil || req.headers == 0 {
+		return nil
+	}
+	headers := t.From(req.from)
+	for len(headers) > 0 && headers[len(headers)-1].Position.Compare(req.before) >= 0 {
+		headers = headers[:len(headers)-1]
+	}
+	headers = headers[max(0, len(headers)-req.headers):]
+	all := stream.PartID{Stream: swarm.id, Rendition: req.rendition} // stands for the timeline
+	total := 0
+	for len(headers) > 0 {
+		n, size := 0, 0
+		for n < len(headers) && size < pastTurn && total+size < maxPastBytes-stream.MaxHeaderSize {
+			n++
+			size += len(headers[len(headers)-n].Bytes())
+		}
+		if n == 0 {
+			return nil // there was room for no more
+		}
+		total += size
+		if err := f.turn(ctx, size); err != nil {
+			return err
+		}
+		for range n {
+			h := headers[len(headers)-1]
+			headers = headers[:len(headers)-1]
+			if f.again(to, all, t.Len(), time.Now()) {
+				return errFetchRepeats
+			}
+			if err := send(fetchResponse{header: h.Bytes()}); err != nil {
+				return err
+			}
+		}
+		f.count(func(s *fetchStats) { s.bytes += int64(size) })
+	}
+	return nil
+}
