@@ -77,7 +77,7 @@ export class Controls {
   }
 
   back() {
-    this.player.seek(Math.min(this.player.age + step, this.player.reach));
+    this.player.seek(this.player.age + step);
   }
 
   forward() {

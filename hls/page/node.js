@@ -35,6 +35,6 @@ export function keepPlaying(player, stream, now) {
   // The node was restarted: a player that ran dry meanwhile starts over at once.
   const dry = back && player.state === "buffering" && player.buffered < 0.5;
   if (other || returned || dry) player.open(urls);
-  // Asked only where the node names it: browsers report each 404.
+  // Before it is needed only where the node names it: browsers report each 404.
   if (stream.dvr && player.state === "playing") player.lookBack();
 }

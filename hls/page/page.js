@@ -33,13 +33,14 @@ function showStream(stream) {
   text($("title"), short(stream.id));
   $("title").title = stream.id;
   text($("format"), stream.ended ? "ended" : format(stream));
-  document.title = `${short(stream.id)} – grapevine`;
+  text(document.querySelector("title"), `${short(stream.id)} – grapevine`);
   showPlayback(stream, player);
   showPeers(stream.peers);
   showLinks(stream);
 }
 
 function lost(is) {
+  if ($("lost").hidden !== is) return; // screen readers need not hear of it again
   $("lost").hidden = !is;
   document.body.classList.toggle("lost", is);
 }

@@ -26,6 +26,7 @@ export class Player extends EventTarget {
   #hls = null;
   #urls = null; // {plain, low, archive}
   #archive = new Archive("");
+  #looked = false; // whether it was asked for
   #source = ""; // which of them plays
   #llFailed = -plainFor; // when it did
   #stuck = 0; // times that nothing moved, since it last played for a while
@@ -81,6 +82,7 @@ export class Player extends EventTarget {
   open(urls) {
     this.#urls = urls;
     this.#archive = new Archive(urls.archive);
+    this.#looked = false;
     this.#llFailed = -plainFor;
     this.#stuck = 0;
     this.#wait = retryFirst;
@@ -166,7 +168,7 @@ export class Player extends EventTarget {
     const ongoing = this.#video.duration === Infinity;
     if (ongoing && age <= this.#usual() + liveSlack) return this.toLive();
     const first = ongoing ? start + slides : start;
-    if (end - age < first && this.#source !== "archive") return this.#rewind(age);
+    if (ongoing && end - age <= first && this.#source !== "archive") return this.#rewind(age);
     this.#video.currentTime = Math.min(Math.max(first, end - age), end);
     if (this.#state === "ended") this.play();
   }
@@ -178,9 +180,10 @@ export class Player extends EventTarget {
     this.play();
   }
 
-  // Asks how far the archive reaches back, so that reach tells.
-  async lookBack() {
-    await this.#archive.ask();
+  // Asks how far the archive reaches back, so that reach tells, once for each stream.
+  lookBack() {
+    if (!this.#looked) this.#archive.ask();
+    this.#looked = true;
   }
 
   #set(state) {
@@ -193,8 +196,18 @@ export class Player extends EventTarget {
     return this.#hls?.targetLatency ?? usualDelay;
   }
 
+  // What can be played of the playlist, in the video's time.
   #range() {
-    const { seekable, duration } = this.#video;
+    const { buffered, seekable, duration } = this.#video;
+    const details = this.#hls?.latestLevelDetails;
+    if (details) {
+      let start = details.fragmentStart;
+      // What is loaded stays when the playlist has slid on.
+      for (let i = 0; i < buffered.length; i++) {
+        if (buffered.start(i) < start && start <= buffered.end(i)) start = buffered.start(i);
+      }
+      return { start, end: details.edge };
+    }
     if (seekable.length > 0) return { start: seekable.start(0), end: seekable.end(seekable.length - 1) };
     return { start: 0, end: Number.isFinite(duration) ? duration : 0 };
   }

@@ -1,0 +1,54 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+)
+
+// controlsCase uses the page as people do.
+func controlsCase(ctx context.Context, b *bench) (string, error) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		return "", err
+	}
+	c, err := b.chain(ctx)
+	if err != nil {
+		return "", err
+	}
+	framing, err := b.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>Talks</title><link rel="icon" href="data:,"><main><h1>Talks</h1>`+
+			`<iframe id="player" title="The talk" src="%sembed/%s" width="640" height="360" allow="autoplay; fullscreen; picture-in-picture"></iframe>`+
+			`<iframe id="page" title="The page" src="%s" width="64" height="36"></iframe></main>`, c.viewer.Page, c.viewer.Stream, c.viewer.Page)
+	}))
+	if err != nil {
+		return "", err
+	}
+	out, err := b.node(ctx, "controls.mjs", c.viewer.Page, b.dir, chromium, framing)
+	return fmt.Sprintf("keys, rewinding, sound, full screen; accessible in light, dark and narrow; framed; badge %q; screenshots in %s", strings.TrimSpace(out), b.dir), err
+}
+
+// serve answers on a free port of this machine until the case ends.
+func (b *bench) serve(h http.Handler) (url string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: h}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // until it is closed
+	}()
+	b.cleanups = append(b.cleanups, func() {
+		_ = server.Close()
+		<-done
+	})
+	return "http://" + l.Addr().String() + "/", nil
+}
