@@ -37,8 +37,9 @@ const (
 )
 
 // pagePolicy lets the page use what comes from this node and nothing else. hls.js
-// feeds the player from blobs and runs its worker from one.
-const pagePolicy = "default-src 'self'; script-src 'self'; style-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; " +
+// feeds the player from blobs, runs its worker from one, and begins subtitles with an
+// empty track in a data URL.
+const pagePolicy = "default-src 'self'; script-src 'self'; style-src 'self'; media-src 'self' blob: data:; worker-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'none'"
 
 // Other sites may frame the player. They may not frame the page, which names peers and

@@ -6,16 +6,21 @@ export class Archive {
   seconds = 0; // that it reaches back from its end; 0 if there is none
 
   #asked = -fresh;
+  #answer = Promise.resolve(0);
 
   constructor(url) {
     this.url = url;
   }
 
   // Returns how far it reaches back. A node without an archive answers 404.
-  async ask() {
-    if (!this.url) return 0;
-    if (performance.now() - this.#asked < fresh) return this.seconds;
+  ask() {
+    if (!this.url || performance.now() - this.#asked < fresh) return this.#answer;
     this.#asked = performance.now();
+    this.#answer = this.#read();
+    return this.#answer;
+  }
+
+  async #read() {
     try {
       const multivariant = await playlist(this.url);
       const media = multivariant.lines.find((line) => line && !line.startsWith("#"));

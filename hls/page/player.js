@@ -40,6 +40,8 @@ export class Player extends EventTarget {
   #moved = 0; // when the picture last moved
   #at = 0;
   #seen = null; // the last picture's programme time
+  #goal = null; // the age that is on its way from the archive
+  #newest = 0; // the programme time from which it counts
 
   constructor(video) {
     super();
@@ -48,6 +50,7 @@ export class Player extends EventTarget {
     video.addEventListener("playing", () => {
       this.#wait = retryFirst;
       this.#played = this.#wanted = true;
+      this.#goal = null;
       this.#set("playing");
     });
     video.addEventListener("waiting", () => this.#state === "playing" && this.#set("buffering"));
@@ -57,7 +60,11 @@ export class Player extends EventTarget {
       this.#wanted = false;
       this.#set("paused");
     });
-    video.addEventListener("loadeddata", () => this.#wanted || this.#set("paused"));
+    video.addEventListener("loadeddata", () => {
+      if (this.#wanted) return;
+      this.#goal = null;
+      this.#set("paused");
+    });
     video.addEventListener("ended", () => this.#set("ended"));
     video.addEventListener("error", () => !this.#hls && this.#urls && this.#again(true));
     video.addEventListener("volumechange", () => video.muted || (this.silenced = false));
@@ -146,7 +153,7 @@ export class Player extends EventTarget {
 
   // Seconds from the picture to the newest one that can be loaded.
   get age() {
-    return Math.max(0, this.#range().end - this.#video.currentTime);
+    return this.#goal ?? Math.max(0, this.#range().end - this.#video.currentTime);
   }
 
   // The largest age that seek can reach.
@@ -164,9 +171,10 @@ export class Player extends EventTarget {
   // Goes to the picture of an age.
   seek(age) {
     const { start, end } = this.#range();
-    if (!this.#urls || end <= start) return;
-    const ongoing = this.#video.duration === Infinity;
+    if (!this.#urls || (end <= start && this.#goal === null)) return;
+    const ongoing = this.#video.duration === Infinity || this.#goal !== null;
     if (ongoing && age <= this.#usual() + liveSlack) return this.toLive();
+    if (this.#goal !== null) return this.#rewind(age);
     const first = ongoing ? start + slides : start;
     if (ongoing && end - age <= first && this.#source !== "archive") return this.#rewind(age);
     this.#video.currentTime = Math.min(Math.max(first, end - age), end);
@@ -174,6 +182,7 @@ export class Player extends EventTarget {
   }
 
   toLive() {
+    this.#goal = null;
     if (this.#source === "archive") this.#start("connecting");
     const edge = this.#hls?.liveSyncPosition ?? this.#range().end - this.#usual();
     if (edge > 0) this.#video.currentTime = edge;
@@ -214,13 +223,19 @@ export class Player extends EventTarget {
 
   // Plays from the archive what the playlist has no more of; without one, its oldest.
   async #rewind(age) {
-    const time = this.pictureTime - (age - this.age) * 1000;
+    // Keys ask for more before the picture is there.
+    if (this.#goal === null) this.#newest = this.pictureTime === null ? NaN : this.pictureTime + this.age * 1000;
+    this.#goal = age;
     const urls = this.#urls;
-    const reach = this.pictureTime === null ? 0 : await this.#archive.ask();
-    if (urls !== this.#urls) return;
+    const reach = isNaN(this.#newest) ? 0 : await this.#archive.ask();
+    if (urls !== this.#urls || this.#goal !== age) return;
     const { start, end } = this.#range();
-    if (reach > end - start) this.#start("connecting", time);
-    else this.#video.currentTime = Math.min(start + slides, end);
+    if (reach > end - start) {
+      this.#start("connecting", this.#newest - Math.min(age, reach) * 1000);
+      return;
+    }
+    this.#goal = null;
+    this.#video.currentTime = Math.min(start + slides, end);
   }
 
   // Starts over: at the live edge, or in the archive at a programme time.
@@ -229,6 +244,7 @@ export class Player extends EventTarget {
     this.#set(state);
     this.#moved = this.#began = Date.now();
     this.#played = false;
+    if (time === null) this.#goal = null;
     const fast = Boolean(this.#urls.low) && performance.now() - this.#llFailed > plainFor;
     this.#source = time !== null ? "archive" : fast ? "low" : "plain";
     const url = this.#urls[this.#source];

@@ -52,3 +52,36 @@ func (b *bench) serve(h http.Handler) (url string, err error) {
 	})
 	return "http://" + l.Addr().String() + "/", nil
 }
+
+// levelsCase chooses quality, language and subtitles, and rewinds into the archive. No
+// node makes all of that yet, so its playlists are a stand-in's.
+func levelsCase(ctx context.Context, b *bench) (string, error) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		return "", err
+	}
+	broadcaster, err := b.broadcaster(ctx, nil, anyLoopback...)
+	if err != nil {
+		return "", err
+	}
+	// The page waits until the node's own stream is playable.
+	if _, err := mediaURL(ctx, broadcaster.HLS); err != nil {
+		return "", err
+	}
+	without, err := newLevels(ctx, b.dir, broadcaster)
+	if err != nil {
+		return "", err
+	}
+	with := *without
+	with.archive = true
+	urlWith, err := b.serve(&with)
+	if err != nil {
+		return "", err
+	}
+	urlWithout, err := b.serve(without)
+	if err != nil {
+		return "", err
+	}
+	out, err := b.node(ctx, "levels.mjs", urlWith, b.dir, chromium, urlWithout)
+	return strings.TrimSpace(out), err
+}
