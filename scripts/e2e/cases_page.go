@@ -34,6 +34,28 @@ func controlsCase(ctx context.Context, b *bench) (string, error) {
 	return fmt.Sprintf("keys, rewinding, sound, full screen; accessible in light, dark and narrow; framed; badge %q; screenshots in %s", strings.TrimSpace(out), b.dir), err
 }
 
+// streamsCase chooses between two streams of one node.
+func streamsCase(ctx context.Context, b *bench) (string, error) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		return "", err
+	}
+	args := append([]string{"relay"}, anyLoopback...)
+	for _, name := range []string{"one", "two"} {
+		broadcaster, err := b.grapevine(ctx, nil, name, nil, append([]string{"broadcast", "--input", "sample:"}, anyLoopback...)...)
+		if err != nil {
+			return "", err
+		}
+		args = append(args, broadcaster.Link)
+	}
+	relay, err := b.grapevine(ctx, nil, "relay", nil, args...)
+	if err != nil {
+		return "", err
+	}
+	_, err = b.node(ctx, "streams.mjs", relay.Page, b.dir, chromium)
+	return "the address keeps the choice", err
+}
+
 // serve answers on a free port of this machine until the case ends.
 func (b *bench) serve(h http.Handler) (url string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
