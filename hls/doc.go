@@ -33,7 +33,9 @@
 // # Addresses
 //
 //	/                                       the page
+//	/embed/<stream-id>                      the player alone, for frames in other pages
 //	/api/v1/status                          figures, JSON
+//	/api/v1/streams/<stream-id>/qr.svg      the stream's link as a QR code
 //	/<stream-id>/index.m3u8                 multivariant playlist
 //	/<stream-id>/<rendition>/index.m3u8     media playlist, MPEG-TS
 //	/<stream-id>/<rendition>/<epoch>-<segment>.ts
@@ -118,6 +120,29 @@
 //
 // Measured with the demo on one machine: Chromium shows the first picture after 0.6 s and
 // is 2.5 s behind the broadcaster's clock, then settles at PART-HOLD-BACK, 1.6 s.
+//
+// # The page
+//
+// Files of the directory page, embedded: HTML, CSS and a module per purpose, as they are
+// written, and hls.js. The player is one element that controls.js makes, on the page and
+// in frames alike:
+//
+//	page.js, embed.js ──> node.js (asks for the status)
+//	    │                     │
+//	    │                     v
+//	    └─> controls.js ──> player.js ──> engine.js ──> hls.js
+//	          │               ├─> archive.js
+//	          v               └─> tracks.js
+//	        seekbar.js, menu.js, help.js, keys.js, hiding.js, messages.js, volume.js
+//
+// It plays ll.m3u8, index.m3u8 where that fails, and /<stream-id>/dvr.m3u8 when somebody
+// rewinds beyond what ll.m3u8 lists and there is one. Time in the player is counted from
+// the newest picture backwards, as each playlist has a beginning of its own; programme
+// times lead from one to the other.
+//
+// The policy of both documents allows this node's files only, and nothing inline. Other
+// sites may frame the player; the page names peers, so they may not frame it, nor read
+// its figures or the QR code: only streams are shared with other origins.
 //
 // # The window
 //

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -48,12 +49,18 @@ func (s *Server) Handler() http.Handler {
 	stream("/{stream}/{rendition}/{segment}", s.serveFile)
 	// Not shared with other origins: it names this node's peers.
 	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
+	mux.HandleFunc("GET /api/v1/streams/{stream}/qr.svg", s.serveQR)
 	for path := range s.page {
 		mux.HandleFunc("GET "+path, s.servePage)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.counts.requests.Add(1)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if strings.HasPrefix(r.URL.Path, embedPrefix) {
+			// As a pattern it would be in conflict with /{stream}/index.m3u8.
+			s.serveEmbed(w, r)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -3,7 +3,12 @@ package hls
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"path"
+	"strings"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // The page and hls.js. Nothing of it is fetched from anywhere else.
@@ -11,45 +16,95 @@ import (
 //go:embed page/*
 var pageFiles embed.FS
 
-// pagePaths maps what is asked for to the page's files.
-var pagePaths = map[string]struct{ file, contentType string }{
-	"/{$}":             {"page/index.html", "text/html; charset=utf-8"},
-	"/page.css":        {"page/page.css", "text/css; charset=utf-8"},
-	"/icon.svg":        {"page/icon.svg", "image/svg+xml"},
-	"/page.js":         {"page/page.js", "text/javascript; charset=utf-8"},
-	"/player.js":       {"page/player.js", "text/javascript; charset=utf-8"},
-	"/format.js":       {"page/format.js", "text/javascript; charset=utf-8"},
-	"/hls.min.js":      {"page/hls.min.js", "text/javascript; charset=utf-8"},
-	"/hls.LICENSE.txt": {"page/hls.LICENSE.txt", "text/plain; charset=utf-8"},
+// pageTypes are the content types of the page's files. The system's own table may have
+// others.
+var pageTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+	".txt":  "text/plain; charset=utf-8",
 }
 
-// pagePolicy lets the page use what comes from this node and nothing else. hls.js
-// feeds the player from blobs and runs its worker from one.
-const pagePolicy = "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const (
+	// pageRoot is the address of the page itself.
+	pageRoot = "/{$}"
+	// embedPrefix is before a stream's ID in the address of its player alone.
+	embedPrefix = "/embed/"
 
-func loadPage() (map[string]*document, error) {
-	page := make(map[string]*document)
-	for path, p := range pagePaths {
-		text, err := pageFiles.ReadFile(p.file)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", p.file, err)
-		}
-		page[path] = newDocument(p.contentType, text)
+	indexFile = "page/index.html"
+	embedFile = "page/embed.html"
+)
+
+// pagePolicy lets the page use what comes from this node and nothing else. hls.js
+// feeds the player from blobs, runs its worker from one, and begins subtitles with an
+// empty track in a data URL.
+const pagePolicy = "default-src 'self'; script-src 'self'; style-src 'self'; media-src 'self' blob: data:; worker-src 'self' blob:; " +
+	"object-src 'none'; base-uri 'none'; form-action 'none'"
+
+// Other sites may frame the player. They may not frame the page, which names peers and
+// has links to copy.
+const unframed = "; frame-ancestors 'none'"
+
+// loadPage returns the page's files by the path that they have on the server, and the
+// player alone.
+func loadPage() (page map[string]*document, player *document, err error) {
+	page = make(map[string]*document)
+	files, err := fs.Glob(pageFiles, "page/*")
+	if err != nil {
+		return nil, nil, fmt.Errorf("list the page's files: %w", err)
 	}
-	return page, nil
+	for _, file := range files {
+		text, err := pageFiles.ReadFile(file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		contentType, ok := pageTypes[path.Ext(file)]
+		if !ok {
+			return nil, nil, fmt.Errorf("%s is of no type that the page has", file)
+		}
+		switch d := newDocument(contentType, text); file {
+		case indexFile:
+			page[pageRoot] = d
+		case embedFile:
+			player = d
+		default:
+			page[strings.TrimPrefix(file, "page")] = d
+		}
+	}
+	return page, player, nil
 }
 
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	// The next version of the program has other files under the same names.
-	h.Set("Cache-Control", cacheNever)
-	path := r.URL.Path
-	if path == "/" {
-		path = "/{$}"
+	name := r.URL.Path
+	if name == "/" {
+		name = pageRoot
 	}
-	s.page[path].ServeHTTP(w, r)
+	w.Header().Set("Content-Security-Policy", pagePolicy+unframed)
+	w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+	serveOwn(w, r, s.page[name])
+}
+
+// serveEmbed serves the player alone, for frames in other pages. The stream may come
+// later; the player waits for it.
+func (s *Server) serveEmbed(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	if _, err := stream.ParseID(strings.TrimPrefix(r.URL.Path, embedPrefix)); err != nil {
+		s.counts.unknown.Add(1)
+		notFound(w)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", pagePolicy)
+	serveOwn(w, r, s.embedded)
+}
+
+func serveOwn(w http.ResponseWriter, r *http.Request, d *document) {
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	// The next version of the program has other files under the same names.
+	w.Header().Set("Cache-Control", cacheNever)
+	d.ServeHTTP(w, r)
 }

@@ -4,45 +4,108 @@ import (
 	"context"
 	"io/fs"
 	"net/http"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
-// TestPageIsWhole checks that all that the page names is served by the node itself,
-// and that it names no other host.
-func TestPageIsWhole(t *testing.T) {
-	running(t, 0, func(t *testing.T, _ *broadcast, _ *Server, h http.Handler, _ context.CancelFunc) {
-		named := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from "\./([^"]+)"`)
-		foreign := regexp.MustCompile(`(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}`)
-		served := map[string]bool{}
-		for path := range pagePaths {
-			served[strings.TrimSuffix(strings.TrimPrefix(path, "/"), "{$}")] = true
+// own calls f with each of the page's files that is our own.
+func own(t *testing.T, f func(file, text string)) {
+	t.Helper()
+	err := fs.WalkDir(pageFiles, "page", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "hls.") {
+			return err
 		}
-		err := fs.WalkDir(pageFiles, "page", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "hls.") {
-				return err
-			}
-			text, err := fs.ReadFile(pageFiles, path)
-			if err != nil {
-				return err
-			}
-			for _, m := range named.FindAllStringSubmatch(string(text), -1) {
-				name := m[1] + m[2]
-				if !served[name] {
-					t.Errorf("%s names %q, which is not served", path, name)
+		text, err := fs.ReadFile(pageFiles, file)
+		f(file, string(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPageIsWhole checks that all that the page names is served by the node itself,
+// that it names no other host, and that it has no file that nothing names.
+func TestPageIsWhole(t *testing.T) {
+	running(t, 0, func(t *testing.T, _ *broadcast, s *Server, h http.Handler, _ context.CancelFunc) {
+		reference := regexp.MustCompile(`(?:src|href)="([^"#$]+)"|from "\./([^"]+)"`)
+		foreign := regexp.MustCompile(`(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}`)
+		named := map[string]bool{pageRoot: true}
+		own(t, func(file, text string) {
+			for _, m := range reference.FindAllStringSubmatch(text, -1) {
+				// The player alone is served one level below.
+				name := "/" + strings.TrimPrefix(m[1]+m[2], "../")
+				if path.Base(file) == "embed.html" != strings.HasPrefix(m[1], "../") {
+					t.Errorf("%s names %q, which is elsewhere", file, m[1])
 				}
-				if code := do(h, "GET", "/"+name).Code; code != 200 {
-					t.Errorf("%s names %q: %d", path, name, code)
+				named[name] = true
+				if s.page[name] == nil {
+					t.Errorf("%s names %q, which the page does not have", file, name)
+				} else if code := do(h, "GET", name).Code; code != 200 {
+					t.Errorf("%s names %q: %d", file, name, code)
 				}
 			}
-			if found := foreign.FindString(strings.ReplaceAll(string(text), "http://www.w3.org/2000/svg", "")); found != "" {
-				t.Errorf("%s names another host: %s", path, found)
+			if found := foreign.FindString(strings.ReplaceAll(text, "http://www.w3.org/2000/svg", "")); found != "" {
+				t.Errorf("%s names another host: %s", file, found)
 			}
-			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
+		for name := range s.page {
+			if !named[name] {
+				t.Errorf("nothing names %s", name)
+			}
+		}
+	})
+}
+
+// TestPageIsStrict checks that nothing of the page needs what its policy forbids.
+func TestPageIsStrict(t *testing.T) {
+	inline := regexp.MustCompile(`<style|\sstyle="|\son[a-z]+="|<script>|javascript:|setAttribute\("style"|\beval\(|new Function`)
+	own(t, func(file, text string) {
+		if found := inline.FindString(text); found != "" {
+			t.Errorf("%s has %q, which its policy forbids", file, found)
+		}
+	})
+}
+
+func TestEmbed(t *testing.T) {
+	running(t, 0, func(t *testing.T, b *broadcast, s *Server, h http.Handler, _ context.CancelFunc) {
+		for _, test := range []struct {
+			name, method, path string
+			code               int
+		}{
+			{"a stream", "GET", "/embed/" + b.key.ID().String(), 200},
+			{"its head", "HEAD", "/embed/" + b.key.ID().String(), 200},
+			{"a stream that may come", "GET", "/embed/" + stream.NewKey().ID().String(), 200},
+			{"no stream", "GET", "/embed/nonsense", 404},
+			{"a playlist's name", "GET", "/embed/index.m3u8", 404},
+			{"nothing", "GET", "/embed/", 404},
+			{"more", "GET", "/embed/" + b.key.ID().String() + "/", 404},
+			{"post", "POST", "/embed/" + b.key.ID().String(), 405},
+		} {
+			if w := do(h, test.method, test.path); w.Code != test.code {
+				t.Errorf("%s: %d, want %d", test.name, w.Code, test.code)
+			}
+		}
+		if n := s.counts.unknown.Load(); n != 4 {
+			t.Errorf("%d were counted as unknown, want 4", n)
+		}
+		// Others may frame the player, and not the page.
+		for path, framed := range map[string]bool{"/": false, "/embed/" + b.key.ID().String(): true} {
+			w := do(h, "GET", path)
+			policy := w.Header().Get("Content-Security-Policy")
+			if strings.Contains(policy, "frame-ancestors") == framed || !strings.Contains(policy, "script-src 'self'; style-src 'self';") {
+				t.Errorf("%s has the policy %q", path, policy)
+			}
+			if got := w.Header().Get("Content-Type"); got != "text/html; charset=utf-8" {
+				t.Errorf("%s is of type %q", path, got)
+			}
+			if got := w.Header().Get("X-Frame-Options"); framed && got != "" {
+				t.Errorf("%s has X-Frame-Options %q", path, got)
+			}
 		}
 	})
 }

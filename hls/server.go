@@ -72,6 +72,8 @@ type Server struct {
 	held   chan struct{} // a slot per held request
 	counts counters
 
+	embedded *document // the page's player alone
+
 	mu      sync.Mutex // guards all following
 	streams map[stream.ID]*served
 	changed chan struct{}   // closed when streams changes, or a rendition becomes playable
@@ -121,7 +123,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	page, err := loadPage()
+	page, embedded, err := loadPage()
 	if err != nil {
 		return nil, fmt.Errorf("hls: load page: %w", err)
 	}
@@ -133,6 +135,8 @@ func NewServer(cfg Config) (*Server, error) {
 		held:    make(chan struct{}, maxHeld),
 		streams: make(map[stream.ID]*served),
 		changed: make(chan struct{}),
+
+		embedded: embedded,
 	}, nil
 }
 

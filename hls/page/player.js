@@ -1,6 +1,9 @@
-// Plays one stream in a <video>, and goes on trying whatever happens: with the browser's
-// own HLS on Safari and where there are no media source extensions, else with hls.js. It
-// begins with low latency, and goes on without where that fails.
+// Plays one stream in a <video>, and goes on trying whatever happens. It begins with low
+// latency, goes on without where that fails, and plays from the archive what is longer
+// ago than the low-latency playlist reaches.
+import { Archive } from "./archive.js";
+import { beginAt, engine, native } from "./engine.js";
+import { Tracks } from "./tracks.js";
 
 const retryFirst = 1000; // milliseconds
 const retryMost = 5000;
@@ -8,72 +11,119 @@ const stuckAfter = 12000; // milliseconds without progress; players wait out sho
 const connectFor = 60000; // milliseconds until the first picture; the node holds answers for 35 s
 const llConnectFor = 20000; // with low latency, before it is tried without
 const plainFor = 60000; // milliseconds after low latency failed before it is tried again
+const liveSlack = 3; // seconds behind the place where playing starts that still are live
+const usualDelay = 4; // seconds from a playlist's end to that place, where nobody tells
+const slides = 4; // seconds at a window's start that may slide away: two segments
 
 export class Player extends EventTarget {
-  playable = false; // whether the node has enough of the stream; set by the page
+  playable = true; // whether the node has enough of the stream; the page knows
+  missing = false; // whether the node does not have the stream
+  lost = false; // whether the node does not answer
+  clockOffset = 0; // milliseconds to add to this clock for the node's
+  silenced = false; // the browser allows playing without sound only
 
   #video;
   #hls = null;
-  #url = ""; // without low latency
-  #ll = ""; // with
-  #fast = false; // which of them plays
+  #urls = null; // {plain, low, archive}
+  #archive = new Archive("");
+  #looked = false; // whether it was asked for
+  #source = ""; // which of them plays
   #llFailed = -plainFor; // when it did
   #stuck = 0; // times that nothing moved, since it last played for a while
   #began = 0; // when this attempt did
   #played = false; // in this attempt
+  #wanted = true; // to play, unlike paused
   #state = "idle";
   #retry = 0;
   #wait = retryFirst;
   #recovered = 0;
   #moved = 0; // when the picture last moved
   #at = 0;
+  #seen = null; // the last picture's programme time
+  #goal = null; // the age that is on its way from the archive
+  #newest = 0; // the programme time from which it counts
 
   constructor(video) {
     super();
     this.#video = video;
+    this.tracks = new Tracks(video);
     video.addEventListener("playing", () => {
       this.#wait = retryFirst;
-      this.#played = true;
+      this.#played = this.#wanted = true;
+      this.#goal = null;
       this.#set("playing");
     });
-    video.addEventListener("waiting", () => this.#url && this.#set("buffering"));
+    video.addEventListener("waiting", () => this.#state === "playing" && this.#set("buffering"));
+    video.addEventListener("pause", () => {
+      // Also by the system: a headset, the picture in picture.
+      if (video.ended || (this.#state !== "playing" && this.#state !== "buffering")) return;
+      this.#wanted = false;
+      this.#set("paused");
+    });
+    video.addEventListener("loadeddata", () => {
+      if (this.#wanted) return;
+      this.#goal = null;
+      this.#set("paused");
+    });
     video.addEventListener("ended", () => this.#set("ended"));
-    video.addEventListener("error", () => !this.#hls && this.#url && this.#again(true));
+    video.addEventListener("error", () => !this.#hls && this.#urls && this.#again(true));
+    video.addEventListener("volumechange", () => video.muted || (this.silenced = false));
     setInterval(() => this.#watch(), 1000);
   }
 
-  // idle, connecting, buffering, playing, blocked (needs a click), retrying or ended
+  // idle, connecting, buffering, playing, paused, blocked (needs a click), retrying or ended
   get state() {
     return this.#state;
   }
 
-  get url() {
-    return this.#url;
+  get urls() {
+    return this.#urls;
   }
 
-  // Whether it plays with low latency.
-  get lowLatency() {
-    return this.#fast;
+  // What plays: low (latency), plain or archive.
+  get source() {
+    return this.#source;
   }
 
-  // Addresses of the stream's playlists, without low latency and with.
-  open(url, ll) {
-    this.#url = url;
-    this.#ll = ll;
+  // Addresses of the stream's playlists: {plain, low, archive}. The last may be missing.
+  open(urls) {
+    this.#urls = urls;
+    this.#archive = new Archive(urls.archive);
+    this.#looked = false;
     this.#llFailed = -plainFor;
     this.#stuck = 0;
     this.#wait = retryFirst;
+    this.#seen = null;
     this.#start("connecting");
   }
 
   close() {
-    this.#url = "";
+    this.#urls = null;
     this.#stop();
     this.#set("idle");
   }
 
-  play() {
-    this.#video.play().then(undefined, (e) => e.name === "NotAllowedError" && this.#set("blocked"));
+  // Plays, without sound where the browser allows nothing else.
+  async play() {
+    this.#wanted = true;
+    // What was paused for long may have left the playlist.
+    if (this.#state === "paused" && this.#source !== "archive" && this.#video.currentTime < this.#range().start) this.#rewind(this.age);
+    try {
+      await this.#video.play();
+    } catch (e) {
+      if (e.name !== "NotAllowedError") return; // another load took its place
+      if (this.#video.muted) {
+        this.#set("blocked");
+        return;
+      }
+      this.#video.muted = this.silenced = true;
+      await this.play();
+    }
+  }
+
+  pause() {
+    this.#wanted = false;
+    this.#video.pause();
   }
 
   // Seconds of media that are loaded ahead of the picture.
@@ -92,16 +142,57 @@ export class Player extends EventTarget {
     return this.#hls ? date.getTime() : date.getTime() + this.#video.currentTime * 1000;
   }
 
-  // Seconds that the picture is behind where it would start now; 0 if unknown.
-  get behind() {
-    const edge = this.#hls?.liveSyncPosition;
-    return edge ? Math.max(0, edge - this.#video.currentTime) : 0;
+  // Seconds from the broadcaster to this picture, NaN if unknown. A clock that is wrong
+  // may make nonsense of it; then it is from the playlist's end.
+  get delay() {
+    const time = this.pictureTime;
+    const delay = time === null ? NaN : (Date.now() + this.clockOffset - time) / 1000;
+    if (delay >= 0 && delay < 86400) return delay;
+    return this.#video.readyState > 0 ? this.age : NaN;
+  }
+
+  // Seconds from the picture to the newest one that can be loaded.
+  get age() {
+    return this.#goal ?? Math.max(0, this.#range().end - this.#video.currentTime);
+  }
+
+  // The largest age that seek can reach.
+  get reach() {
+    const { start, end } = this.#range();
+    const sliding = this.#video.duration === Infinity ? slides : 0;
+    return Math.max(0, end - start - sliding, this.#archive.seconds - sliding);
+  }
+
+  // Whether the picture is as new as it can be.
+  get live() {
+    return this.#source !== "archive" && this.#state !== "ended" && this.age <= this.#usual() + liveSlack;
+  }
+
+  // Goes to the picture of an age.
+  seek(age) {
+    const { start, end } = this.#range();
+    if (!this.#urls || (end <= start && this.#goal === null)) return;
+    const ongoing = this.#video.duration === Infinity || this.#goal !== null;
+    if (ongoing && age <= this.#usual() + liveSlack) return this.toLive();
+    if (this.#goal !== null) return this.#rewind(age);
+    const first = ongoing ? start + slides : start;
+    if (ongoing && end - age <= first && this.#source !== "archive") return this.#rewind(age);
+    this.#video.currentTime = Math.min(Math.max(first, end - age), end);
+    if (this.#state === "ended") this.play();
   }
 
   toLive() {
-    const edge = this.#hls?.liveSyncPosition;
-    if (edge) this.#video.currentTime = edge;
+    this.#goal = null;
+    if (this.#source === "archive") this.#start("connecting");
+    const edge = this.#hls?.liveSyncPosition ?? this.#range().end - this.#usual();
+    if (edge > 0) this.#video.currentTime = edge;
     this.play();
+  }
+
+  // Asks how far the archive reaches back, so that reach tells, once for each stream.
+  lookBack() {
+    if (!this.#looked) this.#archive.ask();
+    this.#looked = true;
   }
 
   #set(state) {
@@ -110,49 +201,86 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("state"));
   }
 
-  #start(state) {
+  #usual() {
+    return this.#hls?.targetLatency ?? usualDelay;
+  }
+
+  // What can be played of the playlist, in the video's time.
+  #range() {
+    const { buffered, seekable, duration } = this.#video;
+    const details = this.#hls?.latestLevelDetails;
+    if (details) {
+      let start = details.fragmentStart;
+      // What is loaded stays when the playlist has slid on.
+      for (let i = 0; i < buffered.length; i++) {
+        if (buffered.start(i) < start && start <= buffered.end(i)) start = buffered.start(i);
+      }
+      return { start, end: details.edge };
+    }
+    if (seekable.length > 0) return { start: seekable.start(0), end: seekable.end(seekable.length - 1) };
+    return { start: 0, end: Number.isFinite(duration) ? duration : 0 };
+  }
+
+  // Plays from the archive what the playlist has no more of; without one, its oldest.
+  async #rewind(age) {
+    // Keys ask for more before the picture is there.
+    if (this.#goal === null) this.#newest = this.pictureTime === null ? NaN : this.pictureTime + this.age * 1000;
+    this.#goal = age;
+    const urls = this.#urls;
+    const reach = isNaN(this.#newest) ? 0 : await this.#archive.ask();
+    if (urls !== this.#urls || this.#goal !== age) return;
+    const { start, end } = this.#range();
+    if (reach > end - start) {
+      this.#start("connecting", this.#newest - Math.min(age, reach) * 1000);
+      return;
+    }
+    this.#goal = null;
+    this.#video.currentTime = Math.min(start + slides, end);
+  }
+
+  // Starts over: at the live edge, or in the archive at a programme time.
+  #start(state, time = null) {
     this.#stop();
     this.#set(state);
     this.#moved = this.#began = Date.now();
     this.#played = false;
-    this.#fast = Boolean(this.#ll) && performance.now() - this.#llFailed > plainFor;
-    const url = this.#fast ? this.#ll : this.#url;
-    if (native(this.#video) || !globalThis.Hls?.isSupported()) {
-      this.#video.src = url;
-      this.play();
-      return;
-    }
-    // The node holds the first answer until there is enough to play, and may be
-    // restarted while the picture plays on.
-    const patient = {
-      default: {
-        maxTimeToFirstByteMs: 60000,
-        maxLoadTimeMs: 60000,
-        timeoutRetry: { maxNumRetry: 1000, retryDelayMs: 0, maxRetryDelayMs: 0 },
-        errorRetry: { maxNumRetry: 1000, retryDelayMs: 500, maxRetryDelayMs: 1000, shouldRetry: (policy, count) => count < policy.maxNumRetry },
-      },
+    if (time === null) this.#goal = null;
+    const fast = Boolean(this.#urls.low) && performance.now() - this.#llFailed > plainFor;
+    this.#source = time !== null ? "archive" : fast ? "low" : "plain";
+    const url = this.#urls[this.#source];
+    if (native(this.#video)) this.#startNative(url, time);
+    else this.#startEngine(url, time);
+  }
+
+  #startNative(url, time) {
+    const video = this.#video;
+    this.tracks.use(null);
+    video.src = url;
+    const begin = () => {
+      const date = video.getStartDate?.();
+      if (time !== null && date && !isNaN(date)) video.currentTime = (time - date.getTime()) / 1000;
     };
-    const hls = new Hls({
-      manifestLoadPolicy: patient,
-      playlistLoadPolicy: patient,
-      lowLatencyMode: this.#fast,
-      liveDurationInfinity: true,
-      maxLiveSyncPlaybackRate: 1.05, // too little to be heard
-      backBufferLength: 60,
-    });
+    video.addEventListener("loadedmetadata", begin, { once: true });
+    if (this.#wanted) this.play();
+  }
+
+  #startEngine(url, time) {
+    const hls = engine(this.#source === "low");
     this.#hls = hls;
+    this.tracks.use(hls);
     hls.on(Hls.Events.ERROR, (_, data) => {
       if (!data.fatal || hls !== this.#hls) return;
       // A broken buffer is mended in place, once; all else by starting over.
       if (data.type === Hls.ErrorTypes.MEDIA_ERROR && Date.now() - this.#recovered > 10000) {
         this.#recovered = Date.now();
         hls.recoverMediaError();
-        this.play();
+        if (this.#wanted) this.play();
         return;
       }
       this.#again(true);
     });
-    hls.on(Hls.Events.MANIFEST_PARSED, () => this.play());
+    hls.on(Hls.Events.MANIFEST_PARSED, () => this.#wanted && this.play());
+    if (time !== null) beginAt(hls, time);
     hls.loadSource(url);
     hls.attachMedia(this.#video);
   }
@@ -172,32 +300,35 @@ export class Player extends EventTarget {
   // failed: by this player's doing, and not as nothing comes.
   #again(failed) {
     if (this.#retry) return;
-    if (this.#fast && failed) this.#llFailed = performance.now();
+    if (this.#source === "low" && failed) this.#llFailed = performance.now();
     this.#stop();
     this.#set("retrying");
-    this.#retry = setTimeout(() => this.#start("retrying"), this.#wait);
+    this.#retry = setTimeout(() => this.#restart(), this.#wait);
     this.#wait = Math.min(this.#wait * 2, retryMost);
+  }
+
+  // Who was in the archive stays there, if it is.
+  async #restart() {
+    const urls = this.#urls;
+    const time = this.#source === "archive" && (await this.#archive.ask()) > 0 ? this.#seen : null;
+    if (urls === this.#urls && this.#state === "retrying") this.#start("retrying", time);
   }
 
   // Starts over when nothing moves although nothing was reported.
   #watch() {
     const { currentTime, paused } = this.#video;
+    this.#seen = this.pictureTime ?? this.#seen;
     const idle = paused && this.#state !== "connecting" && this.#state !== "retrying";
-    if (currentTime !== this.#at || idle || this.#state === "ended" || !this.#url || this.#retry) this.#moved = Date.now();
+    if (currentTime !== this.#at || idle || this.#state === "ended" || !this.#urls || this.#retry) this.#moved = Date.now();
     this.#at = currentTime;
-    if (this.#fast && !this.playable) this.#moved = Date.now(); // no player's fault
+    const fast = this.#source === "low";
+    if (fast && !this.playable) this.#moved = Date.now(); // no player's fault
     const waits = this.#state === "connecting" || this.#state === "retrying";
     let patience = waits ? connectFor : stuckAfter;
-    if (this.#fast && !this.#played) patience = llConnectFor;
+    if (fast && !this.#played) patience = llConnectFor;
     if (this.#played && this.#moved - this.#began > 2 * stuckAfter) this.#stuck = 0;
     if (Date.now() - this.#moved <= patience) return;
     // Nothing may have come. A second time in a row, low latency may be the reason.
     this.#again(!this.#played || ++this.#stuck > 1);
   }
-}
-
-// Safari plays HLS itself, with low latency, and spares the battery. Other browsers that
-// say that they can are behind hls.js.
-function native(video) {
-  return navigator.vendor.startsWith("Apple") && video.canPlayType("application/vnd.apple.mpegurl") !== "";
 }

@@ -42,6 +42,9 @@ var cases = []testCase{
 	{"udp", "an encoder that sends UDP", 90 * time.Second, udpCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},
+	{"controls", "the page's controls by keyboard and mouse, on all screens, in a frame of another site", 3 * time.Minute, controlsCase},
+	{"levels", "the page's choice of quality, language and subtitles, and its archive", 3 * time.Minute, levelsCase},
+	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
@@ -52,7 +55,7 @@ var cases = []testCase{
 
 func main() {
 	binary := flag.String("grapevine", "", "the `program` to test")
-	modules := flag.String("node-modules", "", "the `directory` with puppeteer-core and hls-parser")
+	modules := flag.String("node-modules", "", "the `directory` with puppeteer-core, hls-parser and axe-core")
 	keep := flag.String("out", "", "keep logs and screenshots in `DIR`")
 	list := flag.Bool("list", false, "print the cases' names")
 	flag.Parse()

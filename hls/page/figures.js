@@ -1,0 +1,37 @@
+// What was received and given, the buffer, the delay, and what was lost.
+import { $, text } from "./dom.js";
+import { bytes, rate, seconds } from "./format.js";
+import { Graph } from "./graph.js";
+
+const received = new Graph($("graph-in"), "Received");
+const given = new Graph($("graph-out"), "Given");
+
+export function showTraffic(status) {
+  text($("rate-in"), rate(status.rate_in));
+  text($("rate-out"), rate(status.rate_out));
+  text($("bytes-in"), `${bytes(status.bytes_in)} in all`);
+  text($("bytes-out"), `${bytes(status.bytes_out)} in all`);
+  received.add(status.rate_in);
+  given.add(status.rate_out);
+  const most = Math.max(received.most, given.most);
+  received.draw(most);
+  given.draw(most);
+}
+
+export function showPlayback(stream, player) {
+  const delay = player.state === "ended" ? NaN : player.delay;
+  text($("delay"), delay >= 0 ? seconds(delay) : "–");
+  text($("buffer"), player.urls ? seconds(player.buffered) : "–");
+  const lost = stream.renditions.reduce((n, r) => n + r.segments_skipped, 0);
+  text($("skipped"), lost ? `${lost} ${lost === 1 ? "segment" : "segments"}` : "nothing");
+}
+
+// The stream's picture in a few words.
+export function format(stream) {
+  const best = stream.renditions.filter((r) => r.playable).reduce((a, b) => (a && a.bandwidth >= b.bandwidth ? a : b), null);
+  const parts = [];
+  if (best?.height) parts.push(`${best.width} × ${best.height}`);
+  if (best?.frame_rate) parts.push(`${best.frame_rate.toLocaleString(undefined, { maximumFractionDigits: 2 })} frames/s`);
+  if (best) parts.push(rate(best.average_bandwidth));
+  return parts.join(" · ");
+}

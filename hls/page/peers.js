@@ -1,0 +1,61 @@
+// The peers that the node is connected to: by which path, how far, who gave how much.
+import { $, element, text } from "./dom.js";
+import { bytes, millis, short } from "./format.js";
+
+const few = 8; // shown unless all are asked for
+const labels = ["Peer", "Path", "Round trip", "Received", "Given"];
+
+let all = false;
+let latest = [];
+
+$("all-peers").addEventListener("click", () => {
+  all = !all;
+  showPeers(latest);
+});
+
+export function showPeers(peers) {
+  latest = peers;
+  text($("peer-count"), peers.length ? String(peers.length) : "");
+  $("peers").hidden = peers.length === 0;
+  $("no-peers").hidden = peers.length > 0;
+  $("all-peers").hidden = peers.length <= few;
+  text($("all-peers"), all ? "Show fewer" : `Show all ${peers.length}`);
+  // The busiest first; those that are shown stay where they are meanwhile.
+  const busy = (p) => p.bytes_in + p.bytes_out;
+  const ids = new Set(peers.toSorted((a, b) => busy(b) - busy(a)).slice(0, all ? peers.length : few).map((p) => p.id));
+  const shown = peers.filter((p) => ids.has(p.id));
+  const body = $("peers").tBodies[0];
+  while (body.rows.length > shown.length) body.deleteRow(-1);
+  const received = peers.reduce((n, p) => n + p.bytes_in, 0);
+  shown.forEach((p, i) => fill(body.rows[i] ?? newRow(body), p, received));
+}
+
+function newRow(body) {
+  const row = body.insertRow();
+  labels.forEach((label, i) => {
+    const cell = i === 0 ? element("th", { scope: "row", className: "mono" }) : element("td", { className: i > 1 ? "num" : "" });
+    cell.dataset.label = label;
+    cell.append(element("span"));
+    row.append(cell);
+  });
+  row.cells[1].append(element("span", { className: "tag" }));
+  row.cells[3].append(element("span", { className: "share" }));
+  return row;
+}
+
+function fill(row, peer, received) {
+  const { transport, place } = path(peer.addr);
+  [short(peer.id), place, millis(peer.rtt_millis), bytes(peer.bytes_in), bytes(peer.bytes_out)].forEach((v, i) => text(row.cells[i].firstChild, v));
+  row.cells[0].title = peer.id;
+  row.cells[1].title = peer.addr;
+  text(row.cells[1].lastChild, peer.direct ? transport : `${transport}, relayed`);
+  // The part of all that was received which came from this one.
+  row.cells[3].lastChild.style.setProperty("--part", received ? `${(100 * peer.bytes_in) / received}%` : "0%");
+}
+
+// Reads what people want to know from a multiaddr: /ip4/192.0.2.1/udp/4747/quic-v1.
+function path(addr) {
+  const [, family = "", host = "", , port = ""] = addr.split("/");
+  const transport = addr.includes("/quic") ? "QUIC" : addr.includes("/ws") ? "WebSocket" : addr.includes("/tcp") ? "TCP" : "";
+  return { transport, place: family === "ip6" ? `[${host}]:${port}` : port ? `${host}:${port}` : addr };
+}
