@@ -37,6 +37,7 @@ func (s *served) dvrVariants(now time.Time) (list []variant, wait <-chan struct{
 	if s == nil {
 		return nil, nil
 	}
+	var idle []variant
 	for _, r := range s.renditions {
 		v, changed := r.dvr.ask(now)
 		live, _ := r.current()
@@ -51,13 +52,16 @@ func (s *served) dvrVariants(now time.Time) (list []variant, wait <-chan struct{
 			})
 		case live.playable():
 			wait = changed
-		case r.stop == nil && len(list) > 0:
+		case r.stop == nil:
 			if v := describe(r.timeline); v.average > 0 {
-				list = append(list, v)
+				idle = append(idle, v)
 			}
 		}
 	}
-	return list, wait
+	if len(list) == 0 {
+		return nil, wait
+	}
+	return append(list, idle...), wait
 }
 
 func (s *Server) serveDVR(w http.ResponseWriter, r *http.Request) {
