@@ -4,6 +4,7 @@
 #   scripts/e2e.sh              all cases
 #   scripts/e2e.sh stdin vlc    some
 #   scripts/e2e.sh -list        their names
+#   scripts/e2e.sh --players    five players go through each fault; --faults late,hole some
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
@@ -15,5 +16,6 @@ chmod 755 "$out"
 echo "logs and screenshots: $out"
 go build -o "$out/grapevine" ./cmd/grapevine
 go build -o "$out/e2e" ./scripts/e2e
+go build -o "$out/lossy" ./scripts/e2e/lossy
 # It ends what it started when it gets a signal itself.
 exec "$out/e2e" -grapevine "$out/grapevine" -node-modules "$NODE_MODULES" -out "$out" "$@"

@@ -7,6 +7,7 @@ ffmpeg:ffmpeg
 ffprobe:ffmpeg
 cvlc:vlc-bin
 mpv:mpv
+gst-launch-1.0:gstreamer1.0-tools
 chromium:chromium
 ip:iproute2
 nft:nftables
@@ -15,6 +16,10 @@ runuser:util-linux
 node:nodejs
 npm:npm
 "
+
+# plugins bring no command.
+plugins="vlc-plugin-base vlc-plugin-video-output fonts-dejavu-core
+gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav"
 
 # Exact versions: what the checks say must not change by itself. Both run on Node 18,
 # which Debian 12 has.
@@ -25,9 +30,8 @@ install_tools() {
   for entry in $commands; do
     command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
   done
-  # Plug-ins and fonts bring no command.
   if command -v dpkg-query >/dev/null; then
-    for entry in vlc-plugin-base vlc-plugin-video-output fonts-dejavu-core; do
+    for entry in $plugins; do
       dpkg-query -W -f '${Status}' "$entry" 2>/dev/null | grep -q 'ok installed' || missing+=("$entry")
     done
   fi

@@ -100,7 +100,7 @@ func socketCase(ctx context.Context, b *bench, network, options string) (string,
 	if err != nil {
 		return "", err
 	}
-	if _, err := b.encoder(nil, network+"://"+now.Input.Listen+options, nil); err != nil {
+	if _, err := b.encoder(nil, ordinary, network+"://"+now.Input.Listen+options, nil); err != nil {
 		return "", err
 	}
 	c, err := b.chainBehind(ctx, broadcaster)

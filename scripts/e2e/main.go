@@ -7,6 +7,12 @@
 //	scripts/e2e.sh              all cases
 //	scripts/e2e.sh stdin vlc    some
 //	scripts/e2e.sh -list        their names
+//
+// Beside the cases there is a matrix of players and faults, which all players go through
+// together, on one stream for each fault:
+//
+//	scripts/e2e.sh --players                       all faults, about eight minutes
+//	scripts/e2e.sh --players --faults late,epoch   some
 package main
 
 import (
@@ -54,11 +60,24 @@ func main() {
 	binary := flag.String("grapevine", "", "the `program` to test")
 	modules := flag.String("node-modules", "", "the `directory` with puppeteer-core and hls-parser")
 	keep := flag.String("out", "", "keep logs and screenshots in `DIR`")
-	list := flag.Bool("list", false, "print the cases' names")
+	list := flag.Bool("list", false, "print the cases' and the faults' names")
+	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
+	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
 	flag.Parse()
 	if *list {
-		for _, c := range cases {
-			fmt.Printf("%-8s %s\n", c.name, c.what)
+		printNames()
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *players {
+		list, err := chooseFaults(*chosen)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			os.Exit(2)
+		}
+		if !matrix(ctx, *binary, *modules, *keep, list) {
+			os.Exit(1)
 		}
 		return
 	}
@@ -68,8 +87,6 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	passed, failed := 0, 0
 	for _, c := range cases {
 		if flag.NArg() > 0 && !slices.Contains(flag.Args(), c.name) {
@@ -88,6 +105,31 @@ func main() {
 	if failed > 0 || ctx.Err() != nil {
 		os.Exit(1)
 	}
+}
+
+func printNames() {
+	for _, c := range cases {
+		fmt.Printf("%-8s %s\n", c.name, c.what)
+	}
+	fmt.Println("\nfaults, with --players:")
+	for _, f := range faults {
+		fmt.Printf("%-8s %s\n", f.name, f.what)
+	}
+}
+
+// chooseFaults reads names that are separated by commas; none means all.
+func chooseFaults(names string) (list []fault, err error) {
+	if names == "" {
+		return faults, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		f, err := faultOf(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
 }
 
 // runCase runs one case and prints its line.
