@@ -4,7 +4,8 @@
 #   scripts/e2e.sh              all cases
 #   scripts/e2e.sh stdin vlc    some
 #   scripts/e2e.sh -list        their names
-#   scripts/e2e.sh --players    five players go through each fault; --faults late,hole some
+#   scripts/e2e.sh --players    five players go through each fault;
+#                               --faults late,hole and --with vlc,mpv are some
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh

@@ -12,7 +12,7 @@
 // together, on one stream for each fault:
 //
 //	scripts/e2e.sh --players                       all faults, about eight minutes
-//	scripts/e2e.sh --players --faults late,epoch   some
+//	scripts/e2e.sh --players --faults late,epoch   some; --with vlc,mpv likewise
 package main
 
 import (
@@ -63,6 +63,7 @@ func main() {
 	list := flag.Bool("list", false, "print the cases' and the faults' names")
 	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
 	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
+	with := flag.String("with", strings.Join(playerNames, ","), "only the players of these `NAMES`")
 	flag.Parse()
 	if *list {
 		printNames()
@@ -76,7 +77,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
 			os.Exit(2)
 		}
-		if !matrix(ctx, *binary, *modules, *keep, list) {
+		if !matrix(ctx, *binary, *modules, *keep, list, strings.Split(*with, ",")) {
 			os.Exit(1)
 		}
 		return

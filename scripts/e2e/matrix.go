@@ -44,7 +44,7 @@ func faultOf(name string) (fault, error) {
 
 // matrix has all players at once go through each fault, and prints how they fared. It
 // reports whether all went on.
-func matrix(ctx context.Context, binary, modules, keep string, list []fault) bool {
+func matrix(ctx context.Context, binary, modules, keep string, list []fault, names []string) bool {
 	width := 0
 	for _, f := range list {
 		width = max(width, len(f.name))
@@ -56,12 +56,12 @@ func matrix(ctx context.Context, binary, modules, keep string, list []fault) boo
 			return false
 		}
 		fmt.Printf("%-*s  %s\n", width, f.name, f.what)
-		verdicts, err := runFault(ctx, f, &bench{binary: binary, modules: modules, dir: filepath.Join(keep, f.name)})
+		verdicts, err := runFault(ctx, f, &bench{binary: binary, modules: modules, dir: filepath.Join(keep, f.name)}, names)
 		if err != nil {
 			fmt.Printf("%-*s  FAIL: %v\n", width, "", err)
 			ok = false
 		}
-		for _, name := range playerNames {
+		for _, name := range names {
 			v, there := verdicts[name]
 			if !there {
 				rows[name] = append(rows[name], "not tried")
@@ -77,7 +77,7 @@ func matrix(ctx context.Context, binary, modules, keep string, list []fault) boo
 		fmt.Printf(" %-12s", f.name)
 	}
 	fmt.Println()
-	for _, name := range playerNames {
+	for _, name := range names {
 		fmt.Printf("%-10s", name)
 		for _, cell := range rows[name] {
 			fmt.Printf(" %-12s", cell)
@@ -89,7 +89,7 @@ func matrix(ctx context.Context, binary, modules, keep string, list []fault) boo
 }
 
 // runFault starts a swarm and all players, has them play, and brings the fault about.
-func runFault(ctx context.Context, f fault, b *bench) (_ map[string]verdict, err error) {
+func runFault(ctx context.Context, f fault, b *bench, names []string) (_ map[string]verdict, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, faultLimit, fmt.Errorf("not done after %v", faultLimit))
 	defer cancel()
 	defer b.cleanUp()
@@ -106,7 +106,7 @@ func runFault(ctx context.Context, f fault, b *bench) (_ map[string]verdict, err
 	if err != nil {
 		return nil, err
 	}
-	players, err := b.players(hls)
+	players, err := b.players(names, hls)
 	if err != nil {
 		return nil, err
 	}

@@ -50,9 +50,9 @@ func (p *player) trouble() error {
 
 var playerNames = []string{"vlc", "ffmpeg", "mpv", "gstreamer", "hls.js"}
 
-// players starts all of them on one stream.
-func (b *bench) players(hls string) (list []*player, err error) {
-	for _, name := range playerNames {
+// players starts them on one stream.
+func (b *bench) players(names []string, hls string) (list []*player, err error) {
+	for _, name := range names {
 		p, err := b.player(name, hls)
 		if err != nil {
 			return nil, err
