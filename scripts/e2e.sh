@@ -6,6 +6,7 @@
 #   scripts/e2e.sh -list        their names
 #   scripts/e2e.sh --players    five players go through each fault;
 #                               --faults late,hole and --with vlc,mpv are some
+#   scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh

@@ -7,6 +7,7 @@ ffmpeg:ffmpeg
 ffprobe:ffmpeg
 cvlc:vlc-bin
 mpv:mpv
+Xvfb:xvfb
 gst-launch-1.0:gstreamer1.0-tools
 chromium:chromium
 ip:iproute2

@@ -38,7 +38,7 @@ func restartCase(ctx context.Context, b *bench) (string, error) {
 		breaks, err = watchPlaylist(ctx, media, stop)
 		watched <- err
 	}()
-	vlc, err := b.vlc(c.viewer.HLS)
+	vlc, err := b.vlc(nil, c.viewer.HLS, onNoScreen...)
 	if err != nil {
 		return "", err
 	}

@@ -1,12 +1,16 @@
 // Plays a low-latency playlist with hls.js as it comes in Chromium, on a page of another
-// origin, and prints four times a second what it has shown as JSON, until it is killed:
-// node hlsjs.mjs URL CHROMIUM
+// origin, and prints as JSON what it shows, until it is killed:
+// node hlsjs.mjs URL CHROMIUM             four times a second how many pictures it has shown
+// node hlsjs.mjs ages CHROMIUM            their ages, of the address on standard input, which
+//                                         it reads once "ready" is printed
 // Loaded from the directory that NODE_PATH names.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline/promises';
 
-const [url, executablePath] = process.argv.slice(2);
+let [url, executablePath] = process.argv.slice(2);
+const ages = url === 'ages';
 const puppeteer = createRequire(process.env.NODE_PATH + '/')('puppeteer-core');
 
 const files = {
@@ -28,10 +32,15 @@ const browser = await puppeteer.launch({
 const page = await browser.newPage();
 page.on('pageerror', (err) => console.error(String(err)));
 await page.goto(`http://localhost:${server.address().port}/`, { waitUntil: 'load' });
+if (ages) {
+  console.log('{"ready":true}');
+  url = (await createInterface({ input: process.stdin })[Symbol.asyncIterator]().next()).value;
+  await page.evaluate(() => video.requestVideoFrameCallback(watchAges));
+}
 await page.evaluate((u) => play(u), url);
 for (;;) {
   const { problems, ...now } = await page.evaluate(() => look());
   for (const p of problems) console.error(new Date().toISOString(), p);
   console.log(JSON.stringify(now));
-  await new Promise((resolve) => setTimeout(resolve, 250));
+  await new Promise((resolve) => setTimeout(resolve, ages ? 20 : 250));
 }

@@ -13,6 +13,8 @@
 //
 //	scripts/e2e.sh --players                       all faults, about eight minutes
 //	scripts/e2e.sh --players --faults late,epoch   some; --with vlc,mpv likewise
+//
+//	scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
 package main
 
 import (
@@ -62,6 +64,7 @@ func main() {
 	keep := flag.String("out", "", "keep logs and screenshots in `DIR`")
 	list := flag.Bool("list", false, "print the cases' and the faults' names")
 	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
+	delay := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
 	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
 	with := flag.String("with", strings.Join(playerNames, ","), "only the players of these `NAMES`")
 	flag.Parse()
@@ -71,6 +74,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *delay {
+		if !delays(ctx, *binary, *modules, *keep) {
+			os.Exit(1)
+		}
+		return
+	}
 	if *players {
 		list, err := chooseFaults(*chosen)
 		if err != nil {

@@ -65,7 +65,7 @@ func (b *bench) players(names []string, hls string) (list []*player, err error) 
 func (b *bench) player(name, hls string) (*player, error) {
 	switch name {
 	case "vlc":
-		p, err := b.vlc(hls)
+		p, err := b.vlc(nil, hls, onNoScreen...)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func (b *bench) player(name, hls string) (*player, error) {
 		return b.counting(name, `rendered: (\d+)`, exec.Command("gst-launch-1.0", "-v", "playbin", "uri="+hls,
 			"video-sink=fpsdisplaysink text-overlay=false fps-update-interval=250 video-sink=fakesink sync=true", "audio-sink=fakesink sync=true"))
 	case "hls.js":
-		return b.hlsJS(nil, strings.TrimSuffix(hls, "index.m3u8")+"ll.m3u8")
+		return b.hlsJS(nil, lowLatency(hls))
 	}
 	return nil, fmt.Errorf("no player %q", name)
 }
