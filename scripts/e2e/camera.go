@@ -11,17 +11,17 @@ import (
 )
 
 // camera takes 25 pictures a second, each with its time, and writes them to w until ctx
-// ends or nobody reads.
+// ends or nobody reads. One that comes late does not delay those after it: the encoder
+// counts them, and its sound goes by the clock.
 func camera(ctx context.Context, w io.WriteCloser) {
 	defer w.Close()
 	picture := make([]byte, pictureWidth*pictureHeight)
-	ticker := time.NewTicker(time.Second / frameRate)
-	defer ticker.Stop()
-	for {
+	began := time.Now()
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Second / frameRate))):
 		}
 		drawStamp(picture, stampOf(time.Now()))
 		if _, err := w.Write(picture); err != nil {

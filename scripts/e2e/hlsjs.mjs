@@ -1,8 +1,8 @@
 // Plays a low-latency playlist with hls.js as it comes in Chromium, on a page of another
 // origin, and prints as JSON what it shows, until it is killed:
 // node hlsjs.mjs URL CHROMIUM             four times a second how many pictures it has shown
-// node hlsjs.mjs ages CHROMIUM            their ages, of the address on standard input, which
-//                                         it reads once "ready" is printed
+// node hlsjs.mjs ages CHROMIUM            their ages; it prints "ready" and then reads the
+//                                         address, a playlist or a node's page, from stdin
 // Loaded from the directory that NODE_PATH names.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
@@ -32,15 +32,23 @@ const browser = await puppeteer.launch({
 const page = await browser.newPage();
 page.on('pageerror', (err) => console.error(String(err)));
 await page.goto(`http://localhost:${server.address().port}/`, { waitUntil: 'load' });
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 if (ages) {
+  const script = await readFile(new URL('ages.js', import.meta.url), 'utf8');
   console.log('{"ready":true}');
   url = (await createInterface({ input: process.stdin })[Symbol.asyncIterator]().next()).value;
-  await page.evaluate(() => video.requestVideoFrameCallback(watchAges));
+  if (url.endsWith('.m3u8')) await page.evaluate((u) => play(u), url);
+  else await page.goto(url);
+  await page.evaluate(script);
+  for (;;) {
+    console.log(JSON.stringify({ ages: await page.evaluate(() => ages.splice(0)) }));
+    await pause(20);
+  }
 }
 await page.evaluate((u) => play(u), url);
 for (;;) {
   const { problems, ...now } = await page.evaluate(() => look());
   for (const p of problems) console.error(new Date().toISOString(), p);
   console.log(JSON.stringify(now));
-  await new Promise((resolve) => setTimeout(resolve, ages ? 20 : 250));
+  await pause(250);
 }

@@ -66,7 +66,7 @@ func main() {
 	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
 	delay := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
 	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
-	with := flag.String("with", strings.Join(playerNames, ","), "only the players of these `NAMES`")
+	with := flag.String("with", "", "only the players of these `NAMES`, separated by commas")
 	flag.Parse()
 	if *list {
 		printNames()
@@ -75,12 +75,18 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *delay {
-		if !delays(ctx, *binary, *modules, *keep) {
+		if *with == "" {
+			*with = strings.Join(delayPlayers, ",")
+		}
+		if !delays(ctx, *binary, *modules, *keep, strings.Split(*with, ",")) {
 			os.Exit(1)
 		}
 		return
 	}
 	if *players {
+		if *with == "" {
+			*with = strings.Join(playerNames, ",")
+		}
 		list, err := chooseFaults(*chosen)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)

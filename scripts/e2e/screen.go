@@ -3,21 +3,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-const (
-	// glanceEvery is how often a screen is looked at.
-	glanceEvery = 10 * time.Millisecond
-	// screens counts from a display that nobody else has.
-	firstDisplay = 77
-)
+// glanceEvery is how often a screen is looked at.
+const glanceEvery = 10 * time.Millisecond
 
 // screen is an X display of the pictures' size without a monitor, whose memory is a file
 // (XWDFile.h).
@@ -35,27 +33,32 @@ func (b *bench) screen(ctx context.Context) (*screen, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	display := firstDisplay
-	for exists(fmt.Sprintf("/tmp/.X11-unix/X%d", display)) || exists(fmt.Sprintf("/tmp/.X%d-lock", display)) {
-		display++
+	// It picks a free display itself, and tells when it is ready.
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
-	s := &screen{display: fmt.Sprintf(":%d", display)}
-	var err error
-	s.process, err = b.start("screen", exec.Command("Xvfb", s.display, "-ac", "-nolisten", "tcp",
-		"-screen", "0", fmt.Sprintf("%dx%dx24", pictureWidth, pictureHeight), "-fbdir", dir))
+	defer told.Close()
+	cmd := exec.Command("Xvfb", "-displayfd", "3", "-ac", "-nolisten", "tcp",
+		"-screen", "0", fmt.Sprintf("%dx%dx24", pictureWidth, pictureHeight), "-fbdir", dir)
+	cmd.ExtraFiles = []*os.File{tell}
+	s := &screen{}
+	s.process, err = b.start("screen", cmd)
+	tell.Close()
 	if err != nil {
 		return nil, err
 	}
 	go s.reap()
-	for !exists(fmt.Sprintf("/tmp/.X11-unix/X%d", display)) {
-		select {
-		case <-s.done:
-			return nil, fmt.Errorf("Xvfb ended: %v", s.err)
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(glanceEvery):
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := told.SetReadDeadline(deadline); err != nil {
+			return nil, err
 		}
 	}
+	number, err := bufio.NewReader(told).ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("Xvfb does not say its display: %w", err)
+	}
+	s.display = ":" + strings.TrimSpace(number)
 	if s.memory, err = os.Open(filepath.Join(dir, "Xvfb_screen0")); err != nil {
 		return nil, err
 	}
@@ -74,11 +77,6 @@ func (b *bench) screen(ctx context.Context) (*screen, error) {
 	}
 	s.start, s.line = int64(head[size]+colour*head[colours]), int64(head[bytesPerLine])
 	return s, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
 
 // glance returns the stamp on the screen.
