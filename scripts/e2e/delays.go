@@ -66,11 +66,18 @@ func (m measured) String() string {
 //
 // in network namespaces, where nobody reaches more than the next. It reports whether all
 // could be measured.
-func delays(ctx context.Context, binary, modules, keep string, names []string) bool {
+func (t tools) delays(ctx context.Context, with string) (bool, error) {
+	names, err := choose("player", with, delayPlayers)
+	if err != nil {
+		return false, err
+	}
 	ok := true
 	for _, segment := range []int{1, 2} {
-		b := &bench{binary: binary, modules: modules, dir: filepath.Join(keep, fmt.Sprintf("delays-%d", segment))}
-		err := b.delays(ctx, segment, names)
+		b, err := t.bench(fmt.Sprintf("delays-%d", segment))
+		if err != nil {
+			return false, err
+		}
+		err = b.delays(ctx, segment, names)
 		b.cleanUp()
 		if err != nil {
 			fmt.Println("FAIL", err)
@@ -78,7 +85,7 @@ func delays(ctx context.Context, binary, modules, keep string, names []string) b
 			ok = false
 		}
 	}
-	return ok
+	return ok, nil
 }
 
 // wantedDelay returns how old a player's pictures may be with segments of so many seconds.
@@ -92,9 +99,6 @@ func wantedDelay(name string, segment int) time.Duration {
 }
 
 func (b *bench) delays(ctx context.Context, segment int, names []string) error {
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
-		return err
-	}
 	in, relay, err := b.threeHops(ctx, segment)
 	if err != nil {
 		return err

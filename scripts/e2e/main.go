@@ -59,68 +59,47 @@ var cases = []testCase{
 }
 
 func main() {
-	binary := flag.String("grapevine", "", "the `program` to test")
-	modules := flag.String("node-modules", "", "the `directory` with puppeteer-core and hls-parser")
-	keep := flag.String("out", "", "keep logs and screenshots in `DIR`")
+	var t tools
+	flag.StringVar(&t.binary, "grapevine", "", "the `program` to test")
+	flag.StringVar(&t.modules, "node-modules", "", "the `directory` with puppeteer-core and hls-parser")
+	flag.StringVar(&t.keep, "out", "", "keep logs and screenshots in `DIR`")
 	list := flag.Bool("list", false, "print the cases' and the faults' names")
 	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
-	delay := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
+	delays := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
 	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
 	with := flag.String("with", "", "only the players of these `NAMES`, separated by commas")
 	flag.Parse()
-	if *list {
-		printNames()
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if *delay {
-		if *with == "" {
-			*with = strings.Join(delayPlayers, ",")
-		}
-		if !delays(ctx, *binary, *modules, *keep, strings.Split(*with, ",")) {
-			os.Exit(1)
-		}
+	var ok bool
+	var err error
+	switch {
+	case *list:
+		printNames()
 		return
+	case *players:
+		ok, err = t.matrix(ctx, *chosen, *with)
+	case *delays:
+		ok, err = t.delays(ctx, *with)
+	default:
+		ok, err = t.cases(ctx, flag.Args())
 	}
-	if *players {
-		if *with == "" {
-			*with = strings.Join(playerNames, ",")
-		}
-		list, err := chooseFaults(*chosen)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "e2e:", err)
-			os.Exit(2)
-		}
-		if !matrix(ctx, *binary, *modules, *keep, list, strings.Split(*with, ",")) {
-			os.Exit(1)
-		}
-		return
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(2)
 	}
-	for _, name := range flag.Args() {
-		if !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name }) {
-			fmt.Fprintf(os.Stderr, "e2e: there is no case %q; see -list\n", name)
-			os.Exit(2)
-		}
-	}
-	passed, failed := 0, 0
-	for _, c := range cases {
-		if flag.NArg() > 0 && !slices.Contains(flag.Args(), c.name) {
-			continue
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		if runCase(ctx, c, *binary, *modules, *keep) {
-			passed++
-		} else {
-			failed++
-		}
-	}
-	fmt.Printf("%d passed, %d failed\n", passed, failed)
-	if failed > 0 || ctx.Err() != nil {
+	if !ok {
 		os.Exit(1)
 	}
+}
+
+// tools is what all tests work with.
+type tools struct{ binary, modules, keep string }
+
+// bench returns a place for a test to work in.
+func (t tools) bench(name string) (*bench, error) {
+	b := &bench{binary: t.binary, modules: t.modules, dir: filepath.Join(t.keep, name)}
+	return b, os.MkdirAll(b.dir, 0o755)
 }
 
 func printNames() {
@@ -133,28 +112,50 @@ func printNames() {
 	}
 }
 
-// chooseFaults reads names that are separated by commas; none means all.
-func chooseFaults(names string) (list []fault, err error) {
+// choose reads names that are separated by commas; none means all there are.
+func choose(what, names string, all []string) ([]string, error) {
 	if names == "" {
-		return faults, nil
+		return all, nil
 	}
-	for name := range strings.SplitSeq(names, ",") {
-		f, err := faultOf(name)
-		if err != nil {
-			return nil, err
+	list := strings.Split(names, ",")
+	for _, name := range list {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("there is no %s %q, only %s", what, name, strings.Join(all, ", "))
 		}
-		list = append(list, f)
 	}
 	return list, nil
 }
 
+// cases runs those of the names, or all, and reports whether all passed.
+func (t tools) cases(ctx context.Context, names []string) (bool, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name }) {
+			return false, fmt.Errorf("there is no case %q; see -list", name)
+		}
+	}
+	passed, failed := 0, 0
+	for _, c := range cases {
+		if len(names) > 0 && !slices.Contains(names, c.name) {
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if t.runCase(ctx, c) {
+			passed++
+		} else {
+			failed++
+		}
+	}
+	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	return failed == 0 && ctx.Err() == nil, nil
+}
+
 // runCase runs one case and prints its line.
-func runCase(ctx context.Context, c testCase, binary, modules, keep string) bool {
+func (t tools) runCase(ctx context.Context, c testCase) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("not done after %v", c.limit))
 	defer cancel()
-	dir := filepath.Join(keep, c.name)
-	b := &bench{binary: binary, modules: modules, dir: dir}
-	err := os.MkdirAll(dir, 0o755)
+	b, err := t.bench(c.name)
 	began := time.Now()
 	figure := ""
 	if err == nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -30,21 +29,27 @@ const (
 	faultLimit = 4 * time.Minute
 )
 
-// faultOf returns the fault of a name.
-func faultOf(name string) (fault, error) {
-	var names []string
+// matrix has players go through each fault at once, and prints how they fared. It reports
+// whether all went on.
+func (t tools) matrix(ctx context.Context, chosen, with string) (bool, error) {
+	var all []string
 	for _, f := range faults {
-		if f.name == name {
-			return f, nil
-		}
-		names = append(names, f.name)
+		all = append(all, f.name)
 	}
-	return fault{}, fmt.Errorf("there is no fault %q, only %s", name, strings.Join(names, ", "))
-}
-
-// matrix has all players at once go through each fault, and prints how they fared. It
-// reports whether all went on.
-func matrix(ctx context.Context, binary, modules, keep string, list []fault, names []string) bool {
+	wanted, err := choose("fault", chosen, all)
+	if err != nil {
+		return false, err
+	}
+	names, err := choose("player", with, playerNames)
+	if err != nil {
+		return false, err
+	}
+	var list []fault
+	for _, f := range faults {
+		if slices.Contains(wanted, f.name) {
+			list = append(list, f)
+		}
+	}
 	width := 0
 	for _, f := range list {
 		width = max(width, len(f.name))
@@ -53,10 +58,14 @@ func matrix(ctx context.Context, binary, modules, keep string, list []fault, nam
 	ok := true
 	for _, f := range list {
 		if ctx.Err() != nil {
-			return false
+			return false, nil
 		}
 		fmt.Printf("%-*s  %s\n", width, f.name, f.what)
-		verdicts, err := runFault(ctx, f, &bench{binary: binary, modules: modules, dir: filepath.Join(keep, f.name)}, names)
+		b, err := t.bench(f.name)
+		if err != nil {
+			return false, err
+		}
+		verdicts, err := b.runFault(ctx, f, names)
 		if err != nil {
 			fmt.Printf("%-*s  FAIL: %v\n", width, "", err)
 			ok = false
@@ -72,24 +81,29 @@ func matrix(ctx context.Context, binary, modules, keep string, list []fault, nam
 			rows[name] = append(rows[name], v.short())
 		}
 	}
+	printMatrix(list, names, rows)
+	return ok, nil
+}
+
+// printMatrix prints a row for each player.
+func printMatrix(list []fault, names []string, rows map[string][]string) {
 	fmt.Printf("\n%-10s", "")
 	for _, f := range list {
-		fmt.Printf(" %-12s", f.name)
+		fmt.Printf(" %-10s", f.name)
 	}
 	fmt.Println()
 	for _, name := range names {
 		fmt.Printf("%-10s", name)
 		for _, cell := range rows[name] {
-			fmt.Printf(" %-12s", cell)
+			fmt.Printf(" %-10s", cell)
 		}
 		fmt.Println()
 	}
 	fmt.Println("ok: it shows pictures as before; with the longest time without a new one where that is longer than before")
-	return ok
 }
 
 // runFault starts a swarm and all players, has them play, and brings the fault about.
-func runFault(ctx context.Context, f fault, b *bench, names []string) (_ map[string]verdict, err error) {
+func (b *bench) runFault(ctx context.Context, f fault, names []string) (_ map[string]verdict, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, faultLimit, fmt.Errorf("not done after %v", faultLimit))
 	defer cancel()
 	defer b.cleanUp()
@@ -98,9 +112,6 @@ func runFault(ctx context.Context, f fault, b *bench, names []string) (_ map[str
 			b.showLogs()
 		}
 	}()
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
-		return nil, err
-	}
 	began := time.Now()
 	hls, strike, err := f.prepare(ctx, b)
 	if err != nil {

@@ -56,7 +56,7 @@ func (b *bench) screen(ctx context.Context) (*screen, error) {
 	}
 	number, err := bufio.NewReader(told).ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("Xvfb does not say its display: %w", err)
+		return nil, fmt.Errorf("the screen does not say its display: %w", err)
 	}
 	s.display = ":" + strings.TrimSpace(number)
 	if s.memory, err = os.Open(filepath.Join(dir, "Xvfb_screen0")); err != nil {
