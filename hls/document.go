@@ -47,7 +47,8 @@ func (d *document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		text, etag = d.gzipped(), d.etag+"-gzip" // another representation (RFC 9110, section 8.8.3.3)
 	}
 	h.Set("ETag", `"`+etag+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	// Without the writer's ReadFrom, which would send the header by itself.
+	http.ServeContent(struct{ http.ResponseWriter }{w}, r, "", time.Time{}, bytes.NewReader(text))
 }
 
 // acceptsGzip reads Accept-Encoding (RFC 9110, section 12.5.3). A range is of the

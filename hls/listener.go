@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"io"
 	"net"
 	"sync"
 )
@@ -46,4 +47,18 @@ func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
 	c.release()
 	return err
+}
+
+// ReadFrom implements [io.ReaderFrom], by which net/http hands over what is left of an
+// answer. A segment goes to the system as it lies in memory, without being copied
+// together.
+func (c *limitedConn) ReadFrom(r io.Reader) (int64, error) {
+	if l, ok := r.(*io.LimitedReader); ok {
+		if b, ok := l.R.(*bodyReader); ok {
+			n, err := b.writeTo(c.Conn, l.N)
+			l.N -= n
+			return n, err
+		}
+	}
+	return io.Copy(c.Conn, r)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints figures: of swarms in virtual time, where a busy machine takes longer and prints
-# the same, and of one relay on real sockets, where it does not.
+# the same, and of one relay and one HLS server on real sockets, where it does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,6 +48,16 @@ streams; needs Linux. Busy neighbours spoil it: chrt -r 1 keeps them away. Optio
   --max-upload BITS               what it takes its uplink to carry; 0 has it measure
   --json            one JSON object, and nothing else, on stdout
   --profile FILE    write the relay's CPU profile, and others beside it
+
+       scripts/bench.sh hls [options]
+
+HLS from one core, beside nginx serving the same files from memory; needs Linux and
+nginx, which it installs as root on Debian. Options:
+  --clients N       instead of 64
+  --rate BITS       of the stream instead of 4 Mbit/s
+  --runs N, --interval DURATION   of the measurement
+  --json            one JSON object, and nothing else, on stdout
+  --profile FILE    write the server's CPU profile
 END
   exit 2
 }
@@ -61,14 +71,19 @@ swarm)
   go test -c -o "$dir/bench" ./scripts/bench
   "$dir/bench" -bench "$@"
   ;;
-relay)
+relay | hls)
+  what=$1
   shift
   case "${1:-}" in -h | --help | help) usage ;; esac
+  if [ "$what" = hls ]; then
+    . scripts/tools.sh
+    install_nginx >&2
+  fi
   dir=$(mktemp -d)
   trap 'rm -rf "$dir"' EXIT
-  go build -o "$dir/relay" ./scripts/bench/relay
+  go build -o "$dir/$what" "./scripts/bench/$what"
   # In the background, so that a signal to this shell alone ends it, too.
-  "$dir/relay" "$@" &
+  "$dir/$what" "$@" &
   trap 'kill $! 2>/dev/null' INT TERM
   code=0
   wait $! || code=$?

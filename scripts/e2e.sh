@@ -4,6 +4,9 @@
 #   scripts/e2e.sh              all cases
 #   scripts/e2e.sh stdin vlc    some
 #   scripts/e2e.sh -list        their names
+#   scripts/e2e.sh --players    five players go through each fault;
+#                               --faults late,hole and --with vlc,mpv are some
+#   scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
@@ -15,5 +18,6 @@ chmod 755 "$out"
 echo "logs and screenshots: $out"
 go build -o "$out/grapevine" ./cmd/grapevine
 go build -o "$out/e2e" ./scripts/e2e
+go build -o "$out/lossy" ./scripts/e2e/lossy
 # It ends what it started when it gets a signal itself.
 exec "$out/e2e" -grapevine "$out/grapevine" -node-modules "$NODE_MODULES" -out "$out" "$@"

@@ -125,3 +125,18 @@ func probe(t *testing.T, name string, data []byte) (frames map[string]int, packe
 	}
 	return frames, packets
 }
+
+// BenchmarkRemuxEncoded8Mbit takes 10 s of 8 Mbit/s as ffmpeg encodes them, noise and all.
+func BenchmarkRemuxEncoded8Mbit(b *testing.B) {
+	encoder := exec.CommandContext(b.Context(), "ffmpeg", "-v", "error",
+		"-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=10,noise=alls=20:allf=t", "-f", "lavfi", "-i", "sine=d=10",
+		"-c:v", "libx264", "-preset", "superfast", "-pix_fmt", "yuv420p", "-b:v", "7700k", "-minrate", "7700k", "-maxrate", "7700k", "-bufsize", "4M", "-g", "50",
+		"-c:a", "aac", "-f", "mpegts", "-")
+	input, err := encoder.Output()
+	if err != nil {
+		b.Skipf("ffmpeg cannot encode it: %v", err)
+	}
+	list := cut(b, input)
+	b.ResetTimer()
+	benchmarkRemux(b, list)
+}

@@ -38,7 +38,7 @@ func restartCase(ctx context.Context, b *bench) (string, error) {
 		breaks, err = watchPlaylist(ctx, media, stop)
 		watched <- err
 	}()
-	vlc, err := b.vlc(c.viewer.HLS)
+	vlc, err := b.vlc(nil, c.viewer.HLS, onNoScreen...)
 	if err != nil {
 		return "", err
 	}
@@ -113,19 +113,9 @@ func relayCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var relays [2]*node
-	link := ""
-	for i := range relays {
-		relays[i], err = b.grapevine(ctx, nil, fmt.Sprintf("relay-%d", i+1), nil, append([]string{"relay", broadcaster.Link}, anyLoopback...)...)
-		if err != nil {
-			return "", err
-		}
-		stream, peers, _ := strings.Cut(relays[i].Link, "?")
-		if i == 0 {
-			link = stream + "?" + peers
-		} else {
-			link += "&" + peers
-		}
+	relays, link, err := b.twoRelays(ctx, broadcaster)
+	if err != nil {
+		return "", err
 	}
 	viewer, err := b.grapevine(ctx, nil, "viewer", nil, append([]string{"watch", link}, anyLoopback...)...)
 	if err != nil {
@@ -143,10 +133,7 @@ func relayCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	victim, other := relays[0], relays[1]
-	if given[other.PeerID] > given[victim.PeerID] {
-		victim, other = other, victim
-	}
+	victim, other := byGiven(given, relays)
 	victim.kill()
 	frames, err := player.perfect(ctx, seconds*frameRate)
 	if err != nil {
@@ -161,6 +148,31 @@ func relayCase(ctx context.Context, b *bench) (string, error) {
 	}
 	return fmt.Sprintf("%d of %d frames, none missing; the killed one had given %.1f MB, the other gave %.1f MB in all", frames, seconds*frameRate,
 		float64(given[victim.PeerID])/1e6, float64(after[other.PeerID])/1e6), nil
+}
+
+// twoRelays starts two, and returns a link that names both.
+func (b *bench) twoRelays(ctx context.Context, broadcaster *node) (relays [2]*node, link string, err error) {
+	for i := range relays {
+		relays[i], err = b.grapevine(ctx, nil, fmt.Sprintf("relay-%d", i+1), nil, append([]string{"relay", broadcaster.Link}, anyLoopback...)...)
+		if err != nil {
+			return relays, "", err
+		}
+		stream, peers, _ := strings.Cut(relays[i].Link, "?")
+		if i == 0 {
+			link = stream + "?" + peers
+		} else {
+			link += "&" + peers
+		}
+	}
+	return relays, link, nil
+}
+
+// byGiven returns the relay that gave more, and the other.
+func byGiven(given map[string]int64, relays [2]*node) (more, less *node) {
+	if given[relays[1].PeerID] > given[relays[0].PeerID] {
+		return relays[1], relays[0]
+	}
+	return relays[0], relays[1]
 }
 
 // bytesFrom asks a node what each peer has given it.

@@ -100,7 +100,7 @@ func socketCase(ctx context.Context, b *bench, network, options string) (string,
 	if err != nil {
 		return "", err
 	}
-	if _, err := b.encoder(nil, network+"://"+now.Input.Listen+options, nil); err != nil {
+	if _, err := b.encoder(nil, ordinary, network+"://"+now.Input.Listen+options, nil); err != nil {
 		return "", err
 	}
 	c, err := b.chainBehind(ctx, broadcaster)
@@ -121,7 +121,7 @@ func vlcCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	player, err := b.vlc(c.viewer.HLS)
+	player, err := b.vlc(nil, c.viewer.HLS, onNoScreen...)
 	if err != nil {
 		return "", err
 	}
@@ -146,7 +146,7 @@ func pageCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	low := strings.TrimSuffix(c.viewer.HLS, "index.m3u8") + "ll.m3u8"
+	low := lowLatency(c.viewer.HLS)
 	media, err := mediaURL(ctx, low)
 	if err != nil {
 		return "", err

@@ -14,14 +14,25 @@ const (
 	ticksPerFrame = 90000 / frameRate
 )
 
+// encoding is how the test pattern is encoded.
+type encoding struct {
+	size    string // of the picture
+	rate    string // bits per second of the video
+	profile string // H.264's
+	offset  string // seconds on all timestamps
+}
+
+// ordinary is what most cases are about.
+var ordinary = encoding{size: "640x360", rate: "800k", profile: "high", offset: "0"}
+
 // encoder starts ffmpeg's live test pattern, with B-frames as real encoders make them.
 // It writes MPEG-TS to target: "pipe:1" for stdout, or an address.
-func (b *bench) encoder(ns inNamespace, target string, stdout io.Writer) (*process, error) {
+func (b *bench) encoder(ns inNamespace, e encoding, target string, stdout io.Writer) (*process, error) {
 	cmd := ns.command("ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
-		"-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25",
+		"-re", "-f", "lavfi", "-i", "testsrc2=size="+e.size+":rate=25",
 		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-b:v", "800k", "-g", "50", "-bf", "2",
-		"-c:a", "aac", "-b:a", "96k", "-f", "mpegts", target)
+		"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-profile:v", e.profile, "-b:v", e.rate, "-g", "50", "-bf", "2",
+		"-c:a", "aac", "-b:a", "96k", "-output_ts_offset", e.offset, "-f", "mpegts", target)
 	cmd.Stdout = stdout
 	p, err := b.start("encoder", cmd)
 	if err != nil {
@@ -39,7 +50,7 @@ func (b *bench) broadcaster(ctx context.Context, ns inNamespace, args ...string)
 	}
 	// The processes have their own copies: when one dies, the other notices.
 	defer r.Close()
-	_, err = b.encoder(ns, "pipe:1", w)
+	_, err = b.encoder(ns, ordinary, "pipe:1", w)
 	w.Close()
 	if err != nil {
 		return nil, err

@@ -7,6 +7,14 @@
 //	scripts/e2e.sh              all cases
 //	scripts/e2e.sh stdin vlc    some
 //	scripts/e2e.sh -list        their names
+//
+// Beside the cases there is a matrix of players and faults, which all players go through
+// together, on one stream for each fault:
+//
+//	scripts/e2e.sh --players                       all faults, about eight minutes
+//	scripts/e2e.sh --players --faults late,epoch   some; --with vlc,mpv likewise
+//
+//	scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
 package main
 
 import (
@@ -54,52 +62,103 @@ var cases = []testCase{
 }
 
 func main() {
-	binary := flag.String("grapevine", "", "the `program` to test")
-	modules := flag.String("node-modules", "", "the `directory` with puppeteer-core, hls-parser and axe-core")
-	keep := flag.String("out", "", "keep logs and screenshots in `DIR`")
-	list := flag.Bool("list", false, "print the cases' names")
+	var t tools
+	flag.StringVar(&t.binary, "grapevine", "", "the `program` to test")
+	flag.StringVar(&t.modules, "node-modules", "", "the `directory` with puppeteer-core, hls-parser and axe-core")
+	flag.StringVar(&t.keep, "out", "", "keep logs and screenshots in `DIR`")
+	list := flag.Bool("list", false, "print the cases' and the faults' names")
+	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
+	delays := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
+	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
+	with := flag.String("with", "", "only the players of these `NAMES`, separated by commas")
 	flag.Parse()
-	if *list {
-		for _, c := range cases {
-			fmt.Printf("%-8s %s\n", c.name, c.what)
-		}
-		return
-	}
-	for _, name := range flag.Args() {
-		if !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name }) {
-			fmt.Fprintf(os.Stderr, "e2e: there is no case %q; see -list\n", name)
-			os.Exit(2)
-		}
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	var ok bool
+	var err error
+	switch {
+	case *list:
+		printNames()
+		return
+	case *players:
+		ok, err = t.matrix(ctx, *chosen, *with)
+	case *delays:
+		ok, err = t.delays(ctx, *with)
+	default:
+		ok, err = t.cases(ctx, flag.Args())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(2)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// tools is what all tests work with.
+type tools struct{ binary, modules, keep string }
+
+// bench returns a place for a test to work in.
+func (t tools) bench(name string) (*bench, error) {
+	b := &bench{binary: t.binary, modules: t.modules, dir: filepath.Join(t.keep, name)}
+	return b, os.MkdirAll(b.dir, 0o755)
+}
+
+func printNames() {
+	for _, c := range cases {
+		fmt.Printf("%-8s %s\n", c.name, c.what)
+	}
+	fmt.Println("\nfaults, with --players:")
+	for _, f := range faults {
+		fmt.Printf("%-8s %s\n", f.name, f.what)
+	}
+}
+
+// choose reads names that are separated by commas; none means all there are.
+func choose(what, names string, all []string) ([]string, error) {
+	if names == "" {
+		return all, nil
+	}
+	list := strings.Split(names, ",")
+	for _, name := range list {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("there is no %s %q, only %s", what, name, strings.Join(all, ", "))
+		}
+	}
+	return list, nil
+}
+
+// cases runs those of the names, or all, and reports whether all passed.
+func (t tools) cases(ctx context.Context, names []string) (bool, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name }) {
+			return false, fmt.Errorf("there is no case %q; see -list", name)
+		}
+	}
 	passed, failed := 0, 0
 	for _, c := range cases {
-		if flag.NArg() > 0 && !slices.Contains(flag.Args(), c.name) {
+		if len(names) > 0 && !slices.Contains(names, c.name) {
 			continue
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if runCase(ctx, c, *binary, *modules, *keep) {
+		if t.runCase(ctx, c) {
 			passed++
 		} else {
 			failed++
 		}
 	}
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
-	if failed > 0 || ctx.Err() != nil {
-		os.Exit(1)
-	}
+	return failed == 0 && ctx.Err() == nil, nil
 }
 
 // runCase runs one case and prints its line.
-func runCase(ctx context.Context, c testCase, binary, modules, keep string) bool {
+func (t tools) runCase(ctx context.Context, c testCase) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("not done after %v", c.limit))
 	defer cancel()
-	dir := filepath.Join(keep, c.name)
-	b := &bench{binary: binary, modules: modules, dir: dir}
-	err := os.MkdirAll(dir, 0o755)
+	b, err := t.bench(c.name)
 	began := time.Now()
 	figure := ""
 	if err == nil {

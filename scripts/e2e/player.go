@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -114,13 +113,16 @@ func (p *ffmpegPlayer) awaitFrames(ctx context.Context, more int) (int, error) {
 	}
 }
 
-// vlcPlayer is VLC without a screen. It refuses to run as root.
+// vlcPlayer is VLC. It refuses to run as root.
 type vlcPlayer struct {
 	*process
 	control string // address of its rc interface
 }
 
-func (b *bench) vlc(url string) (*vlcPlayer, error) {
+// onNoScreen are VLC's options for nobody to look at it.
+var onNoScreen = []string{"--vout", "dummy"}
+
+func (b *bench) vlc(ns inNamespace, url string, screen ...string) (*vlcPlayer, error) {
 	home, err := os.MkdirTemp("", "grapevine-vlc-")
 	if err != nil {
 		return nil, err
@@ -130,15 +132,15 @@ func (b *bench) vlc(url string) (*vlcPlayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"cvlc", "-q", "--no-color", "--vout", "dummy", "--aout", "dummy",
-		"--extraintf", "rc", "--rc-host", control, "--play-and-exit", url}
+	args := append([]string{"cvlc", "-q", "--no-color", "--aout", "dummy",
+		"--extraintf", "rc", "--rc-host", control, "--play-and-exit", url}, screen...)
 	if os.Geteuid() == 0 {
 		if err := os.Chmod(home, 0o777); err != nil {
 			return nil, err
 		}
 		args = append([]string{"runuser", "-u", "nobody", "--"}, args...)
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := ns.command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+home)
 	cmd.Dir = home
 	p, err := b.start("vlc", cmd)

@@ -31,6 +31,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/grapevine-live/grapevine/scripts/bench/cores"
 )
 
 const (
@@ -79,7 +81,7 @@ func bench(o options, asJSON bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, atMost, fmt.Errorf("it took longer than %v", atMost))
 	defer cancel()
 	o.interval = o.interval.Truncate(partDuration)
-	o.cores = divideCores()
+	o.cores = cores.Divide()
 	o.say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	res, err := measure(ctx, o)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/grapevine-live/grapevine/scripts/bench/cores"
 )
 
 const (
@@ -41,7 +43,7 @@ type options struct {
 	interval               time.Duration
 	cache, memory          int64
 	profile                string
-	cores                  cores
+	cores                  cores.Division
 	say                    func(format string, args ...any) // of progress
 }
 
@@ -102,7 +104,7 @@ type run struct {
 
 // measure looks for the number of neighbours if need be, and measures.
 func measure(ctx context.Context, o options) (*result, error) {
-	res := &result{Neighbours: o.neighbours, Limit: "asked for", Rate: o.rate, Pinned: o.cores.one != "", interval: o.interval}
+	res := &result{Neighbours: o.neighbours, Limit: "asked for", Rate: o.rate, Pinned: o.cores.One != "", interval: o.interval}
 	if res.Neighbours == 0 {
 		var err error
 		if res.Neighbours, res.Limit, err = o.search(ctx); err != nil {

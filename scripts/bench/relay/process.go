@@ -51,9 +51,9 @@ func (o options) start(ctx context.Context, role string, oneCore bool) (*process
 		return nil, err
 	}
 	args := []string{self, "-role", role}
-	cpus := o.cores.rest
+	cpus := o.cores.Rest
 	if oneCore {
-		cpus = o.cores.one
+		cpus = o.cores.One
 	}
 	if cpus != "" {
 		args = append([]string{"taskset", "-c", cpus}, args...)

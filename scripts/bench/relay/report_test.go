@@ -31,14 +31,6 @@ func TestResultsAreMedians(t *testing.T) {
 	}
 }
 
-func TestCPUsAreListed(t *testing.T) {
-	for list, want := range map[string]string{"0": "0", "0-2,5": "0 1 2 5", "3,1": "3 1", "": "", "x-2": ""} {
-		if got := strings.Join(parseCPUs(list), " "); got != want {
-			t.Errorf("parseCPUs(%q) = %q, want %q", list, got, want)
-		}
-	}
-}
-
 func TestIntervalsBeginJustBeforeAPart(t *testing.T) {
 	for _, ago := range []time.Duration{0, time.Second, 1234 * time.Millisecond, 1460 * time.Millisecond} {
 		start := time.Now().Add(-ago)

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/grapevine-live/grapevine/scripts/bench/cores"
 )
 
 // swarm is a broadcaster, a relay and sinks.
@@ -105,7 +107,7 @@ type swarmUsage struct {
 
 func (s *swarm) usage(ctx context.Context) (u swarmUsage, err error) {
 	var source usage
-	busy := machine()
+	busy := cores.Busy()
 	for _, of := range []struct {
 		p *process
 		u *usage

@@ -1,0 +1,100 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// sighting is how many pictures a player had shown at a time.
+type sighting struct {
+	at     time.Time
+	frames int
+}
+
+const (
+	// enoughFrames is the share of the stream's pictures that a player must show.
+	enoughFrames = 0.8
+	// gapSlack is how much longer than before the fault a player may go without a new
+	// picture: they are asked every 250 ms, and share two cores.
+	gapSlack = 750 * time.Millisecond
+)
+
+// verdict is how a player took a fault.
+type verdict struct {
+	ok    bool
+	usual time.Duration // the longest time without a new picture before the fault
+	stall time.Duration // and after it
+	text  string
+	why   error // what the player said if it is not ok
+}
+
+// judge looks at what was seen of a player that was calm from a time until the fault. It
+// is ok if it has shown pictures for the last [goesOn] as it did before.
+func judge(seen []sighting, calm, fault, now time.Time) (v verdict) {
+	v.usual, _ = longestGap(seen, calm, fault)
+	v.stall, _ = longestGap(seen, fault, now)
+	gap, frames := longestGap(seen, now.Add(-goesOn), now)
+	want := int(goesOn.Seconds() * frameRate * enoughFrames)
+	switch _, since := longestGap(seen, fault, now); {
+	case since == 0:
+		v.text = "no new picture since the fault"
+	case frames == 0:
+		v.text = fmt.Sprintf("it stopped after %d pictures", since)
+	case gap > v.usual+gapSlack:
+		v.text = fmt.Sprintf("it still stalls, %.1f s in the last %.0f s", gap.Seconds(), goesOn.Seconds())
+	case frames < want:
+		v.text = fmt.Sprintf("only %d of %.0f pictures in the last %.0f s", frames, goesOn.Seconds()*frameRate, goesOn.Seconds())
+	default:
+		v.ok = true
+	}
+	return v
+}
+
+// longestGap returns the longest time within which no new picture was seen, and how many
+// pictures there were in all.
+func longestGap(seen []sighting, from, to time.Time) (gap time.Duration, frames int) {
+	var last *sighting
+	moved := from
+	for i := range seen {
+		s := &seen[i]
+		if s.at.Before(from) || s.at.After(to) {
+			continue
+		}
+		if last != nil && s.frames != last.frames {
+			frames += s.frames - last.frames
+			gap = max(gap, s.at.Sub(moved))
+			moved = s.at
+		}
+		last = s
+	}
+	return max(gap, to.Sub(moved)), frames
+}
+
+// stalled reports whether the fault could be seen.
+func (v verdict) stalled() bool { return v.stall > v.usual+gapSlack }
+
+func (v verdict) short() string {
+	switch {
+	case !v.ok:
+		return "FAILED"
+	case v.stalled():
+		return fmt.Sprintf("ok %.1f s", v.stall.Seconds())
+	}
+	return "ok"
+}
+
+func (v verdict) String() string {
+	gaps := fmt.Sprintf("(longest time without a new picture %.1f s, before the fault %.1f s)", v.stall.Seconds(), v.usual.Seconds())
+	switch {
+	case !v.ok && v.why != nil:
+		return "FAILED: " + strings.ReplaceAll(v.why.Error(), "\n", "; ")
+	case !v.ok:
+		return "FAILED: " + v.text
+	case v.stalled():
+		return fmt.Sprintf("ok, stalled for %.1f s %s", v.stall.Seconds(), gaps)
+	}
+	return "ok, no stall " + gaps
+}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package main
+
+import (
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// seenWith returns what is seen of a player that shows 25 pictures a second, but for the
+// pauses given as from and to in seconds.
+func seenWith(start time.Time, seconds float64, pauses ...[2]float64) (seen []sighting) {
+	frames := 0.0
+	for at := 0.0; at <= seconds; at += lookEvery.Seconds() {
+		paused := false
+		for _, p := range pauses {
+			paused = paused || at > p[0] && at <= p[1]
+		}
+		if !paused {
+			frames += frameRate * lookEvery.Seconds()
+		}
+		seen = append(seen, sighting{start.Add(time.Duration(at * float64(time.Second))), int(frames)})
+	}
+	return seen
+}
+
+func TestJudge(t *testing.T) {
+	start := time.Now()
+	at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+	for _, test := range []struct {
+		name   string
+		pauses [][2]float64
+		want   string
+	}{
+		{"nothing happens", nil, "ok"},
+		{"a stall that ends", [][2]float64{{15, 19}}, "ok 4.2 s"},
+		{"it stops at once", [][2]float64{{10, 100}}, "FAILED"},
+		{"it stops later", [][2]float64{{25, 100}}, "FAILED"},
+		{"it stalls again and again", [][2]float64{{31, 33}, {35, 37}}, "FAILED"},
+		{"it drops a third", [][2]float64{{30, 30.5}, {31, 31.5}, {32, 32.5}, {33, 33.5}, {34, 34.5}, {35, 35.5}, {36, 36.5}, {37, 37.5}}, "FAILED"},
+		{"its pictures always come in bursts", [][2]float64{{1, 2.5}, {5, 6.5}, {11, 12.5}, {31, 32.5}}, "ok"},
+	} {
+		v := judge(seenWith(start, 40, test.pauses...), at(0), at(10), at(40))
+		if got := v.short(); got != test.want {
+			t.Errorf("%s: %s (%s), want %s", test.name, got, v, test.want)
+		}
+	}
+}
+
+func TestCountGoesOnWhereAFigureBeginsAnew(t *testing.T) {
+	var shown atomic.Int64
+	count(strings.NewReader("frame=3\nspeed=1\nframe=8\nframe=2\nframe=5\n"), regexp.MustCompile(`^frame=(\d+)`), &shown)
+	if n := shown.Load(); n != 13 {
+		t.Errorf("%d pictures, want 13", n)
+	}
+}
