@@ -24,6 +24,10 @@
 // They publish immutable views; requests read the newest one and, when what they ask for
 // is on its way, wait for the next.
 //
+// A [Tail] hands out the same segments to whoever keeps them, such as hls/record. It decides
+// with the same edge, but begins with one segment, waits for a missing one three times as
+// long, and holds nothing back.
+//
 // # Addresses
 //
 //	/                                       the page
