@@ -20,7 +20,8 @@
 //
 // Segments are byte by byte those that the broadcaster signed. The playlist is an EVENT
 // while it grows (RFC 8216, section 4.3.3.5), and a VOD with ENDLIST when the stream has
-// ended or the node has; it grows again when more comes. A discontinuity is marked where
+// ended or the node has; it grows again when more comes. That of a node that was killed stays
+// an EVENT, at whose end players wait, until the next one goes on with it. A discontinuity is marked where
 // the broadcaster says so, where an epoch begins and where something was left out.
 // TARGETDURATION is as hls chooses it, and rises should a later segment be longer.
 //
