@@ -44,7 +44,7 @@ func TestRecord(t *testing.T) {
 			}
 		}
 		st := rec.status()
-		if st.Segments != 7 || st.Seconds != 14 || st.MP4 != "recording.mp4" || st.Missing+st.Slow+st.Failed+st.MP4LeftOut != 0 || st.Bytes == 0 {
+		if st.Segments != 7 || st.Seconds != 14 || st.MP4 != "recording.mp4" || st.Missing+st.Slow+st.Failed+st.MP4LeftOut != 0 || st.MP4Lost != 0 || st.Bytes == 0 {
 			t.Errorf("the figures are %+v", st)
 		}
 		rec.stop()

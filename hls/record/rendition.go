@@ -173,7 +173,7 @@ func (r *rendition) segment(s hls.Segment) {
 		st.State, st.Error = StateRecording, ""
 		st.Segments, st.Seconds = len(r.directory.list.Segments), r.directory.total.Seconds()
 		st.Bytes += s.Size()
-		st.MP4 = r.directory.movie.name
+		st.MP4, st.MP4Lost = r.directory.movie.name, r.directory.movie.lost
 		if remux {
 			st.MP4LeftOut++
 		}
