@@ -30,6 +30,10 @@
 // node carry it, and waits until its last segments are there. Its discontinuity sequence
 // goes on from the other renditions'.
 //
+// A [Tail] hands out the same segments to whoever keeps them, such as hls/record. It decides
+// with the same edge, but begins with one segment, waits for a missing one three times as
+// long, and holds nothing back.
+//
 // # Addresses
 //
 //	/                                       the page

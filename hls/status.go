@@ -78,6 +78,7 @@ type RecordingStatus struct {
 	Slow       uint64  `json:"segments_slow"`       // left out: the disk was too slow
 	Failed     uint64  `json:"segments_failed"`     // left out: the disk refused them
 	MP4LeftOut uint64  `json:"segments_not_in_mp4"` // in the playlist, but MP4 could not hold them
+	MP4Lost    int     `json:"frames_not_in_mp4"`   // likewise: damaged, or overlapping at a break
 }
 
 // counters are what the server itself did, since its start.

@@ -10,6 +10,7 @@
 //	errors.go    errors become a sentence and a hint, and an exit code
 //	home.go      the directory that keeps keys, epochs and locks
 //	session.go   a p2p node and an HLS server that start and end together
+//	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
 //
@@ -33,6 +34,9 @@
 //	       demo, when the playlist is playable
 //	stats  every few seconds: the figures of the node and its streams
 //	end    a stream has ended; another epoch may follow
+//	recording  the state of a rendition's recording is another: waiting, recording,
+//	       ended or stopped, then with the error. Figures are in stats as recordings
+//	export what export wrote
 //	error  why the command fails, its last line: error and hint
 //
 // # Ends

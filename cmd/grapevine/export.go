@@ -165,11 +165,11 @@ func explainExport(e *exportError) (sentence, hint string) {
 	case errors.Is(e.err, fs.ErrExist):
 		return fmt.Sprintf("The file %s is there already.", e.cfg.Out), "choose another with --out, or replace it with --force"
 	case errors.As(e.err, &file) && errors.Is(e.err, fs.ErrNotExist):
-		return fmt.Sprintf("There is no %s.", file.Path), "name the directory that --record was given, or a playlist in it"
+		return fmt.Sprintf("There is no %s.", file.Path), "name the directory that --record was given, or a playlist in it; --out goes into a directory that is there"
 	case errors.As(e.err, &file):
-		return fmt.Sprintf("%s cannot be used: %s.", capital(file.Path), system(file)), ""
+		return fmt.Sprintf("The file or directory %s cannot be used: %s.", file.Path, system(file)), ""
 	}
-	return fmt.Sprintf("%s cannot be cut into %s: %v.", capital(e.path), e.cfg.Out, e.err), ""
+	return fmt.Sprintf("The recording %s cannot be cut into %s: %v.", e.path, e.cfg.Out, e.err), ""
 }
 
 func explainRange(e *record.RangeError) (sentence, hint string) {

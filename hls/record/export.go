@@ -78,8 +78,13 @@ func Cut(ctx context.Context, cfg ExportConfig) (*Export, error) {
 
 // writeExport writes a file by way of a temporary one beside it.
 func writeExport(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".export-*")
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".export-*")
 	if err != nil {
+		var why *fs.PathError
+		if errors.As(err, &why) {
+			err = &fs.PathError{Op: "create a file in", Path: dir, Err: why.Err}
+		}
 		return err
 	}
 	defer os.Remove(f.Name()) // gone already if it was renamed

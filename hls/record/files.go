@@ -63,7 +63,11 @@ func replace(fs files, path string, data []byte) error {
 		_ = fs.Remove(temp) // it would keep room from what is tried next
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
-	return fs.Rename(temp, path)
+	if err := fs.Rename(temp, path); err != nil {
+		_ = fs.Remove(temp)
+		return err
+	}
+	return nil
 }
 
 func writeNew(fs files, path string, data []byte) error {

@@ -18,6 +18,7 @@ type movie struct {
 	size   int64
 	before int64 // size before the last segment was added
 	muxer  muxer
+	lost   int  // frames that were left out: damaged, or overlapping at a break
 	broken bool // the next segment does not continue what was written
 }
 
@@ -57,8 +58,9 @@ func (m *movie) add(s shot) error {
 		return err
 	}
 	if err := m.write(append(f.Init, f.Data...)); err != nil {
-		return fmt.Errorf("write %s: %w", m.name, err)
+		return err // it names the file
 	}
+	m.lost += f.Lost
 	m.broken = false
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type Recorder struct {
 
 	mu         sync.Mutex // guards all following
 	renditions []*rendition
+	writers    map[string]<-chan struct{} // by directory: closed when nobody writes into it
 }
 
 // Open makes the directory and keeps other nodes out of it until Close. It starts nothing.
@@ -81,7 +83,7 @@ func Open(cfg Config) (*Recorder, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrBusy, dir)
 	}
-	return &Recorder{cfg: cfg, lock: lock}, nil
+	return &Recorder{cfg: cfg, lock: lock, writers: make(map[string]<-chan struct{})}, nil
 }
 
 // Close lets other nodes into the directory. It is to be called after Run has returned.
@@ -117,34 +119,25 @@ func (r *Recorder) scan(ctx context.Context, node Node, running *sync.WaitGroup)
 	var now []*rendition
 	for _, st := range node.Streams() {
 		for _, t := range st.Timelines {
-			old := r.find(t)
+			old := r.findLocked(t)
 			if old == nil {
 				rctx, stop := context.WithCancel(ctx)
-				old = r.newRendition(t, st.Store, stop)
+				old = r.newRenditionLocked(t, st.Store, stop)
 				running.Go(func() { old.run(rctx) })
 			}
 			now = append(now, old)
 		}
 	}
 	for _, old := range r.renditions {
-		if !contains(now, old) {
+		if !slices.Contains(now, old) {
 			old.stop()
 		}
 	}
 	r.renditions = now
 }
 
-func contains(list []*rendition, r *rendition) bool {
-	for _, o := range list {
-		if o == r {
-			return true
-		}
-	}
-	return false
-}
-
-// find returns the rendition that is recorded from t, or nil.
-func (r *Recorder) find(t *stream.Timeline) *rendition {
+// findLocked returns the rendition that is recorded from t, or nil.
+func (r *Recorder) findLocked(t *stream.Timeline) *rendition {
 	for _, o := range r.renditions {
 		if o.timeline == t {
 			return o
@@ -153,7 +146,18 @@ func (r *Recorder) find(t *stream.Timeline) *rendition {
 	return nil
 }
 
-func (r *Recorder) newRendition(t *stream.Timeline, store *stream.Store, stop context.CancelFunc) *rendition {
+// newRenditionLocked returns a recording that begins when the one before in its directory
+// has ended.
+func (r *Recorder) newRenditionLocked(t *stream.Timeline, store *stream.Store, stop context.CancelFunc) *rendition {
+	dir := filepath.Join(r.cfg.Dir, t.Stream().String(), t.Rendition())
+	done := make(chan struct{})
+	before := r.writers[dir]
+	if before == nil {
+		nobody := make(chan struct{})
+		close(nobody)
+		before = nobody
+	}
+	r.writers[dir] = done
 	return &rendition{
 		timeline: t,
 		store:    store,
@@ -162,10 +166,12 @@ func (r *Recorder) newRendition(t *stream.Timeline, store *stream.Store, stop co
 		changed:  r.cfg.Changed,
 		queue:    newQueue(r.cfg.queued),
 		stop:     stop,
+		before:   before,
+		done:     done,
 		status: hls.RecordingStatus{
 			Stream:    t.Stream(),
 			Rendition: t.Rendition(),
-			Dir:       filepath.Join(r.cfg.Dir, t.Stream().String(), t.Rendition()),
+			Dir:       dir,
 			State:     StateWaiting,
 		},
 	}

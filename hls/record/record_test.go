@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -42,7 +44,7 @@ func TestRecord(t *testing.T) {
 			}
 		}
 		st := rec.status()
-		if st.Segments != 7 || st.Seconds != 14 || st.MP4 != "recording.mp4" || st.Missing+st.Slow+st.Failed+st.MP4LeftOut != 0 || st.Bytes == 0 {
+		if st.Segments != 7 || st.Seconds != 14 || st.MP4 != "recording.mp4" || st.Missing+st.Slow+st.Failed+st.MP4LeftOut != 0 || st.MP4Lost != 0 || st.Bytes == 0 {
 			t.Errorf("the figures are %+v", st)
 		}
 		rec.stop()
@@ -390,6 +392,52 @@ func TestGone(t *testing.T) {
 		if !strings.Contains(rec.log.String(), "count=3") {
 			t.Errorf("the log does not tell:\n%s", rec.log)
 		}
+	})
+}
+
+// changing is a node that leaves its stream and joins it again.
+type changing struct {
+	mu      sync.Mutex // guards all following
+	streams []hls.Stream
+}
+
+func (c *changing) Streams() []hls.Stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.streams
+}
+
+func (c *changing) set(streams []hls.Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streams = streams
+}
+
+// TestRejoin checks that a stream that the node leaves and joins again at once, on a slow
+// disk, has one recording.
+func TestRejoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, root, node := newStation(t), t.TempDir(), &changing{}
+		node.set(s.Streams())
+		fs := &faulty{delay: func(op string) {
+			if op == "rename 1-1.ts" {
+				time.Sleep(5 * segmentLength)
+			}
+		}}
+		rec := startRecording(t, root, node, fs)
+		s.air(2)
+		before := s.timeline
+		s.timeline = stream.NewTimeline(s.key.ID(), "main")
+		for _, h := range before.From(stream.Position{}) {
+			if err := s.timeline.Add(h, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		node.set(s.Streams())
+		s.air(8)
+		synctest.Wait()
+		rec.stop()
+		s.expectList(root, names(1, 0, 9)...)
 	})
 }
 

@@ -36,6 +36,8 @@ type rendition struct {
 	changed  func(hls.RecordingStatus)
 	queue    *queue
 	stop     context.CancelFunc
+	before   <-chan struct{} // closed when who wrote into the directory before has ended
+	done     chan struct{}   // closed when run has ended
 
 	// Only run uses these.
 	directory *directory
@@ -48,6 +50,8 @@ type rendition struct {
 
 // run records until ctx ends, and then what is whole still.
 func (r *rendition) run(ctx context.Context) {
+	defer close(r.done)
+	<-r.before
 	if !r.open(ctx) {
 		return
 	}
@@ -163,13 +167,13 @@ func (r *rendition) segment(s hls.Segment) {
 	r.broken = false
 	if !r.retryAt.IsZero() {
 		r.retryAt = time.Time{}
-		r.log.Info("recording goes on", "dir", r.status.Dir)
+		r.log.Warn("recording goes on", "dir", r.status.Dir)
 	}
 	r.update(func(st *hls.RecordingStatus) {
 		st.State, st.Error = StateRecording, ""
 		st.Segments, st.Seconds = len(r.directory.list.Segments), r.directory.total.Seconds()
 		st.Bytes += s.Size()
-		st.MP4 = r.directory.movie.name
+		st.MP4, st.MP4Lost = r.directory.movie.name, r.directory.movie.lost
 		if remux {
 			st.MP4LeftOut++
 		}

@@ -172,8 +172,8 @@ type recording struct {
 	states []string
 }
 
-// startRecording records the station until the test stops it.
-func startRecording(t testing.TB, root string, s *station, fs files) *recording {
+// startRecording records a node until the test stops it.
+func startRecording(t testing.TB, root string, s Node, fs files) *recording {
 	t.Helper()
 	rec := &recording{log: &bytes.Buffer{}}
 	r, err := Open(Config{
