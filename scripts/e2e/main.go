@@ -41,6 +41,7 @@ var cases = []testCase{
 	{"tcp", "an encoder that connects by TCP", 90 * time.Second, tcpCase},
 	{"udp", "an encoder that sends UDP", 90 * time.Second, udpCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
+	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
