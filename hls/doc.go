@@ -1,6 +1,7 @@
 // Package hls serves a node's streams to ordinary players: playlists (RFC 8216),
 // segments, a page, and figures. It reads a stream's timelines and store, knows
-// nothing of the network behind them, and never fetches anything itself.
+// nothing of the network behind them, and fetches nothing itself: who rewinds beyond the
+// store is served by way of [Past].
 //
 //	timeline.Changed ─┐
 //	                  ├─> follower ──> edge (which segment is next: list, wait, skip, end)
@@ -20,7 +21,13 @@
 //	                   hls/fmp4 ──────> llPlaylist ──> llView
 //	                   (once a part)
 //
-// One follower runs per rendition, and one more while somebody plays it with low latency.
+//	view of the follower ──> dvr ──> dvrList ──> dvrView ──> Server.Handler
+//	       (once asked)       │ ▲
+//	                          v │
+//	                         Past (headers, claims and segments of peers)
+//
+// One follower runs per rendition, one more while somebody plays it with low latency, and
+// one that rewinds from when somebody first asked for that.
 // They publish immutable views; requests read the newest one and, when what they ask for
 // is on its way, wait for the next.
 //
@@ -42,6 +49,8 @@
 //	/api/v1/streams/<stream-id>/qr.svg      the stream's link as a QR code
 //	/<stream-id>/index.m3u8                 multivariant playlist
 //	/<stream-id>/<rendition>/index.m3u8     media playlist, MPEG-TS
+//	/<stream-id>/dvr.m3u8                   multivariant playlist, to rewind
+//	/<stream-id>/<rendition>/dvr.m3u8       media playlist, MPEG-TS, to rewind
 //	/<stream-id>/<rendition>/<epoch>-<segment>.ts
 //	/<stream-id>/ll.m3u8                    multivariant playlist, low latency
 //	/<stream-id>/<rendition>/ll.m3u8        media playlist, fragmented MP4
@@ -124,6 +133,36 @@
 //
 // Measured with the demo on one machine: Chromium shows the first picture after 0.6 s and
 // is 2.5 s behind the broadcaster's clock, then settles at PART-HOLD-BACK, 1.6 s.
+//
+// # Rewinding
+//
+// dvr.m3u8 lists the same segments as index.m3u8, under the same names, for as long as
+// [Config.DVR] says, or else as much as the store could hold: what the node's store has,
+// and before that what peers say they hold. All rules above but the second half of 7
+// hold: what leaves this playlist is served as long as somebody has it, because nobody can
+// pin hours. And:
+//
+//  18. The first answer waits until peers were asked for the headers of the past, eight
+//     seconds at most. There the playlist begins, for good: a live playlist may be
+//     extended at its end only, so what is learned later is not listed.
+//  19. Holes of the past are left out of it and marked when it begins.
+//  20. Media sequence numbers count on from the first segment's programme time, in seconds
+//     since 2020. Whoever lists the same first segment gives the same numbers, so a node
+//     that restarts goes on where it was. They are not those of index.m3u8.
+//  21. It lists only what will still be there in a while: what the store keeps though a
+//     sixteenth of it comes anew, and what peers claim, who are asked again every ten
+//     seconds while somebody plays. What is listed and not to be had any more takes all
+//     that is older with it, as segments may leave at the beginning only.
+//  22. A request for a segment of the past is held until peers have sent it, fifteen
+//     seconds at most. Then it is answered with 404 and counted, and the segment is lost:
+//     it is not listed again. VLC ends there; other players go on.
+//  23. Three segments are fetched at a time, of which two may be ahead of players: the next
+//     two after each that was asked for.
+//  24. There is no PLAYLIST-TYPE, not even EVENT, since segments may leave. With ENDLIST
+//     players show it as a file, from its start.
+//
+// The playlist is kept once somebody asked, because its numbers cannot begin anew; a
+// segment of it takes less than half a kilobyte, and it is written only when asked for.
 //
 // # The page
 //

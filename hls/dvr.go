@@ -197,6 +197,9 @@ func (d *dvr) follow(v *view, now time.Time) {
 		for _, e := range live {
 			entries = d.appendLive(entries, e)
 		}
+		if len(entries) == 0 {
+			return
+		}
 		d.list.begin(entries, v.window.target, now)
 		scan = false
 	} else {
@@ -207,7 +210,7 @@ func (d *dvr) follow(v *view, now time.Time) {
 	}
 	d.list.trim(live[0].key)
 	d.shrink(live[0].key, held, scan)
-	if l := &d.list; l.sequence != before.sequence || len(l.entries) != len(before.entries) || l.ended != before.ended {
+	if l := &d.list; len(l.entries) > 0 && (l.sequence != before.sequence || len(l.entries) != len(before.entries) || l.ended != before.ended) {
 		d.publish()
 	}
 }

@@ -43,7 +43,6 @@ func newDVREntry(headers []*stream.SignedHeader) *entry {
 // numbers follow from the first one's time, so that whoever lists the same first segment,
 // after a restart for one, gives the same numbers.
 func (l *dvrList) begin(entries []*entry, target int, now time.Time) {
-	entries = slices.Clone(entries)
 	var longest time.Duration
 	for _, e := range entries {
 		longest = max(longest, e.duration)

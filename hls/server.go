@@ -56,8 +56,8 @@ type Config struct {
 	// Window is how many segments a live playlist lists, from [MinWindow] to
 	// [MaxWindow]; 0 means [DefaultWindow].
 	Window int
-	// DVR is how long the playlist is that rewinds, up to [MaxDVR]; 0 means as long as
-	// the store's bound allows.
+	// DVR is how long the playlist is that rewinds, up to [MaxDVR]; 0 means as many
+	// segments as the store could hold.
 	DVR time.Duration
 	// Logger gets what an operator wants to know; nil means none.
 	Logger *slog.Logger

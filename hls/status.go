@@ -44,6 +44,8 @@ type StreamStatus struct {
 	ChunksRefused   int64 `json:"chunks_refused"`   // failed verification
 	ChunksLate      int64 `json:"chunks_late"`      // of no use any more when they came
 	ChunksLost      int64 `json:"chunks_lost"`      // given up
+	ChunksPast      int64 `json:"chunks_past"`      // of those received, fetched because somebody rewound
+	PastClaims      int64 `json:"past_claims"`      // times that a peer did not send what it said that it holds of the past
 	ChunksSent      int64 `json:"chunks_sent"`
 	HeadersReceived int64 `json:"headers_received"` // new and verified
 	HeadersRefused  int64 `json:"headers_refused"`  // forged, stale or malformed

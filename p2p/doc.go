@@ -140,6 +140,31 @@
 // whose link names one relay outlives it. A peer gets a part at most four times over
 // within a minute, and answers are refused rather than silent.
 //
+// # The past
+//
+// What is older than that is fetched only when somebody rewinds, by [Swarm.LearnPast] and
+// [Swarm.FetchPast], beside the loop and the exchange, which never hear of it:
+//
+//	who rewinds                                      up to eight peers that hold the stream
+//	    | --- Past: rendition --------------------------> |
+//	    | <-- Span: segments 3 to 900 of epoch 7 -------- |  (held whole, and for a while)
+//	    | --- Past: before 7/880/0, 1024 headers -------> |  one at a time, newest first
+//	    | <-- Span, headers ----------------------------- |
+//	    | --- Part: chunks of segment 3 ----------------> |  four segments at a time
+//	    | <-- Chunk ------------------------------------- |
+//
+// A peer says that it holds a segment if all chunks are in its store and stay there
+// though a sixteenth of the store comes anew. Headers are sent in order, 1024 or 1 MiB an
+// answer, and like chunks of the past take their turns on the uplink behind live ones.
+// A peer gets the headers of a timeline at most four times over within a minute. Who
+// answers with anything else is penalised; who does not send what it claims is not
+// believed for a minute, and then for twice as long each time.
+//
+// A timeline keeps its newest 4096 headers, those of parts that the store holds, and those
+// of [Config.History]; 65,536 and 64 MiB at most. Four hours of half second parts at 4
+// Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
+// least, and what live parts leave free.
+//
 // # Guarantees
 //
 //   - Nothing is kept, shown or passed on that the stream's key did not sign, directly

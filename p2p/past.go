@@ -26,6 +26,9 @@ const (
 	// failure; those that lied do so for longer than pastRest, and are not waited for.
 	pastRetry = busyRest
 	pastRest  = peerRest
+	// pastGrace is for how long a peer that left is believed to come back: what is no longer
+	// listed because nobody holds it is never listed again.
+	pastGrace = 30 * time.Second
 )
 
 // ErrNotHeld is wrapped when no connected peer that can be asked holds a segment.
@@ -48,6 +51,7 @@ type pastPeer struct {
 	spans map[string][]stream.Span // that it says it holds, by rendition
 	jobs  int                      // requests under way
 	rest  time.Time                // not to be asked before
+	seen  time.Time                // when it was last connected
 	doubt time.Duration            // how long it rests if it does not send what it claims once more
 }
 
@@ -85,15 +89,16 @@ func (s *Swarm) LearnPast(ctx context.Context, rendition string, since time.Time
 	return nil
 }
 
-// HeldPast returns what connected peers said that they hold of a rendition when they were
-// last asked.
+// HeldPast returns what peers that are connected, or were a moment ago, said that they
+// hold of a rendition when they were last asked.
 func (s *Swarm) HeldPast(rendition string) []stream.Span {
 	s.past.mu.Lock()
 	defer s.past.mu.Unlock()
 	var out []stream.Span
-	for id, p := range s.past.peers {
-		if s.connected(id) {
-			out = append(out, p.spans[rendition]...)
+	now := time.Now()
+	for id, k := range s.past.peers {
+		if s.past.presentLocked(id, k, now) {
+			out = append(out, k.spans[rendition]...)
 		}
 	}
 	return out
@@ -137,10 +142,7 @@ func (p *past) sources(ctx context.Context) ([]peer.ID, error) {
 		p.mu.Unlock()
 		ids := slices.DeleteFunc(p.s.holders(), func(id peer.ID) bool { return !p.s.connected(id) || p.s.node.isCutOff(id) })
 		if len(ids) > 0 || p.s.publishing() {
-			rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-			ids = ids[:min(len(ids), maxPastPeers)]
-			p.keepOnly(ids)
-			return ids, nil
+			return p.choose(ids), nil
 		}
 		select {
 		case <-came:
@@ -150,21 +152,48 @@ func (p *past) sources(ctx context.Context) ([]peer.ID, error) {
 	}
 }
 
-// keepOnly forgets all peers but some, and those that rest or are busy.
-func (p *past) keepOnly(ids []peer.ID) {
+// choose returns which of some connected peers to ask, mostly those that claim something,
+// and forgets those that left.
+func (p *past) choose(ids []peer.ID) []peer.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for id, known := range p.peers {
-		if !slices.Contains(ids, id) && known.jobs == 0 && now.After(known.rest) {
+	for id, k := range p.peers {
+		if !p.presentLocked(id, k, now) && k.jobs == 0 && now.After(k.rest) {
 			delete(p.peers, id)
 		}
 	}
+	var known, others []peer.ID
 	for _, id := range ids {
-		if p.peers[id] == nil {
-			p.peers[id] = &pastPeer{spans: make(map[string][]stream.Span)}
+		if k := p.peerLocked(id); len(k.spans) > 0 {
+			known = append(known, id)
+		} else {
+			others = append(others, id)
 		}
 	}
+	for _, list := range [][]peer.ID{known, others} {
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	}
+	known = known[:min(len(known), maxPastPeers-min(len(others), maxPastPeers/4))]
+	return append(known, others[:min(len(others), maxPastPeers-len(known))]...)
+}
+
+// peerLocked returns what is known of a peer.
+func (p *past) peerLocked(id peer.ID) *pastPeer {
+	k := p.peers[id]
+	if k == nil {
+		k = &pastPeer{spans: make(map[string][]stream.Span)}
+		p.peers[id] = k
+	}
+	return k
+}
+
+// presentLocked reports whether a peer is connected, or was a moment ago.
+func (p *past) presentLocked(id peer.ID, k *pastPeer, now time.Time) bool {
+	if p.s.connected(id) {
+		k.seen = now
+	}
+	return now.Sub(k.seen) < pastGrace
 }
 
 // claims reports whether a peer that may be asked says that it holds something of what
@@ -181,10 +210,10 @@ func (p *past) pick(rendition string, but []peer.ID, match func(stream.Span) boo
 	now := time.Now()
 	least := 0
 	for candidate, k := range p.peers {
-		if slices.Contains(but, candidate) || !k.claims(rendition, match) || !p.s.connected(candidate) {
+		if slices.Contains(but, candidate) || !k.claims(rendition, match) || !p.presentLocked(candidate, k, now) {
 			continue
 		}
-		if now.Before(k.rest) {
+		if now.Before(k.rest) || !p.s.connected(candidate) {
 			resting = resting || k.rest.Sub(now) <= pastRest
 			continue
 		}

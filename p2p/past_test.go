@@ -176,6 +176,42 @@ func TestWhatNobodyHoldsIsSaidSoAtOnce(t *testing.T) {
 	})
 }
 
+func TestPeerThatIsGoneForAMomentIsStillBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		net.AddNode(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(context.Background(), t, net.Node(0), 25, false) }()
+		time.Sleep(30 * time.Second)
+		viewer := join(t, net, 1, net.Link(src.Key.ID(), 0))
+		time.Sleep(2 * time.Second)
+		learn(t, viewer)
+		held := len(viewer.HeldPast("main"))
+		sent := make(chan map[stream.Position][]byte, 1)
+		go func() { sent <- <-done }()
+		net.Host(1).Network().ClosePeer(net.Host(0).ID())
+		if n := len(viewer.HeldPast("main")); held == 0 || n != held {
+			t.Errorf("%d spans are held by a peer that is gone for a moment, %d before", n, held)
+		}
+		// The dialer brings it back, and the segment comes.
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		if _, err := viewer.FetchPast(ctx, "main", 1, 2); err != nil {
+			t.Error(err)
+		}
+		<-sent
+		net.Kill(0)
+		time.Sleep(90 * time.Second) // until its silence is noticed, and it is given up
+		if n := len(viewer.HeldPast("main")); n != 0 {
+			t.Errorf("%d spans are held by a peer that left long ago", n)
+		}
+	})
+}
+
 func TestPastIsWaitedForUntilAPeerComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := p2ptest.New(t, latency)

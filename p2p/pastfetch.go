@@ -29,7 +29,7 @@ func (p *past) ask(ctx context.Context, id peer.ID, req fetchRequest, take func(
 // askSpans asks a peer what it holds.
 func (p *past) askSpans(ctx context.Context, id peer.ID, rendition string) {
 	p.mu.Lock()
-	k := p.peers[id]
+	k := p.peerLocked(id)
 	rests := time.Now().Before(k.rest)
 	if !rests {
 		k.jobs++

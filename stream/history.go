@@ -10,11 +10,11 @@ const (
 	// MaxHistory bounds the headers of a timeline that retains more than [MaxTimeline]:
 	// nine hours of half second parts.
 	MaxHistory = 1 << 16
-	// MaxHistoryBytes bounds what those headers take in memory: at 4 Mbit/s more than five
-	// hours of half second parts, which take 1.6 kB each.
+	// MaxHistoryBytes bounds what those headers take in memory: at 4 Mbit/s more than six
+	// hours of half second parts, which take 1.4 kB each.
 	MaxHistoryBytes = 64 << 20
 	// headerOverhead is what a header takes besides its bytes and hashes; a test measures it.
-	headerOverhead = 480
+	headerOverhead = 256
 )
 
 // Retain has the timeline keep more than [MaxTimeline] headers, up to [MaxHistory] and

@@ -11,7 +11,7 @@ import (
 
 const (
 	// MaxTimeline bounds the headers that a timeline keeps, unless it is told to retain
-	// more: about 34 minutes of half second parts, 7 MB at 4 Mbit/s. The oldest go first.
+	// more: about 34 minutes of half second parts, 6 MB at 4 Mbit/s. The oldest go first.
 	MaxTimeline = 4096
 	// StaleAfter is how far behind the newest header, in programme time, a gossiped
 	// header of an earlier part may be. gossipsub itself repeats messages for a few

@@ -88,6 +88,8 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		ChunksRefused:   st.ChunksRefused,
 		ChunksLate:      st.ChunksLate,
 		ChunksLost:      st.ChunksLost,
+		ChunksPast:      st.PastChunks,
+		PastClaims:      st.PastClaims,
 		ChunksSent:      st.ChunksSent,
 		HeadersReceived: st.HeadersReceived,
 		PayloadIn:       st.BytesReceived,

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,6 +137,70 @@ func vlcCase(ctx context.Context, b *bench) (string, error) {
 	}
 	return fmt.Sprintf("%d frames displayed in %.1f s, %d lost", last-first, time.Since(began).Seconds(), lost-lostBefore), nil
 }
+
+// rewindCase has a viewer come when the stream has run for a while, and the broadcaster
+// leave before the viewer has seen it all.
+func rewindCase(ctx context.Context, b *bench) (string, error) {
+	broadcaster, err := b.broadcaster(ctx, nil, anyLoopback...)
+	if err != nil {
+		return "", err
+	}
+	relay, err := b.grapevine(ctx, nil, "relay", nil, append([]string{"relay", broadcaster.Link}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	const late, rest = 20, 6 // seconds
+	relayed, err := rewinding(ctx, relay)
+	if err != nil {
+		return "", err
+	}
+	if err := awaitPlaylist(ctx, relayed, func(p *playlist) bool { return p.duration >= late }); err != nil {
+		return "", err
+	}
+	viewer, err := b.grapevine(ctx, nil, "viewer", nil, append([]string{"watch", relay.Link}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	media, err := rewinding(ctx, viewer)
+	if err != nil {
+		return "", err
+	}
+	player, err := b.ffmpeg(nil, media, 600, "-live_start_index", "0")
+	if err != nil {
+		return "", err
+	}
+	if err := awaitPlaylist(ctx, media, func(p *playlist) bool { return p.duration >= late+rest }); err != nil {
+		return "", err
+	}
+	if _, err := broadcaster.terminate(ctx); err != nil {
+		return "", fmt.Errorf("the broadcaster ended with %w", err)
+	}
+	frames, err := player.perfect(ctx, (late+rest)*frameRate)
+	if err != nil {
+		return "", err
+	}
+	p, err := getPlaylist(ctx, media)
+	if err != nil {
+		return "", err
+	}
+	if _, err := b.node(ctx, "playlist.mjs", dvrURL(viewer), media); err != nil {
+		return "", err
+	}
+	switch listed := int(math.Round(p.duration * frameRate)); {
+	case !p.ended || p.discontinuities > 0 || !strings.HasSuffix(p.segments[0].uri, "-0.ts"):
+		return "", fmt.Errorf("the playlist begins with %s, with %d discontinuities, ended: %t", p.segments[0].uri, p.discontinuities, p.ended)
+	case frames != listed:
+		return "", fmt.Errorf("%d frames were decoded, %d are listed", frames, listed)
+	}
+	return fmt.Sprintf("%d of %d frames from the first segment to ENDLIST, none missing, playlists valid", frames, frames), nil
+}
+
+// rewinding returns the address of a node's media playlist that rewinds.
+func rewinding(ctx context.Context, n *node) (string, error) {
+	return mediaURL(ctx, dvrURL(n))
+}
+
+func dvrURL(n *node) string { return strings.TrimSuffix(n.HLS, "index.m3u8") + "dvr.m3u8" }
 
 func pageCase(ctx context.Context, b *bench) (string, error) {
 	c, err := b.chain(ctx)

@@ -49,6 +49,7 @@ var cases = []testCase{
 	{"tcp", "an encoder that connects by TCP", 90 * time.Second, tcpCase},
 	{"udp", "an encoder that sends UDP", 90 * time.Second, udpCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
+	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},
 	{"controls", "the page's controls by keyboard and mouse, on all screens, in a frame of another site", 3 * time.Minute, controlsCase},
 	{"levels", "the page's choice of quality, language and subtitles, and its archive", 3 * time.Minute, levelsCase},

@@ -22,6 +22,7 @@ type playlist struct {
 	sequence        int
 	discontinuities int
 	ended           bool
+	duration        float64 // seconds
 	segments        []segment
 }
 
@@ -84,7 +85,14 @@ func getPlaylist(ctx context.Context, media string) (*playlist, error) {
 	for lines.Scan() {
 		line := lines.Text()
 		number, isSequence := strings.CutPrefix(line, "#EXT-X-MEDIA-SEQUENCE:")
+		seconds, isDuration := strings.CutPrefix(line, "#EXTINF:")
 		switch {
+		case isDuration:
+			d, err := strconv.ParseFloat(strings.TrimSuffix(seconds, ","), 64)
+			if err != nil {
+				return nil, fmt.Errorf("duration in %s: %w", media, err)
+			}
+			p.duration += d
 		case isSequence:
 			if p.sequence, err = strconv.Atoi(number); err != nil {
 				return nil, fmt.Errorf("media sequence of %s: %w", media, err)
@@ -100,6 +108,21 @@ func getPlaylist(ctx context.Context, media string) (*playlist, error) {
 		}
 	}
 	return p, lines.Err()
+}
+
+// awaitPlaylist reads a playlist twice a second until it is as wanted.
+func awaitPlaylist(ctx context.Context, media string, wanted func(*playlist) bool) error {
+	for {
+		p, err := getPlaylist(ctx, media)
+		if err != nil || wanted(p) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s has %.0f s: %w", media, p.duration, context.Cause(ctx))
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
 
 // watchPlaylist reads a playlist every half second until stop is closed, and checks that
