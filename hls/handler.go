@@ -47,7 +47,7 @@ func (s *Server) Handler() http.Handler {
 	stream("/{stream}/{rendition}/dvr.m3u8", s.serveDVR)
 	stream("/{stream}/{rendition}/ll.m3u8", s.serveLL)
 	stream("/{stream}/{rendition}/{segment}", s.serveFile)
-	// Not shared with other origins: it names this node's peers.
+	// Not shared with other origins: they name peers.
 	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
 	mux.HandleFunc("GET /api/v1/streams/{stream}/qr.svg", s.serveQR)
 	for path := range s.page {

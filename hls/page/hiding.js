@@ -25,10 +25,6 @@ export class Hiding {
     this.show();
   }
 
-  get hidden() {
-    return this.#root.classList.contains("resting");
-  }
-
   show() {
     this.#root.classList.remove("resting");
     clearTimeout(this.#timer);

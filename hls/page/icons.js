@@ -2,21 +2,21 @@
 
 const line = (d) => `<path d="${d}" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"/>`;
 const solid = (d) => `<path d="${d}" fill="currentColor"/>`;
-const speaker = solid("M4 9.5v5h3.5L12 18.5v-13L7.500 9.500z");
+const speaker = solid("M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z");
 
 const shapes = {
-  play: solid("M8 5.200v13.600l11-6.800z"),
-  pause: solid("M7 5.500h3.500v13H7zM13.500 5.500H17v13h-3.500z"),
-  loud: speaker + line("M15 9.200a4 4 0 0 1 0 5.600M17.400 6.500a7.800 7.800 0 0 1 0 11"),
-  quiet: speaker + line("M15 9.200a4 4 0 0 1 0 5.600"),
-  muted: speaker + line("m15.500 9.700 4.600 4.600m0-4.600-4.600 4.600"),
-  back: line("M8.500 4 5 7.200l3.500 3.200M5.200 7.200H13a5.600 5.600 0 1 1-5.600 5.900"),
-  forward: line("M15.500 4 19 7.200l-3.500 3.200M18.800 7.200H11a5.600 5.600 0 1 0 5.600 5.900"),
-  settings: line("M4 7h9m5 0h2M4 17h2m5 0h9") + line("M15.500 4.800a2.200 2.200 0 1 1 0 4.400 2.200 2.200 0 0 1 0-4.400M8.500 14.800a2.200 2.200 0 1 1 0 4.400 2.200 2.200 0 0 1 0-4.400"),
-  pip: line("M20 11V6.500A1.500 1.500 0 0 0 18.500 5h-13A1.500 1.500 0 0 0 4 6.500v9A1.500 1.500 0 0 0 5.500 17H9") + solid("M12 13h9v6.500h-9z"),
-  full: line("M4.500 9V4.500H9M15 4.500h4.500V9M19.500 15v4.500H15M9 19.500H4.500V15"),
-  window: line("M9 4.500V9H4.500M19.500 9H15V4.500M15 19.500V15h4.500M4.500 15H9v4.500"),
-  help: line("M9.300 9.200a2.800 2.800 0 1 1 4 2.600c-.9.400-1.300 1-1.300 2M12 17.200v.1") + line("M12 3.500a8.500 8.500 0 1 1 0 17 8.500 8.500 0 0 1 0-17"),
+  play: solid("M8 5.2v13.6l11-6.8z"),
+  pause: solid("M7 5.5h3.5v13H7zM13.5 5.5H17v13h-3.5z"),
+  loud: speaker + line("M15 9.2a4 4 0 0 1 0 5.6M17.4 6.5a7.8 7.8 0 0 1 0 11"),
+  quiet: speaker + line("M15 9.2a4 4 0 0 1 0 5.6"),
+  muted: speaker + line("m15.5 9.7 4.6 4.6m0-4.6-4.6 4.6"),
+  back: line("M8.5 4 5 7.2l3.5 3.2M5.2 7.2H13a5.6 5.6 0 1 1-5.6 5.9"),
+  forward: line("M15.5 4 19 7.2l-3.5 3.2M18.8 7.2H11a5.6 5.6 0 1 0 5.6 5.9"),
+  settings: line("M4 7h9m5 0h2M4 17h2m5 0h9") + line("M15.5 4.8a2.2 2.2 0 1 1 0 4.4 2.2 2.2 0 0 1 0-4.4M8.5 14.8a2.2 2.2 0 1 1 0 4.4 2.2 2.2 0 0 1 0-4.4"),
+  pip: line("M20 11V6.5A1.5 1.5 0 0 0 18.5 5h-13A1.5 1.5 0 0 0 4 6.5v9A1.5 1.5 0 0 0 5.5 17H9") + solid("M12 13h9v6.5h-9z"),
+  full: line("M4.5 9V4.5H9M15 4.5h4.5V9M19.5 15v4.5H15M9 19.5H4.5V15"),
+  window: line("M9 4.5V9H4.5M19.5 9H15V4.5M15 19.5V15h4.5M4.5 15H9v4.5"),
+  help: line("M9.3 9.2a2.8 2.8 0 1 1 4 2.6c-.9.4-1.3 1-1.3 2M12 17.2v.1") + line("M12 3.5a8.5 8.5 0 1 1 0 17 8.5 8.5 0 0 1 0-17"),
 };
 
 export const icon = (name) => `<svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false">${shapes[name]}</svg>`;

@@ -3,8 +3,10 @@
 const every = 1000; // milliseconds
 const address = new URL("api/v1/status", import.meta.url);
 
-// Calls answered(status) for each answer, and lost() when there is none. It never ends.
+// Calls answered(status) for each answer, and lost() when there was none twice in a row:
+// one may be late while the machine is busy. It never ends.
 export async function follow(answered, lost) {
+  let missed = 0;
   for (;;) {
     let status = null;
     try {
@@ -13,8 +15,9 @@ export async function follow(answered, lost) {
     } catch {
       // It was stopped, or the network is away.
     }
+    missed = status ? 0 : missed + 1;
     if (status) answered(status);
-    else lost();
+    else if (missed > 1) lost();
     await new Promise((done) => setTimeout(done, every));
   }
 }

@@ -24,7 +24,7 @@ export class Player extends EventTarget {
 
   #video;
   #hls = null;
-  #urls = null; // {plain, low, archive}
+  #urls = null; // {plain, low (latency), archive}
   #archive = new Archive("");
   #looked = false; // whether it was asked for
   #source = ""; // which of them plays
@@ -78,11 +78,6 @@ export class Player extends EventTarget {
 
   get urls() {
     return this.#urls;
-  }
-
-  // What plays: low (latency), plain or archive.
-  get source() {
-    return this.#source;
   }
 
   // Addresses of the stream's playlists: {plain, low, archive}. The last may be missing.

@@ -15,6 +15,7 @@ export class Tracks {
   #video;
   #hls = null; // null: the browser's own player
   #wish = { quality: null, audio: null, subtitles: null }; // labels; null: nothing was chosen
+  #last = ""; // subtitles that were shown
 
   constructor(video) {
     this.#video = video;
@@ -88,8 +89,6 @@ export class Tracks {
     next?.choose();
     return next?.label;
   }
-
-  #last = ""; // subtitles
 
   #list(name, options) {
     for (const o of options) {
