@@ -153,6 +153,9 @@ func (b *bench) runFault(ctx context.Context, f fault, names []string) (_ map[st
 	}
 	verdicts := make(map[string]verdict)
 	for _, p := range players {
+		if err := writeSeen(filepath.Join(b.dir, p.name+".seen"), p.seen, at); err != nil {
+			return nil, err
+		}
 		v := judge(p.seen, calm, at, time.Now())
 		if !v.ok {
 			v.why = errors.Join(errors.New(v.text), p.trouble())
