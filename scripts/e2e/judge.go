@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -37,7 +38,8 @@ func judge(seen []sighting, calm, fault, now time.Time) (v verdict) {
 	v.usual, _ = longestGap(seen, calm, fault)
 	v.stall, _ = longestGap(seen, fault, now)
 	gap, frames := longestGap(seen, now.Add(-goesOn), now)
-	want := int(goesOn.Seconds() * frameRate * enoughFrames)
+	// What comes in bursts may have been seen just before, and be due just after.
+	want := int((goesOn - v.usual).Seconds() * frameRate * enoughFrames)
 	switch _, since := longestGap(seen, fault, now); {
 	case since == 0:
 		v.text = "no new picture since the fault"
@@ -46,7 +48,7 @@ func judge(seen []sighting, calm, fault, now time.Time) (v verdict) {
 	case gap > v.usual+gapSlack:
 		v.text = fmt.Sprintf("it still stalls, %.1f s in the last %.0f s", gap.Seconds(), goesOn.Seconds())
 	case frames < want:
-		v.text = fmt.Sprintf("only %d of %.0f pictures in the last %.0f s", frames, goesOn.Seconds()*frameRate, goesOn.Seconds())
+		v.text = fmt.Sprintf("only %d pictures in the last %.0f s, want %d", frames, goesOn.Seconds(), want)
 	default:
 		v.ok = true
 	}
@@ -97,4 +99,13 @@ func (v verdict) String() string {
 		return fmt.Sprintf("ok, stalled for %.1f s %s", v.stall.Seconds(), gaps)
 	}
 	return "ok, no stall " + gaps
+}
+
+// writeSeen writes what was seen of a player, in seconds since the fault and pictures.
+func writeSeen(file string, seen []sighting, fault time.Time) error {
+	var b strings.Builder
+	for _, s := range seen {
+		fmt.Fprintf(&b, "%.2f %d\n", s.at.Sub(fault).Seconds(), s.frames)
+	}
+	return os.WriteFile(file, []byte(b.String()), 0o644)
 }

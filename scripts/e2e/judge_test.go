@@ -50,6 +50,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestJudgeTakesBursts has a player show two seconds at once, the last of them soon.
+func TestJudgeTakesBursts(t *testing.T) {
+	start := time.Now()
+	var seen []sighting
+	for at := time.Duration(0); at <= 40*time.Second; at += lookEvery {
+		seen = append(seen, sighting{start.Add(at), 49 * int((at+1900*time.Millisecond)/(2*time.Second))})
+	}
+	if v := judge(seen, start, start.Add(10*time.Second), start.Add(40*time.Second)); v.short() != "ok" {
+		t.Errorf("it %s", v)
+	}
+}
+
 func TestCountGoesOnWhereAFigureBeginsAnew(t *testing.T) {
 	var shown atomic.Int64
 	count(strings.NewReader("frame=3\nspeed=1\nframe=8\nframe=2\nframe=5\n"), regexp.MustCompile(`^frame=(\d+)`), &shown)

@@ -25,6 +25,8 @@ const (
 	giveUp = 60 * time.Second
 	// lookEvery is how often all players are asked for their pictures.
 	lookEvery = 250 * time.Millisecond
+	// fullWindow is how many segments a node lists.
+	fullWindow = 6
 	// faultLimit bounds one fault with all that belongs to it.
 	faultLimit = 4 * time.Minute
 )
@@ -117,6 +119,9 @@ func (b *bench) runFault(ctx context.Context, f fault, names []string) (_ map[st
 	if err != nil {
 		return nil, err
 	}
+	if err := awaitWindow(ctx, hls); err != nil {
+		return nil, err
+	}
 	players, err := b.players(names, hls)
 	if err != nil {
 		return nil, err
@@ -153,6 +158,9 @@ func (b *bench) runFault(ctx context.Context, f fault, names []string) (_ map[st
 	}
 	verdicts := make(map[string]verdict)
 	for _, p := range players {
+		if err := writeSeen(filepath.Join(b.dir, p.name+".seen"), p.seen, at); err != nil {
+			return nil, err
+		}
 		v := judge(p.seen, calm, at, time.Now())
 		if !v.ok {
 			v.why = errors.Join(errors.New(v.text), p.trouble())
@@ -160,6 +168,26 @@ func (b *bench) runFault(ctx context.Context, f fault, names []string) (_ map[st
 		verdicts[p.name] = v
 	}
 	return verdicts, nil
+}
+
+// awaitWindow waits until a playlist is as long as that of a stream that has run for a
+// while: from a shorter one, players begin with less in hand.
+func awaitWindow(ctx context.Context, hls string) error {
+	media, err := mediaURL(ctx, hls)
+	if err != nil {
+		return err
+	}
+	for {
+		p, err := getPlaylist(ctx, media)
+		if err != nil || len(p.segments) >= fullWindow {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lookEvery):
+		}
+	}
 }
 
 // feed is an encoder whose output a broadcaster reads, and that can be replaced.

@@ -61,6 +61,8 @@ func (o options) command(ctx context.Context, measured bool, name string, args .
 		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	// nginx's worker would outlive a master that is killed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }
 

@@ -12,10 +12,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/signal"
 	"runtime/pprof"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/grapevine-live/grapevine/hls"
@@ -54,9 +52,7 @@ func serve(o options) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.Background())
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil)
