@@ -128,6 +128,7 @@ func TestTailStops(t *testing.T) {
 		b := newBroadcast(t, 1<<30)
 		l, stop := tail(t, b, nil)
 		b.air(2 * time.Second)
+		l.expect("1-0")
 		for range 2 {
 			hole := b.shoot(2*time.Second, false)
 			b.announce(hole)
@@ -135,7 +136,7 @@ func TestTailStops(t *testing.T) {
 		}
 		growing := b.shoot(2*time.Second, false)
 		b.airPart(growing, 0)
-		l.expect("1-0")
+		l.expect()
 		stop()
 		l.expect("lost 1", "|1-2", "lost 1", "|1-4")
 	})
