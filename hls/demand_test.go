@@ -137,6 +137,7 @@ func TestRenditionsArePlayedOnDemand(t *testing.T) {
 		if w := do(h, "GET", p.high.path("index.m3u8")); w.Code != http.StatusOK {
 			t.Fatalf("switching back: %d", w.Code)
 		}
+		synctest.Wait() // what it still held could be answered with at once
 		if got := p.carries(); !slices.Equal(got, []string{"high", "low"}) {
 			t.Errorf("carries %v, want both for a while", got)
 		}

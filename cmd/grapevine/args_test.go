@@ -29,6 +29,9 @@ func TestFlagsFirst(t *testing.T) {
 // Every switch must be a cli.BoolFlag, or flagsFirst would take the link for its value.
 func TestCommonFlagsOnEveryCommand(t *testing.T) {
 	for _, c := range newApp(os.Stdin, nil, nil).Commands {
+		if c.Name == "export" {
+			continue // it works on files, without a node or a home
+		}
 		var names []string
 		for _, f := range c.Flags {
 			names = append(names, f.Names()...)
