@@ -31,6 +31,9 @@ const (
 	// queueRest is how long a peer whose queue was full has until what it lost is repeated:
 	// at once it would be lost again.
 	queueRest = 200 * time.Millisecond
+	// leaveGrace is how long after this node left a rendition honest peers may still send
+	// chunks of it, though it carries it again: they were promised by what they know.
+	leaveGrace = 5 * time.Second
 )
 
 // exchange moves chunks between this node and its neighbours by partial messages: it
@@ -45,6 +48,7 @@ type exchange struct {
 	refreshAt time.Time
 	dropped   map[loss]struct{} // by full queues, to be repeated
 	repeatAt  time.Time
+	left      map[string]time.Time // renditions, last
 }
 
 // loss is a message about a part that did not go out.
@@ -78,7 +82,7 @@ type earlyChunk struct {
 }
 
 func newExchange(s *Swarm) *exchange {
-	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID), dropped: make(map[loss]struct{})}
+	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID), dropped: make(map[loss]struct{}), left: make(map[string]time.Time)}
 }
 
 // flow returns the exchange of a rendition, nil unless it is carried.
@@ -112,9 +116,10 @@ func (e *exchange) open(rendition string) {
 }
 
 // leave ends the exchange of a rendition, and tells its neighbours.
-func (e *exchange) leave(rendition string) {
+func (e *exchange) leave(rendition string, now time.Time) {
 	if f := e.flow(rendition); f != nil {
 		e.publish(f, f.x.Farewell())
+		e.left[rendition] = now
 		e.flows = slices.DeleteFunc(e.flows, func(o *flow) bool { return o == f })
 		e.refreshAt = time.Time{}
 	}
@@ -221,6 +226,10 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 		e.s.count(func(k *counters) { k.unknown++ })
 		return nil
 	case schedule.Unsolicited:
+		if now.Sub(e.left[id.Rendition]) < leaveGrace {
+			e.s.count(func(k *counters) { k.stats.ChunksLate++ })
+			return nil
+		}
 		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, c.index, id.Position)
 		e.s.refuse(from, refusedUnsolicited, err)
 		return err

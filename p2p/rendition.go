@@ -170,8 +170,8 @@ func (s *Swarm) leave(r *rendition) {
 	ctx, cancel := context.WithTimeout(s.ctx, farewellTimeout)
 	defer cancel()
 	// If the loop is too slow for a farewell, neighbours notice that it is silent.
-	if err := s.send(ctx, func(time.Time) {
-		s.exchange.leave(name)
+	if err := s.send(ctx, func(now time.Time) {
+		s.exchange.leave(name, now)
 		s.repair.leave(name)
 	}); err == nil {
 		<-time.After(farewellPause)

@@ -149,3 +149,43 @@ func TestRenditionIsTakenUpAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodyIsBlamedForWhatIsUnderWay has a viewer leave a rendition and carry it again
+// before its neighbours, which are far away, can know.
+func TestNobodyIsBlamedForWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLadder()
+		net := p2ptest.New(t, 150*time.Millisecond)
+		for range 3 {
+			net.AddNode(p2ptest.Link{})
+		}
+		net.Start()
+		defer net.Close()
+		id := l.high.Key.ID()
+		join(t, net, 1, net.Link(id, 0))
+		viewer := join(t, net, 2, net.Link(id, 0, 1))
+		l.run(t, net, 20)
+		time.Sleep(20 * time.Second)
+		for range 3 {
+			for _, names := range [][]string{{"low"}, {"low", "high"}} {
+				if err := viewer.Carry(names); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(3 * time.Second)
+		}
+		high := <-l.sent[0]
+		<-l.sent[1]
+		time.Sleep(3 * time.Second)
+		s := viewer.Stats()
+		if s.Penalties > 0 || s.ChunksRefused > 0 {
+			t.Errorf("refused %d chunks of honest peers, and penalised %d times", s.ChunksRefused, s.Penalties)
+		}
+		if s.ChunksLate == 0 {
+			t.Error("no chunk was under way when the viewer turned")
+		}
+		if missing := p2ptest.MissingOf(net.Node(2), id, "high", span(high, 2, 20)); len(missing) > 0 {
+			t.Errorf("lacks %d parts: %v", len(missing), missing)
+		}
+	})
+}
