@@ -394,3 +394,93 @@ func asksOfThePast(raw []byte) (headers *uint64) {
 	})
 	return headers
 }
+
+// TestForgedChunksOfThePastAreRefused has peers answer requests for chunks with what no
+// honest peer sends. An honest relay then gives the segment.
+func TestForgedChunksOfThePastAreRefused(t *testing.T) {
+	chunk := func(part, index uint64, data []byte) []byte {
+		m := wire.AppendUint(wire.AppendUint(nil, 1, part), 2, index)
+		return frame(2, wire.AppendBytes(m, 3, data))
+	}
+	const segment = 2
+	for name, answer := range map[string]func(h *stream.SignedHeader, data []byte) []byte{
+		"forged": func(_ *stream.SignedHeader, data []byte) []byte {
+			data[0] ^= 1
+			return chunk(0, 0, data)
+		},
+		"too short":          func(_ *stream.SignedHeader, data []byte) []byte { return chunk(0, 0, data[1:]) },
+		"another chunk":      func(_ *stream.SignedHeader, data []byte) []byte { return chunk(0, 1, data) },
+		"of another part":    func(_ *stream.SignedHeader, data []byte) []byte { return chunk(63, 0, data) },
+		"of a chunk too far": func(h *stream.SignedHeader, data []byte) []byte { return chunk(0, uint64(len(h.Chunks)), data) },
+		"twice":              func(_ *stream.SignedHeader, data []byte) []byte { return bytes.Repeat(chunk(0, 0, data), 2) },
+		"a header":           func(h *stream.SignedHeader, _ []byte) []byte { return frame(1, h.Bytes()) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+			net := p2ptest.New(t, latency)
+			net.AddNodeWith(p2ptest.Link{}, p2p.Config{Store: stream.NewStore(200_000)}) // it holds the newest only
+			net.AddNode(p2ptest.Link{})                                                  // the victim
+			net.AddNode(p2ptest.Link{})                                                  // an honest relay
+			net.AddHost(p2ptest.Link{})
+			net.Start()
+			defer net.Close()
+			id := src.Key.ID()
+			join(t, net, 2, net.Link(id, 0))
+			time.Sleep(3 * time.Second)
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan map[stream.Position][]byte)
+			go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+			time.Sleep(24 * time.Second)
+			net.Cut(2, true) // it is not to be found for now
+			net.Host(0).Network().ClosePeer(net.Host(2).ID())
+			timeline := net.Node(0).Swarms()[0].Timelines()[0]
+			h := timeline.Header(stream.Position{Epoch: 1, Segment: segment})
+			var headers []byte // of what it claims, the newest first
+			for _, h := range timeline.From(stream.Position{}) {
+				if h.Segment <= segment {
+					headers = append(frame(1, h.Bytes()), headers...)
+				}
+			}
+			data := bytes.Clone(net.Node(2).Store().Chunk(h.ID(), 0))
+
+			victim := join(t, net, 1, net.Link(id, 0))
+			a := newAttacker(t, net.Host(3), id)
+			defer a.stop()
+			a.host.SetStreamHandler("/grapevine/fetch/1", func(s network.Stream) {
+				defer s.Close()
+				raw, err := io.ReadAll(s)
+				switch asked := asksOfThePast(raw); {
+				case err != nil:
+				case asked == nil && bytes.Contains(raw, wire.AppendBytes(nil, 2, group(h.Position))):
+					_, _ = s.Write(answer(h, bytes.Clone(data)))
+				case asked != nil && *asked == 0:
+					_, _ = s.Write(spanTo(segment))
+				case asked != nil:
+					_, _ = s.Write(headers)
+				}
+			})
+			net.Connect(3, 1)
+			time.Sleep(2 * time.Second)
+			learn(t, victim)
+			before := victim.Stats()
+			if _, err := victim.FetchPast(context.Background(), "main", 1, segment); !errors.Is(err, p2p.ErrNotHeld) {
+				t.Errorf("%s: error %v, want ErrNotHeld", name, err)
+			}
+			after := victim.Stats()
+			if refused, penalties := after.ChunksRefused-before.ChunksRefused, after.Penalties-before.Penalties; refused != 1 || penalties != 1 {
+				t.Errorf("%s: %d refused and %d penalties, want 1 and 1", name, refused, penalties)
+			}
+			refused(t, after, a)
+			if kept, want := after.PastChunks, map[bool]int64{true: 1}[name == "twice"]; kept != want {
+				t.Errorf("%s: %d chunks were kept, want %d", name, kept, want)
+			}
+
+			net.Cut(2, false)
+			net.Connect(1, 2)
+			time.Sleep(3 * time.Second)
+			learn(t, victim)
+			cancel()
+			rewound(t, victim, <-done, segment)
+		})
+	}
+}
