@@ -49,6 +49,7 @@ type exchange struct {
 	dropped   map[loss]struct{} // by full queues, to be repeated
 	repeatAt  time.Time
 	left      map[string]time.Time // renditions, last
+	ended     schedule.Stats       // what the exchanges of those counted
 }
 
 // loss is a message about a part that did not go out.
@@ -120,6 +121,7 @@ func (e *exchange) leave(rendition string, now time.Time) {
 	if f := e.flow(rendition); f != nil {
 		e.publish(f, f.x.Farewell())
 		e.left[rendition] = now
+		addCounts(&e.ended, f.x.Stats())
 		e.flows = slices.DeleteFunc(e.flows, func(o *flow) bool { return o == f })
 		e.refreshAt = time.Time{}
 	}
@@ -392,16 +394,13 @@ func (e *exchange) refresh(now time.Time) {
 		}
 	}
 	e.s.promised.Store(int64(e.promised()))
-	var sum schedule.Stats
+	sum := e.ended
 	for _, f := range e.flows {
 		s := f.x.Stats()
 		sum.Feeding += s.Feeding
 		sum.Slots += s.Slots
 		sum.Fed += s.Fed
-		sum.Expired += s.Expired
-		sum.Overdue += s.Overdue
-		sum.Revoked += s.Revoked
-		sum.Lost += s.Lost
+		addCounts(&sum, s)
 	}
 	e.s.count(func(c *counters) {
 		c.stats.Wanted = wanted
@@ -409,6 +408,14 @@ func (e *exchange) refresh(now time.Time) {
 		c.stats.WantsExpired, c.stats.ChunksOverdue, c.stats.PromisesRevoked = sum.Expired, sum.Overdue, sum.Revoked
 		c.stats.ChunksLost = sum.Lost
 	})
+}
+
+// addCounts adds what was counted since the start of an exchange.
+func addCounts(sum *schedule.Stats, s schedule.Stats) {
+	sum.Expired += s.Expired
+	sum.Overdue += s.Overdue
+	sum.Revoked += s.Revoked
+	sum.Lost += s.Lost
 }
 
 // needy returns how many stripes of a rendition nobody sends to a peer, as it says itself.

@@ -350,7 +350,7 @@ func (r *repair) stepChunks(now time.Time) {
 			}
 			id, p := r.pickHolder(f, avoid, now)
 			if p == nil {
-				return
+				break // another rendition has other holders
 			}
 			r.askChunks(id, p, f, holes, now)
 		}

@@ -2,11 +2,16 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
 func TestGapsInATimelineAreFound(t *testing.T) {
@@ -71,4 +76,71 @@ func TestGapsInATimelineAreFound(t *testing.T) {
 			}
 		}
 	}
+}
+
+// loneHost is a host that reaches nobody.
+type loneHost struct{ host.Host }
+
+func (loneHost) NewStream(context.Context, peer.ID, ...protocol.ID) (network.Stream, error) {
+	return nil, errors.New("nobody is reached")
+}
+
+// incomplete returns a swarm that carries some renditions and lacks a part of each,
+// which one connected peer holds, of the rendition's name.
+func incomplete(t *testing.T, names ...string) *Swarm {
+	t.Helper()
+	key, now := stream.NewKey(), time.Now()
+	n := &Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), host: loneHost{}, store: stream.NewStore(0), uplink: newUplink(0)}
+	s := newSwarm(n, key.ID())
+	for _, name := range names {
+		p, err := stream.NewPublisher(key, name, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := p.Publish(stream.Part{StartsSegment: true, EndsSegment: true, Duration: time.Second, ProgramTime: now, Data: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := peer.ID(name)
+		r := &rendition{timeline: stream.NewTimeline(key.ID(), name), holders: map[peer.ID]struct{}{id: {}}}
+		if err := r.timeline.Add(h, now); err != nil {
+			t.Fatal(err)
+		}
+		s.renditions[name] = r
+		s.exchange.open(name)
+		s.exchange.onHeader(h, true, true, false, now)
+		s.repair.source(id).holds = true
+	}
+	return s
+}
+
+func TestRenditionWhoseHoldersRestHoldsNoOtherUp(t *testing.T) {
+	s := incomplete(t, "high", "low")
+	s.repair.peers["high"].rest = time.Now().Add(time.Minute)
+	s.repair.stepChunks(time.Now())
+	if busy, free := s.repair.peers["high"].jobs, s.repair.peers["low"].jobs; busy != 0 || free != 1 {
+		t.Errorf("%d requests to who rests, want 0; %d to who holds the other rendition, want 1", busy, free)
+	}
+	s.cancel()
+	s.wg.Wait()
+}
+
+func TestWhatWasLostOfARenditionIsStillCountedWhenItIsLeft(t *testing.T) {
+	s := incomplete(t, "high", "low")
+	now := time.Now()
+	lost := func() int64 {
+		s.exchange.refresh(now)
+		return s.counters.stats.ChunksLost
+	}
+	for _, f := range s.exchange.flows {
+		clear(s.renditions[f.rendition].holders)
+		f.opened = nil // there is no pubsub that could be told
+		f.x.Step(now.Add(2 * exchangeTTL))
+	}
+	before := lost()
+	s.exchange.leave("high", now)
+	if after := lost(); before != 2 || after != before {
+		t.Errorf("%d chunks were lost, %d when one rendition was left; want 2 and 2", before, after)
+	}
+	s.cancel()
 }
