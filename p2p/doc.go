@@ -157,8 +157,9 @@
 // though a sixteenth of the store comes anew. Headers are sent in order, 1024 or 1 MiB an
 // answer, and like chunks of the past take their turns on the uplink behind live ones.
 // A peer gets the headers of a timeline at most four times over within a minute. Who
-// answers with anything else is penalised; who does not send what it claims is not
-// believed for a minute, and then for twice as long each time.
+// answers with anything else is penalised; who has nothing of what it claims, or fails to
+// send any of it for half a minute, is not believed for a minute, and then for twice as
+// long each time.
 //
 // A timeline keeps its newest 4096 headers, those of parts that the store holds, and those
 // of [Config.History]; 65,536 and 64 MiB at most. Four hours of half second parts at 4

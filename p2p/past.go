@@ -53,6 +53,7 @@ type pastPeer struct {
 	rest  time.Time                // not to be asked before
 	seen  time.Time                // when it was last connected
 	doubt time.Duration            // how long it rests if it does not send what it claims once more
+	fails time.Time                // since when it fails to send anything of what it claims; zero if it does not
 }
 
 func newPast(s *Swarm) *past {
@@ -227,26 +228,50 @@ func (p *past) pick(rendition string, but []peer.ID, match func(stream.Span) boo
 	return id, found, resting
 }
 
-// done notes how a request went. Who lied, failed, or did not send anything of what it
-// claims is not asked for a while, and not believed meanwhile.
-func (p *past) done(id peer.ID, useful bool, err error) {
+// done notes how a request went. Who lied or failed is not asked for a while.
+func (p *past) done(id peer.ID, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k := p.peers[id]
+	p.doneLocked(p.peers[id], id, err)
+}
+
+func (p *past) doneLocked(k *pastPeer, id peer.ID, err error) {
 	k.jobs--
-	switch {
-	case err != nil:
-		k.rest = time.Now().Add(restAfter(err))
-		p.s.log.Debug("the past not fetched", "peer", id, "err", err)
-		if restAfter(err) == liarRest {
-			clear(k.spans)
-		}
-	case !useful:
-		clear(k.spans)
-		k.rest = time.Now().Add(max(k.doubt, cutOffFor))
-		k.doubt = min(2*max(k.doubt, cutOffFor), cutOffMost)
-		p.s.count(func(c *counters) { c.stats.PastClaims++ })
+	if err == nil {
+		return
 	}
+	k.rest = time.Now().Add(restAfter(err))
+	p.s.log.Debug("the past not fetched", "peer", id, "err", err)
+	if restAfter(err) == liarRest {
+		clear(k.spans)
+	}
+}
+
+// sent is [past.done] for a request for chunks, of which some came or none. Who says that
+// it has none of what it claims, or fails to send any for longer than an honest peer is
+// gone, is not asked for a while, and not believed meanwhile.
+func (p *past) sent(id peer.ID, some bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, now := p.peers[id], time.Now()
+	p.doneLocked(k, id, err)
+	switch {
+	case some:
+		k.fails = time.Time{}
+		return
+	case err != nil && (busy(err) || restAfter(err) == liarRest):
+		return
+	case err != nil && k.fails.IsZero():
+		k.fails = now
+		return
+	case err != nil && now.Sub(k.fails) < pastGrace:
+		return
+	}
+	clear(k.spans)
+	k.fails = time.Time{}
+	k.rest = now.Add(max(k.doubt, cutOffFor))
+	k.doubt = min(2*max(k.doubt, cutOffFor), cutOffMost)
+	p.s.count(func(c *counters) { c.stats.PastClaims++ })
 }
 
 // blame counts and penalises what no honest peer answers.

@@ -484,3 +484,61 @@ func TestForgedChunksOfThePastAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestSilentClaimsAreNotBelievedForLong has a peer claim a segment, and never answer who
+// asks for it.
+func TestSilentClaimsAreNotBelievedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+		net := p2ptest.New(t, latency)
+		net.AddNodeWith(p2ptest.Link{}, p2p.Config{Store: stream.NewStore(200_000)})
+		net.AddNode(p2ptest.Link{})
+		net.AddHost(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		id := src.Key.ID()
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan map[stream.Position][]byte)
+		victim := join(t, net, 1, net.Link(id, 0))
+		time.Sleep(time.Second)
+		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+		time.Sleep(30 * time.Second)
+		net.Node(1).Store().Drop(id) // as if it had let go of it
+		a := newAttacker(t, net.Host(2), id)
+		defer a.stop()
+		silent := make(chan struct{})
+		a.host.SetStreamHandler("/grapevine/fetch/1", func(s network.Stream) {
+			defer s.Close()
+			raw, err := io.ReadAll(s)
+			if headers := asksOfThePast(raw); err == nil && headers != nil && *headers == 0 {
+				_, _ = s.Write(spanTo(5))
+			} else {
+				<-silent
+			}
+		})
+		net.Connect(2, 1)
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		var err error
+		for range 8 { // as players that ask again and again
+			learn(t, victim)
+			bound, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+			if _, err = victim.FetchPast(bound, "main", 1, 2); err == nil {
+				t.Error("a segment came that nobody sends")
+			}
+			cancel()
+			if errors.Is(err, p2p.ErrNotHeld) {
+				break
+			}
+		}
+		if took := time.Since(began); !errors.Is(err, p2p.ErrNotHeld) || took > time.Minute {
+			t.Errorf("after %v: %v, want ErrNotHeld within a minute", took, err)
+		}
+		if n := victim.Stats().PastClaims; n != 1 {
+			t.Errorf("%d false claims are counted, want 1", n)
+		}
+		close(silent)
+		cancel()
+		<-done
+	})
+}

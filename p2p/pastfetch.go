@@ -47,11 +47,21 @@ func (p *past) askSpans(ctx context.Context, id peer.ID, rendition string) {
 		spans = append(spans, *answer.span)
 		return nil
 	})
-	p.done(id, true, err)
+	p.done(id, err)
 	if err == nil {
-		p.mu.Lock()
+		p.answered(id, rendition, spans)
+	}
+}
+
+// answered notes what a peer says that it holds.
+func (p *past) answered(id peer.ID, rendition string, spans []stream.Span) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.peerLocked(id)
+	if len(spans) > 0 {
 		k.spans[rendition] = spans
-		p.mu.Unlock()
+	} else {
+		delete(k.spans, rendition) // those that claim something are chosen before it
 	}
 }
 
@@ -169,7 +179,7 @@ func (p *past) askHeaders(ctx context.Context, id peer.ID, t *stream.Timeline, g
 		c.stats.HeadersReceived += int64(added)
 		c.stats.PastHeaders += int64(added)
 	})
-	p.done(id, true, err)
+	p.done(id, err)
 	return added
 }
 
@@ -242,7 +252,11 @@ func (p *past) fetchSegment(ctx context.Context, rendition string, epoch, number
 		lacked := g.lacks
 		req, parts := g.request(p.s.id)
 		err := p.ask(ctx, id, req, func(answer fetchResponse) error { return p.takeChunk(id, req, g, parts, answer) })
-		p.done(id, g.lacks < lacked || ctx.Err() != nil, err)
+		if ctx.Err() != nil {
+			p.done(id, err)
+		} else {
+			p.sent(id, g.lacks < lacked, err)
+		}
 		if err := ctx.Err(); err != nil && g.lacks > 0 {
 			return nil, context.Cause(ctx)
 		}
