@@ -63,11 +63,7 @@ func (f *fetchServer) sendPast(ctx context.Context, swarm *Swarm, to peer.ID, re
 	if t == nil || req.headers == 0 {
 		return nil
 	}
-	headers := t.From(req.from)
-	for len(headers) > 0 && headers[len(headers)-1].Position.Compare(req.before) >= 0 {
-		headers = headers[:len(headers)-1]
-	}
-	headers = headers[max(0, len(headers)-req.headers):]
+	headers := t.Before(req.before, req.from, req.headers)
 	all := stream.PartID{Stream: swarm.id, Rendition: req.rendition} // stands for the timeline
 	total := 0
 	for len(headers) > 0 {

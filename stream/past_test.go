@@ -140,3 +140,35 @@ func TestHeldSpans(t *testing.T) {
 		}
 	}
 }
+
+func TestHeadersBeforeAPosition(t *testing.T) {
+	tl := NewTimeline(testKey.ID(), firstPart().Rendition)
+	var all []*SignedHeader
+	for i := range 10 {
+		h := storePart(t, testKey, i, pastSize)[0].Header()
+		if err := tl.Add(h, began); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, h)
+	}
+	beyond := Position{Epoch: all[9].Epoch + 1}
+	for _, c := range []struct {
+		before, from Position
+		n            int
+		want         []*SignedHeader
+	}{
+		{beyond, Position{}, 100, all},
+		{beyond, Position{}, 3, all[7:]},
+		{all[6].Position, Position{}, 2, all[4:6]},
+		{all[6].Position, all[3].Position, 100, all[3:6]},
+		{all[6].Position, all[6].Position, 100, nil},
+		{all[3].Position, all[6].Position, 100, nil},
+		{Position{}, Position{}, 100, nil},
+		{beyond, beyond, 100, nil},
+		{all[6].Position, Position{}, 0, nil},
+	} {
+		if got := tl.Before(c.before, c.from, c.n); !slices.Equal(got, c.want) {
+			t.Errorf("%d before %v from %v, want %d", len(got), c.before, c.from, len(c.want))
+		}
+	}
+}

@@ -210,6 +210,17 @@ func (t *Timeline) From(p Position) []*SignedHeader {
 	return slices.Clone(t.headers[i:])
 }
 
+// Before returns the newest headers at from and after it that are before a position, at
+// most n, in order.
+func (t *Timeline) Before(before, from Position, n int) []*SignedHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	j, _ := t.searchLocked(before)
+	i, _ := t.searchLocked(from)
+	i = max(i, j-n)
+	return slices.Clone(t.headers[min(i, j):j])
+}
+
 // Recent returns the headers of the last n segments, in order, of which the newest
 // may still be growing.
 func (t *Timeline) Recent(n int) []*SignedHeader {
