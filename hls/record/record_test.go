@@ -287,6 +287,31 @@ func TestCodecsChange(t *testing.T) {
 	})
 }
 
+// TestEarlierMovies checks that MP4 files from before are never touched, also when somebody
+// has moved one of them away.
+func TestEarlierMovies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, root := newStation(t), t.TempDir()
+		movie := func(n int) string { return filepath.Join(s.dir(root), movieName(n)) }
+		if err := os.MkdirAll(s.dir(root), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(movie(2), []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rec := startRecording(t, root, s, nil)
+		s.film = [][]stream.Part{s.film[0], pictures(t, largeSPS)}
+		s.air(2)
+		synctest.Wait()
+		rec.stop()
+		if data, err := os.ReadFile(movie(2)); err != nil || string(data) != "precious" {
+			t.Errorf("the file from before has %d bytes, %v", len(data), err)
+		}
+		expectMovie(t, movie(3), 1, true)
+		expectMovie(t, movie(4), 1, true)
+	})
+}
+
 // TestPauses checks that a short pause stays in the MP4 and a long one begins the next.
 func TestPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
