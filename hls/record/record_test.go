@@ -187,6 +187,33 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestFullAtTheEnd checks that the playlist of a stream that ended while the disk was full
+// is closed once there is room, although nothing more comes.
+func TestFullAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, root, fs := newStation(t), t.TempDir(), &faulty{}
+		rec := startRecording(t, root, s, fs)
+		s.air(2)
+		synctest.Wait()
+		fs.set(func(string) error { return syscall.ENOSPC })
+		s.end()
+		time.Sleep(time.Minute)
+		if st := rec.status(); st.State != StateStopped {
+			t.Errorf("the figures are %+v", st)
+		}
+		fs.set(nil)
+		time.Sleep(2 * retryEvery)
+		if st := rec.status(); st.State != StateEnded || st.Error != "" {
+			t.Errorf("the figures are %+v", st)
+		}
+		if list := s.expectList(root, names(1, 0, 1)...); !list.Ended {
+			t.Error("the stream has ended, its playlist has not")
+		}
+		rec.stop()
+		rec.expectStates(t, StateRecording, StateStopped, StateEnded)
+	})
+}
+
 // TestSlowDisk checks that what waits for the disk is bounded, and what finds no room is
 // counted and left out.
 func TestSlowDisk(t *testing.T) {
