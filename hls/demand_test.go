@@ -71,7 +71,9 @@ func (p *picky) carries() []string {
 func (p *picky) air(discontinuity bool) {
 	carried := p.carries()
 	for _, b := range []*broadcast{p.high, p.low} {
+		p.mu.Lock() // Carry reads what was shot
 		s := b.shoot(2*time.Second, discontinuity)
+		p.mu.Unlock()
 		b.announce(s)
 		if carried == nil || slices.Contains(carried, b.rendition) {
 			b.deliver(s, -1)

@@ -153,6 +153,10 @@ func (d *dvr) startLocked(k key) {
 // ahead notes that a player asked for a segment, and has those fetched that it will ask
 // for next.
 func (d *dvr) ahead(k key, now time.Time) {
+	live, _ := d.live.current()
+	if entries := live.window.entries; len(entries) > 0 && !k.less(entries[0].key) {
+		return // players that do not rewind ask for it, too
+	}
 	v := d.current()
 	i, listed := v.list.find(k)
 	if !listed {

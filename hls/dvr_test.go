@@ -25,6 +25,7 @@ type archive struct {
 	shots   map[key]*testShot
 	gone    map[key]bool // claimed, and not sent
 	fetched []key
+	learns  int // times that it was asked
 	under   int // fetches under way
 	most    int // at a time
 }
@@ -59,10 +60,20 @@ func (a *archive) figures() (fetched, most int) {
 	return len(a.fetched), a.most
 }
 
+// learned returns how often it was asked what it holds.
+func (a *archive) learned() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.learns
+}
+
 // Learn implements Past.
 func (a *archive) Learn(ctx context.Context, _ string, since time.Time, _ int64) error {
 	var takes time.Duration
-	a.change(func() { takes = a.learn })
+	a.change(func() {
+		takes = a.learn
+		a.learns++
+	})
 	select {
 	case <-time.After(takes):
 	case <-ctx.Done():
@@ -419,6 +430,30 @@ func TestSegmentsAreFetchedAheadOfThePlayer(t *testing.T) {
 		}
 		if n, _ := a.figures(); n != 5+fetchAhead {
 			t.Errorf("%d fetches for 5 segments played, want %d: each once, and %d ahead", n, 5+fetchAhead, fetchAhead)
+		}
+	})
+}
+
+// TestLivePlayersDoNotKeepTheArchive checks that peers are asked no more once nobody
+// rewinds, whoever plays live.
+func TestLivePlayersDoNotKeepTheArchive(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b, a, in := late(t, 30, Config{})
+		in.reload()
+		asked := 0
+		for at := time.Duration(0); at < 3*dvrIdle; at += 2 * time.Second {
+			if at == 2*dvrIdle {
+				asked = a.learned()
+			}
+			s := b.air(2 * time.Second)
+			synctest.Wait()
+			if w := in.get(in.path(s.name)); w.Code != http.StatusOK {
+				t.Fatalf("%s: %d", s.name, w.Code)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		if n := a.learned() - asked; n > 0 {
+			t.Errorf("peers were asked %d times more", n)
 		}
 	})
 }

@@ -75,7 +75,7 @@ func (f *follower) advance(now time.Time) time.Time {
 	}
 	skipped := f.edge.skipped
 	next, again := f.edge.walk(states, f.window.targetDuration, now, func() {
-		f.list(segments, now)
+		f.list(now)
 		changed = true
 	})
 	if next == moveEnd && !f.window.ended && len(f.window.entries) > 0 {
@@ -95,8 +95,9 @@ func (f *follower) advance(now time.Time) time.Time {
 }
 
 // list adds the segment at the edge, which is whole, to the window.
-func (f *follower) list(segments []stream.Segment, now time.Time) {
-	s := find(segments, f.edge.next)
+func (f *follower) list(now time.Time) {
+	a := f.pending[f.edge.next]
+	s := &a.segment
 	first := s.Headers[0]
 	raised := f.window.raised
 	out := f.window.add(&entry{
@@ -105,7 +106,7 @@ func (f *follower) list(segments []stream.Segment, now time.Time) {
 		duration:      s.Duration(),
 		programTime:   first.ProgramTime,
 		media:         *first.Media,
-		body:          f.pending[f.edge.next].body,
+		body:          a.body,
 	})
 	if f.window.raised > raised {
 		f.log.Warn("segment longer than the target duration", "rendition", f.timeline.Rendition(),

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -59,6 +61,22 @@ func TestPageIsWhole(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPageWaitsForTheArchive checks that the page waits for the first answer as long as the
+// node may ask its peers.
+func TestPageWaitsForTheArchive(t *testing.T) {
+	text, err := fs.ReadFile(pageFiles, "page/archive.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`const patience = (\d+);`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("archive.js does not say how long it waits")
+	}
+	if patience, err := strconv.Atoi(string(m[1])); err != nil || time.Duration(patience)*time.Millisecond <= learnFor {
+		t.Errorf("it waits %d ms, and the first answer takes up to %v (%v)", patience, learnFor, err)
+	}
 }
 
 // TestPageIsStrict checks that nothing of the page needs what its policy forbids.

@@ -106,6 +106,8 @@ type assembly struct {
 	parts [][][]byte // by part number; nil where missing
 	size  int64      // bytes gathered
 	body  *body      // once whole
+
+	segment stream.Segment // once whole: the timeline may let go of its headers
 }
 
 // gather takes what the store has of a segment, and reports whether it is whole.
@@ -131,7 +133,7 @@ func (a *assembly) gather(s stream.Segment, store *stream.Store) bool {
 		}
 	}
 	if whole {
-		a.body = newBody(s.Headers, a.parts)
+		a.body, a.segment = newBody(s.Headers, a.parts), s
 	}
 	return whole
 }

@@ -140,7 +140,7 @@ func (t *Tail) advance(now time.Time) time.Time {
 	}
 	next, again := t.edge.walk(states, t.targetDuration, now, func() {
 		tell()
-		t.list(find(segments, t.edge.next))
+		t.list(t.pending[t.edge.next])
 	})
 	tell()
 	if next == moveEnd && !t.ended {
@@ -165,9 +165,10 @@ func (t *Tail) checkResume() {
 	}
 }
 
-// list hands out the segment at the edge.
-func (t *Tail) list(s *stream.Segment) {
+// list hands out the segment at the edge, which is whole.
+func (t *Tail) list(a *assembly) {
 	t.ended = false
+	s := &a.segment
 	first := s.Headers[0]
 	t.target = max(t.target, rounded(s.Duration()))
 	t.cfg.Sink.Segment(Segment{
@@ -181,7 +182,7 @@ func (t *Tail) list(s *stream.Segment) {
 		Number: s.Number,
 		Target: t.target,
 		Media:  *first.Media,
-		body:   t.pending[t.edge.next].body,
+		body:   a.body,
 	})
 	t.broken = false
 }

@@ -80,6 +80,9 @@ func readSettings(c *cli.Context) (settings, error) {
 	if s.dvr = c.Duration("dvr"); c.IsSet("dvr") && (s.dvr < minDVR || s.dvr > hls.MaxDVR) {
 		return s, badFlag("dvr", s.dvr.String(), fmt.Sprintf("a duration looks like 90m or 4h; from %v to %v", minDVR, hls.MaxDVR))
 	}
+	if c.IsSet("record") && s.record == "" {
+		return s, badFlag("record", s.record, "name the directory to record into")
+	}
 	if text := c.String("max-upload"); text != "" {
 		if s.upload, err = parseRate(text); err != nil || s.upload < minUpload {
 			return s, badFlag("max-upload", text, "a rate in bits per second looks like 2Mbit/s, 500kbit/s or 1.5M; at least "+formatRate(minUpload)+" are needed")

@@ -1,6 +1,7 @@
 // The part of a stream that is long past: how far dvr.m3u8 reaches back, if a node has it.
 
 const fresh = 20000; // milliseconds for which an answer holds
+const patience = 15000; // milliseconds; the node asks its peers for up to 8 s before it answers
 
 export class Archive {
   seconds = 0; // that it reaches back from its end; 0 if there is none
@@ -33,7 +34,7 @@ export class Archive {
 }
 
 async function playlist(url) {
-  const answer = await fetch(url, { signal: AbortSignal.timeout(5000) });
+  const answer = await fetch(url, { signal: AbortSignal.timeout(patience) });
   if (!answer.ok) throw new Error(`${answer.status}`);
   return { url: answer.url, lines: (await answer.text()).split(/\r?\n/) };
 }

@@ -32,6 +32,7 @@ export class Player extends EventTarget {
   #stuck = 0; // times that nothing moved, since it last played for a while
   #began = 0; // when this attempt did
   #played = false; // in this attempt
+  #begin = null; // goes where the browser's own player is to begin
   #wanted = true; // to play, unlike paused
   #state = "idle";
   #retry = 0;
@@ -251,11 +252,11 @@ export class Player extends EventTarget {
     const video = this.#video;
     this.tracks.use(null);
     video.src = url;
-    const begin = () => {
+    this.#begin = () => {
       const date = video.getStartDate?.();
       if (time !== null && date && !isNaN(date)) video.currentTime = (time - date.getTime()) / 1000;
     };
-    video.addEventListener("loadedmetadata", begin, { once: true });
+    video.addEventListener("loadedmetadata", this.#begin, { once: true });
     if (this.#wanted) this.play();
   }
 
@@ -285,6 +286,7 @@ export class Player extends EventTarget {
     this.#retry = 0;
     const hls = this.#hls;
     this.#hls = null;
+    this.#video.removeEventListener("loadedmetadata", this.#begin); // it was this attempt's
     if (hls) hls.destroy();
     else if (this.#video.hasAttribute("src")) {
       this.#video.removeAttribute("src");

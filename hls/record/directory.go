@@ -28,7 +28,11 @@ func openDirectory(dir string, fs files) (d *directory, gone int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return &directory{dir: dir, files: fs, list: list, total: length(list), movie: openMovie(dir, fs)}, gone, nil
+	m, err := openMovie(dir, fs)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &directory{dir: dir, files: fs, list: list, total: length(list), movie: m}, gone, nil
 }
 
 // last returns the segment that was listed last.

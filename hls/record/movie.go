@@ -30,16 +30,30 @@ func movieName(n int) string {
 	return fmt.Sprintf("recording-%d.mp4", n)
 }
 
-// openMovie goes on behind the files that a directory has. They are never written again:
-// one that was cut off stays as it is.
-func openMovie(dir string, fs files) *movie {
-	m := &movie{dir: dir, files: fs}
-	for {
-		if _, err := os.Lstat(filepath.Join(dir, movieName(m.number+1))); err != nil {
-			return m
-		}
-		m.number++
+// movieNumber reads what movieName writes; 0 is no file of a recording.
+func movieNumber(name string) int {
+	if name == movieName(1) {
+		return 1
 	}
+	var n int
+	if _, err := fmt.Sscanf(name, "recording-%d.mp4", &n); err != nil || movieName(n) != name {
+		return 0
+	}
+	return n
+}
+
+// openMovie goes on behind the last of the files that a directory has, which may not have
+// all. They are never written again: one that was cut off stays as it is.
+func openMovie(dir string, fs files) (*movie, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &movie{dir: dir, files: fs}
+	for _, e := range entries {
+		m.number = max(m.number, movieNumber(e.Name()))
+	}
+	return m, nil
 }
 
 // add appends a segment. An error that wraps [errRemux] is the segment's fault; others are

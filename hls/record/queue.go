@@ -14,6 +14,7 @@ const maxQueued = 32 << 20
 type item struct {
 	segment hls.Segment
 	end     bool
+	again   bool // the disk refused this end before
 }
 
 // queue is what waits for the disk. It is safe for concurrent use.

@@ -187,6 +187,33 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestFullAtTheEnd checks that the playlist of a stream that ended while the disk was full
+// is closed once there is room, although nothing more comes.
+func TestFullAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, root, fs := newStation(t), t.TempDir(), &faulty{}
+		rec := startRecording(t, root, s, fs)
+		s.air(2)
+		synctest.Wait()
+		fs.set(func(string) error { return syscall.ENOSPC })
+		s.end()
+		time.Sleep(time.Minute)
+		if st := rec.status(); st.State != StateStopped {
+			t.Errorf("the figures are %+v", st)
+		}
+		fs.set(nil)
+		time.Sleep(2 * retryEvery)
+		if st := rec.status(); st.State != StateEnded || st.Error != "" {
+			t.Errorf("the figures are %+v", st)
+		}
+		if list := s.expectList(root, names(1, 0, 1)...); !list.Ended {
+			t.Error("the stream has ended, its playlist has not")
+		}
+		rec.stop()
+		rec.expectStates(t, StateRecording, StateStopped, StateEnded)
+	})
+}
+
 // TestSlowDisk checks that what waits for the disk is bounded, and what finds no room is
 // counted and left out.
 func TestSlowDisk(t *testing.T) {
@@ -284,6 +311,31 @@ func TestCodecsChange(t *testing.T) {
 		s.expectList(root, "1-0.ts", "1-1.ts", "|2-0.ts")
 		expectMovie(t, filepath.Join(s.dir(root), "recording.mp4"), 2, true)
 		expectMovie(t, filepath.Join(s.dir(root), "recording-2.mp4"), 1, true)
+	})
+}
+
+// TestEarlierMovies checks that MP4 files from before are never touched, also when somebody
+// has moved one of them away.
+func TestEarlierMovies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, root := newStation(t), t.TempDir()
+		movie := func(n int) string { return filepath.Join(s.dir(root), movieName(n)) }
+		if err := os.MkdirAll(s.dir(root), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(movie(2), []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rec := startRecording(t, root, s, nil)
+		s.film = [][]stream.Part{s.film[0], pictures(t, largeSPS)}
+		s.air(2)
+		synctest.Wait()
+		rec.stop()
+		if data, err := os.ReadFile(movie(2)); err != nil || string(data) != "precious" {
+			t.Errorf("the file from before has %d bytes, %v", len(data), err)
+		}
+		expectMovie(t, movie(3), 1, true)
+		expectMovie(t, movie(4), 1, true)
 	})
 }
 

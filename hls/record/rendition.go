@@ -43,6 +43,7 @@ type rendition struct {
 	directory *directory
 	broken    bool      // the next segment does not continue what was written
 	retryAt   time.Time // while the disk refuses; else zero
+	unended   bool      // the disk refused the end, and nothing came since
 
 	mu     sync.Mutex // guards all following
 	status hls.RecordingStatus
@@ -137,16 +138,18 @@ func (r *rendition) write(ctx context.Context) {
 				continue
 			}
 		}
-		if i.end {
-			r.end()
-		} else {
+		switch {
+		case !i.end:
 			r.segment(i.segment)
+		case !i.again || r.unended:
+			r.end()
 		}
 	}
 }
 
 // segment writes a segment, unless the disk refused a moment ago.
 func (r *rendition) segment(s hls.Segment) {
+	r.unended = false
 	if time.Now().Before(r.retryAt) {
 		r.broken = true
 		r.update(func(s *hls.RecordingStatus) { s.Failed++ })
@@ -165,10 +168,7 @@ func (r *rendition) segment(s hls.Segment) {
 		r.log.Warn("segment left out of the MP4 file", "segment", s.Name, "err", err)
 	}
 	r.broken = false
-	if !r.retryAt.IsZero() {
-		r.retryAt = time.Time{}
-		r.log.Warn("recording goes on", "dir", r.status.Dir)
-	}
+	r.taken()
 	r.update(func(st *hls.RecordingStatus) {
 		st.State, st.Error = StateRecording, ""
 		st.Segments, st.Seconds = len(r.directory.list.Segments), r.directory.total.Seconds()
@@ -182,15 +182,29 @@ func (r *rendition) segment(s hls.Segment) {
 
 // end tells players that nothing more comes, for now.
 func (r *rendition) end() {
-	if err := r.directory.end(); err != nil {
+	err := r.directory.end()
+	if r.unended = err != nil; r.unended {
 		r.refused(err)
+		time.AfterFunc(retryEvery, func() { r.queue.put(item{end: true, again: true}) })
 		return
 	}
+	if len(r.directory.list.Segments) == 0 {
+		return // nothing was written
+	}
+	r.taken()
 	r.update(func(s *hls.RecordingStatus) {
-		if s.State == StateRecording {
-			s.State = StateEnded
+		if s.State != StateWaiting {
+			s.State, s.Error = StateEnded, ""
 		}
 	})
+}
+
+// taken notes that the disk took something.
+func (r *rendition) taken() {
+	if !r.retryAt.IsZero() {
+		r.retryAt = time.Time{}
+		r.log.Warn("recording goes on", "dir", r.status.Dir)
+	}
 }
 
 // refused notes that the disk refused to take something.

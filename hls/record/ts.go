@@ -29,11 +29,14 @@ func (j *joiner) add(s shot) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.counters == nil {
+		j.counters = make(map[uint16]uint8)
+	}
 	first, earliest, ok := starts(s.data)
 	switch {
 	case !ok: // no frames
 	case !j.begun:
-		j.begun, j.first, j.counters = true, first, make(map[uint16]uint8)
+		j.begun, j.first = true, first
 	case s.discontinuity:
 		to := j.first + at.Microseconds()*9/100
 		// Audio may begin before the picture, and what was written may end later.
