@@ -217,10 +217,19 @@ export class Player extends EventTarget {
     return { start: 0, end: Number.isFinite(duration) ? duration : 0 };
   }
 
+  // When the end of the playlist was live, in milliseconds; NaN if that is unknown. While
+  // hls.js seeks or changes quality it knows no picture, but still the playlist.
+  #edgeTime() {
+    const details = this.#hls?.latestLevelDetails;
+    const last = details?.fragments.findLast((f) => f?.programDateTime);
+    if (last) return last.programDateTime + (details.edge - last.start) * 1000;
+    return this.pictureTime === null ? NaN : this.pictureTime + this.age * 1000;
+  }
+
   // Plays from the archive what the playlist has no more of; without one, its oldest.
   async #rewind(age) {
     // Keys ask for more before the picture is there.
-    if (this.#goal === null) this.#newest = this.pictureTime === null ? NaN : this.pictureTime + this.age * 1000;
+    if (this.#goal === null) this.#newest = this.#edgeTime();
     this.#goal = age;
     const urls = this.#urls;
     const reach = isNaN(this.#newest) ? 0 : await this.#archive.ask();
