@@ -73,15 +73,10 @@ func (s *Server) serveDVR(w http.ResponseWriter, r *http.Request) {
 	}
 	var view *dvrView
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
-		st, changed, _ := s.find(id)
-		rendition := st.rendition(name)
-		switch {
-		case st == nil && s.joined(id):
-			return pending, holdPlaylist, []<-chan struct{}{changed}
-		case rendition == nil:
-			return unknown, 0, nil
+		_, rendition, changed, v := s.wanted(id, name)
+		if v != found {
+			return v, holdPlaylist, []<-chan struct{}{changed}
 		}
-		s.ask(st, rendition)
 		var next <-chan struct{}
 		view, next = rendition.dvr.ask(time.Now())
 		if !view.playable() {

@@ -114,15 +114,10 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 	}
 	var playlist *document
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
-		st, changed, _ := s.find(id)
-		rendition := st.rendition(name)
-		switch {
-		case st == nil && s.joined(id):
-			return pending, holdPlaylist, []<-chan struct{}{changed}
-		case rendition == nil:
-			return unknown, 0, nil
+		_, rendition, changed, v := s.wanted(id, name)
+		if v != found {
+			return v, holdPlaylist, []<-chan struct{}{changed}
 		}
-		s.ask(st, rendition)
 		view, next := rendition.current()
 		if playlist = view.playlist; playlist == nil {
 			return pending, holdPlaylist, []<-chan struct{}{changed, next}
@@ -178,6 +173,21 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		h.Set("ETag", segment.etag)
 		http.ServeContent(w, r, "", time.Time{}, segment.reader())
 	})
+}
+
+// wanted returns a rendition that a player fetches, which is carried from now on if it was
+// not. If it is not found, the verdict says whether it may come when changed is closed.
+func (s *Server) wanted(id stream.ID, name string) (st *served, r *rendition, changed <-chan struct{}, v verdict) {
+	st, changed, _ = s.find(id)
+	r = st.rendition(name)
+	switch {
+	case st == nil && s.joined(id):
+		return nil, nil, changed, pending
+	case r == nil:
+		return nil, nil, changed, unknown
+	}
+	s.ask(st, r)
+	return st, r, changed, found
 }
 
 // ask notes that a player fetches a rendition, and has it carried if it is not.

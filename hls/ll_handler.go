@@ -65,16 +65,12 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 	var st *served
 	var view *llView
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		var rendition *rendition
 		var changed <-chan struct{}
-		st, changed, _ = s.find(id)
-		rendition := st.rendition(name)
-		switch {
-		case st == nil && s.joined(id):
-			return pending, holdPlaylist, []<-chan struct{}{changed}
-		case rendition == nil:
-			return unknown, 0, nil
+		var v verdict
+		if st, rendition, changed, v = s.wanted(id, name); v != found {
+			return v, holdPlaylist, []<-chan struct{}{changed}
 		}
-		s.ask(st, rendition)
 		var next <-chan struct{}
 		view, next = rendition.ll.ask(time.Now())
 		if !view.playable() {
