@@ -24,6 +24,7 @@ type demand struct {
 	mu    sync.Mutex // guards all following
 	asked map[string]time.Time
 	told  []string // what the node was told to carry; nil if nothing yet, or in vain
+	vain  bool     // it was in vain last, which was logged
 }
 
 func newDemand(carry func([]string) error, log *slog.Logger) *demand {
@@ -86,11 +87,14 @@ func (d *demand) tell() {
 	if names == nil {
 		return
 	}
-	if err := d.carry(names); err != nil {
-		d.log.Warn("renditions not changed", "renditions", names, "err", err)
-		d.mu.Lock()
+	err := d.carry(names)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil && !d.vain {
+		d.log.Warn("renditions not changed, trying on", "renditions", names, "err", err)
+	}
+	if d.vain = err != nil; d.vain {
 		d.told = nil // the next look tries again
-		d.mu.Unlock()
 	}
 }
 

@@ -100,7 +100,8 @@
 //     by what that one measured of its own delay, and moves when another gains much.
 //
 //   - It promises what its uplink carries, fewest hops first; each further child
-//     of a stripe waits no longer than a further hop would take. The broadcaster feeds
+//     of a stripe, another stripe's chunk before each as a part comes in one burst, waits no
+//     longer than a further hop would take. The broadcaster feeds
 //     each stripe to one child, in proportion to what the children can pass on, and to
 //     more only where uplinks are scarce.
 //

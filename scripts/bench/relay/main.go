@@ -53,7 +53,7 @@ func main() {
 	flag.DurationVar(&o.interval, "interval", 3*time.Second, "measure for so long each time")
 	flag.Int64Var(&o.cache, "cache", 256<<20, "fill the relay's cache of `BYTES` before; 0 leaves it empty")
 	flag.IntVar(&o.upload, "max-upload", 10_000_000_000, "tell the relay and the broadcaster that their uplinks carry `BITS` per second, so that the core is what ends it; 0 has them measure")
-	flag.Int64Var(&o.memory, "memory", 0, "have the relay's garbage collector keep to `BYTES` beside the cache; 0 leaves it alone")
+	flag.Int64Var(&o.memory, "memory", 0, "bound the relay's memory beside the cache to `BYTES`; 0 leaves it to the collector's pace, as the program does")
 	flag.StringVar(&o.profile, "profile", "", "write profiles of the last run: CPU to `FILE`, memory to FILE.heap; of the bare copy to FILE.bare and FILE.bare.heap")
 	asJSON := flag.Bool("json", false, "print one JSON object and nothing else")
 	flag.Parse()
