@@ -305,6 +305,23 @@ func (d *demuxer) jump(s *pes) error {
 	return d.cut.discontinuity()
 }
 
+// cutOff ends the time line, and prepares for another muxer's output. Unless frames are
+// known to be whole, those that may be cut off are damaged: a frame whose length is not
+// told ends in a packet with stuffing, but for one in 184.
+func (d *demuxer) cutOff(whole bool) error {
+	for _, s := range d.order {
+		s.damaged = s.damaged || s.open && !whole && s.lastLen == packetSize-4
+	}
+	if err := d.flush(nil); err != nil {
+		return err
+	}
+	if d.hasRef {
+		d.breaks++
+	}
+	*d = demuxer{cut: d.cut, log: d.log, stats: d.stats, breaks: d.breaks}
+	return d.cut.discontinuity()
+}
+
 // rewind prepares for the same file from its start, after flush.
 func (d *demuxer) rewind() {
 	d.hasRef = false

@@ -37,7 +37,7 @@ func FuzzIngest(f *testing.F) {
 			out += len(p.Data)
 			return nil
 		})
-		err = r.take(t.Context(), chunk{b, io.EOF})
+		err = r.take(t.Context(), chunk{data: b, err: io.EOF})
 		if open && err == io.EOF {
 			t.Error("the last segment does not end")
 		}
