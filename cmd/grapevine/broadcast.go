@@ -45,7 +45,7 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file, tcp://ADDR or udp://ADDR to listen on, or listen for RTMP on rtmp://ADDR/live"},
+			&cli.StringFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file, tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
 			&cli.DurationFlag{Name: "part", Usage: "publish parts of about `DURATION`", Value: 500 * time.Millisecond},
@@ -213,7 +213,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
-		return &inputError{b.ingest.Input, inputErr}
+		return &inputError{withoutSecrets(b.ingest.Input), inputErr}
 	case endErr != nil:
 		return fmt.Errorf("publish the end: %w", endErr)
 	}
@@ -254,7 +254,7 @@ func inputName(input string) string {
 	case sampleInput:
 		return "the test card"
 	}
-	return input
+	return withoutSecrets(input)
 }
 
 // clock writes a duration as h:mm:ss.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -69,6 +70,14 @@ func (h *home) encoderKey() (string, error) {
 	return key, nil
 }
 
+// withoutSecrets returns an input as it may be shown: SRT's options hold the passphrase.
+func withoutSecrets(input string) string {
+	if strings.HasPrefix(input, "srt:") {
+		input, _, _ = strings.Cut(input, "?")
+	}
+	return input
+}
+
 // encoderSettings are what to set in an encoder that publishes by RTMP.
 type encoderSettings struct {
 	Server    string  `json:"server"`
@@ -122,6 +131,12 @@ func explainRefused(why error) (sentence, hint string) {
 		return "An encoder was refused: it publishes elsewhere (" + why.Error() + ").", "copy the server's address that broadcast prints into the encoder's settings, and the key into its own field"
 	case errors.Is(why, ingest.ErrPlays):
 		return "A player was refused: encoders publish here.", "play the address that watch prints"
+	case errors.Is(why, ingest.ErrSRTRefused):
+		return "The encoder that was called refused the connection: " + reason(why, ingest.ErrSRTRefused) + ".", "give --input the passphrase and streamid that the encoder expects, and see that nobody else calls it"
+	case errors.Is(why, ingest.ErrPassphrase):
+		return "An encoder was refused: " + why.Error() + ".", "give the encoder the passphrase that --input has, or both none"
+	case errors.Is(why, ingest.ErrStreamID):
+		return "An encoder was refused: its stream ID is wrong.", "give the encoder the streamid that --input has"
 	case errors.As(why, &codec):
 		return "An encoder was refused: " + codec.Error() + ".", "have it make H.264 or HEVC, and AAC, MP3, AC-3 or Opus"
 	case errors.Is(why, ingest.ErrNoKeyframe):

@@ -168,7 +168,7 @@ func isErrno(err error, errno syscall.Errno) bool {
 }
 
 // inputKinds is the hint where an --input is not understood.
-const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR or rtmp://ADDR/live"
+const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR, rtmp://ADDR/live or srt://ADDR"
 
 const keyframeHint = "have the encoder make a keyframe every 2 seconds: -g 50 at 25 frames per second in ffmpeg, \"Keyframe Interval\" in OBS"
 

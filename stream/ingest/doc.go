@@ -4,7 +4,7 @@
 // # The way through
 //
 //	input    stdin, file, UDP or the built-in sample            input.go, pace.go
-//	  |      encoders that come and go: TCP, RTMP               reception.go, tcp.go, rtmp.go
+//	  |      encoders that come and go: TCP, RTMP, SRT          reception.go, tcp.go, rtmp.go, srt.go
 //	  |      RTMP's messages -> access units -> MPEG-TS         rtmpfeed.go, remux.go
 //	  |      bytes
 //	syncer   finds the packets, leaves out what lies between    sync.go
@@ -27,7 +27,8 @@
 // began once it has seen the frame's first slice, before the rest of it arrives. So a
 // part leaves one frame interval after its last frame entered, and no later.
 //
-// RTMP delivers frames whole: there, a part leaves when the frame after it is here.
+// RTMP delivers frames whole: there, a part leaves when the frame after it is here. SRT
+// delivers what came when its latency has passed.
 //
 // # Encoders that come and go
 //

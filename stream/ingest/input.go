@@ -22,6 +22,7 @@ const (
 	inputTCP
 	inputUDP
 	inputRTMP
+	inputSRT
 	inputSample
 )
 
@@ -40,10 +41,13 @@ type input struct {
 	kind inputKind
 	addr string // to listen on
 	path string // of a file, or that RTMP publishers name
+	srt  srtInput
 }
 
 // reconnects reports whether an encoder that breaks off can come back.
-func (in input) reconnects() bool { return in.kind == inputTCP || in.kind == inputRTMP }
+func (in input) reconnects() bool {
+	return in.kind == inputTCP || in.kind == inputRTMP || in.kind == inputSRT
+}
 
 // Reconnects reports whether an Input listens for encoders that may break off and come
 // back, as Config.Reconnect says.
@@ -76,8 +80,10 @@ func parseInput(s string) (input, error) {
 		return input{kind: inputTCP, addr: u.Host}, nil
 	case hasScheme && scheme == "rtmp":
 		return parseRTMP(s)
+	case hasScheme && scheme == "srt":
+		return parseSRT(s)
 	case strings.Contains(s, "://"):
-		return input{}, fmt.Errorf("input %q: no such protocol, only tcp://, udp:// and rtmp://", s)
+		return input{}, fmt.Errorf("input %q: no such protocol, only tcp://, udp://, rtmp:// and srt://", s)
 	}
 	return input{kind: inputFile, path: s}, nil
 }
@@ -110,6 +116,8 @@ func (in input) open(ctx context.Context, i *Ingest) (*source, error) {
 		return receive(ctx, "tcp", in.addr, i, greetTCP)
 	case inputRTMP:
 		return receive(ctx, "rtmp", in.addr, i, rtmpGreeter{path: in.path, key: i.cfg.StreamKey}.greet)
+	case inputSRT:
+		return in.srt.open(ctx, i)
 	case inputUDP:
 		return openUDP(ctx, in.addr, i)
 	}

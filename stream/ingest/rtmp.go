@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"bufio"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net"
@@ -113,9 +111,7 @@ func (g rtmpGreeter) check(server *gortmplib.ServerConn) error {
 	if path.Clean(dir) != g.path {
 		return fmt.Errorf("%w: %s", ErrPath, path.Clean(dir))
 	}
-	// Hashes are of one length, so that the time says nothing of the key's either.
-	got, want := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(g.key))
-	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+	if !equalSecrets(key, g.key) {
 		return ErrStreamKey
 	}
 	return nil

@@ -33,21 +33,30 @@ type running struct {
 // errOver ends what start started.
 var errOver = errors.New("over")
 
-// start runs cfg until the test ends, if it does not end before.
+// start runs cfg until the test ends, if it does not end before, and waits until it
+// listens.
 func start(t *testing.T, cfg Config) *running {
 	t.Helper()
-	r := &running{parts: make(chan stream.Part, 1000), refused: make(chan error, 100), done: make(chan error, 1)}
-	cfg.Refused = func(_ string, why error) { r.refused <- why }
-	var err error
-	if r.Ingest, err = New(cfg); err != nil {
+	refused := make(chan error, 100)
+	cfg.Refused = func(_ string, why error) { refused <- why }
+	i, err := New(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
+	r := run(t, i)
+	r.refused, r.addr = refused, listening(t, i)
+	return r
+}
+
+// run runs an ingest until the test ends, if it does not end before.
+func run(t *testing.T, i *Ingest) *running {
+	r := &running{Ingest: i, parts: make(chan stream.Part, 1000), done: make(chan error, 1)}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	r.stop = cancel
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.done <- r.Run(ctx, func(p stream.Part) error {
+		r.done <- i.Run(ctx, func(p stream.Part) error {
 			r.parts <- p
 			return nil
 		})
@@ -56,7 +65,6 @@ func start(t *testing.T, cfg Config) *running {
 		cancel(errOver)
 		<-ended
 	})
-	r.addr = listening(t, r.Ingest)
 	return r
 }
 
