@@ -211,7 +211,7 @@ func TestSample(t *testing.T) {
 }
 
 // listening waits until i listens.
-func listening(t *testing.T, i *Ingest) string {
+func listening(t testing.TB, i *Ingest) string {
 	t.Helper()
 	for range 1000 {
 		if a := i.Stats().Listen; a != "" {

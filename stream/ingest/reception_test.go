@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bluenviron/gortmplib"
+
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/transport"
 )
@@ -30,6 +32,11 @@ func tcpEncoder(t *testing.T, r *running, b []byte) net.Conn {
 
 func broke(times uint64) func(Stats) bool {
 	return func(s Stats) bool { return s.Breaks == times && !s.Gone.IsZero() }
+}
+
+// published reports whether so many pictures are.
+func published(pictures int) func(Stats) bool {
+	return func(s Stats) bool { return s.MediaTime == time.Duration(pictures)*40*time.Millisecond }
 }
 
 // breaks returns which segments are discontinuities.
@@ -108,10 +115,11 @@ func TestReconnectRTMP(t *testing.T) {
 		if i == 1 {
 			p.unpublish(t)
 		} else {
-			p.Close()
+			p.Conn.(*gortmplib.Client).Close()
 		}
 		r.until(t, "broke off", broke(uint64(i+1)))
 	}
+	r.until(t, "published all", published(77+60+60))
 	r.stop(errOver)
 	if err := <-r.done; err != errOver {
 		t.Fatal(err)
@@ -148,6 +156,7 @@ func TestReconnectAfterNonsense(t *testing.T) {
 	r.until(t, "broke off again", broke(2))
 	tcpEncoder(t, r, ts).Close()
 	r.until(t, "broke off at last", broke(3))
+	r.until(t, "published all", published(200))
 	r.stop(errOver)
 	<-r.done
 	parts := r.collected()

@@ -94,7 +94,7 @@ func (r *running) until(t *testing.T, what string, ok func(Stats) bool) {
 
 // publisher is an RTMP encoder.
 type publisher struct {
-	*gortmplib.Client
+	gortmplib.Conn
 	w            *gortmplib.Writer
 	video, audio *gortmplib.Track
 }
@@ -106,15 +106,20 @@ func dialRTMP(ctx context.Context, addr, path string) (*gortmplib.Client, error)
 }
 
 // connect begins to publish tracks as clip has them.
-func connect(t *testing.T, addr string, c clip) *publisher {
+func connect(t testing.TB, addr string, c clip) *publisher {
 	t.Helper()
 	conn, err := dialRTMP(t.Context(), addr, "/live/"+testKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
+	return publishTo(t, conn, c)
+}
+
+func publishTo(t testing.TB, conn gortmplib.Conn, c clip) *publisher {
+	t.Helper()
 	c = c.defaults()
-	p := &publisher{Client: conn, w: &gortmplib.Writer{Conn: conn}}
+	p := &publisher{Conn: conn, w: &gortmplib.Writer{Conn: conn}}
 	if !c.noVideo {
 		p.video = &gortmplib.Track{Codec: &rtmpcodecs.H264{SPS: c.sps, PPS: pps264}}
 		if c.hevc {
@@ -144,9 +149,8 @@ func connect(t *testing.T, addr string, c clip) *publisher {
 
 func duration(ts int64) time.Duration { return time.Duration(ts) * time.Second / second }
 
-// send publishes a clip's frames from one picture up to another, and returns what
-// it sent.
-func (p *publisher) send(t *testing.T, c clip) (video, audio []frame) {
+// send publishes a clip's frames, and returns what it sent.
+func (p *publisher) send(t testing.TB, c clip) (video, audio []frame) {
 	t.Helper()
 	c.each(func(f frame, au [][]byte) {
 		write := p.w.WriteH264
@@ -182,7 +186,7 @@ func (p *publisher) send(t *testing.T, c clip) (video, audio []frame) {
 }
 
 // unpublish ends the stream as encoders do that are told to stop.
-func (p *publisher) unpublish(t *testing.T) {
+func (p *publisher) unpublish(t testing.TB) {
 	t.Helper()
 	if err := p.Write(&message.CommandAMF0{ChunkStreamID: 3, Name: "deleteStream", CommandID: 9, Arguments: []any{nil, float64(1)}}); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -54,7 +53,7 @@ func srtCaller(passphrase, streamID string) srt.Config {
 }
 
 // dialSRT returns a connection that leaves nothing behind.
-func dialSRT(t *testing.T, addr string, config srt.Config) *srtCall {
+func dialSRT(t testing.TB, addr string, config srt.Config) *srtCall {
 	t.Helper()
 	conn, err := srt.Dial("srt", addr, config)
 	if err != nil {
@@ -100,6 +99,7 @@ func TestSRTListener(t *testing.T) {
 	r.until(t, "all is here again", func(s Stats) bool { return s.Bytes == 2*uint64(len(ts)) })
 	again.Close()
 	r.until(t, "broke off again", broke(2))
+	r.until(t, "published all", published(200))
 	r.stop(errOver)
 	<-r.done
 	parts := r.collected()
@@ -142,6 +142,7 @@ func TestSRTCaller(t *testing.T) {
 		c.Close()
 		r.until(t, "broke off", broke(uint64(n+1)))
 	}
+	r.until(t, "published all", published(200))
 	r.stop(errOver)
 	<-r.done
 	parts := r.collected()
@@ -170,5 +171,3 @@ func TestSRTCallerIsRefused(t *testing.T) {
 	req.Reject(srt.REJ_UNSECURE)
 	r.until(t, "was refused", func(s Stats) bool { return s.Strangers == 1 })
 }
-
-var _ net.Conn = (*srtCall)(nil)
