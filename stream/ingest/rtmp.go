@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/bluenviron/gortmplib"
@@ -108,8 +109,9 @@ func (g rtmpGreeter) check(server *gortmplib.ServerConn) error {
 		return ErrPlays
 	}
 	dir, key := path.Split(server.URL.Path)
-	if path.Clean(dir) != g.path {
-		return fmt.Errorf("%w: %s", ErrPath, path.Clean(dir))
+	if dir = path.Clean(dir); dir != g.path {
+		// Those who have the key twice in their settings shall not have it in a log.
+		return fmt.Errorf("%w: %s", ErrPath, strings.ReplaceAll(dir, g.key, "…"))
 	}
 	if !equalSecrets(key, g.key) {
 		return ErrStreamKey

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -284,6 +286,90 @@ func TestRTMPRefuses(t *testing.T) {
 	}
 	if s := r.Stats(); s.Strangers != 5 {
 		t.Errorf("%d were refused", s.Strangers)
+	}
+}
+
+// A publisher of what cannot be carried is refused, and the next is welcome.
+func TestRTMPRefusesCodec(t *testing.T) {
+	cfg := rtmpConfig()
+	cfg.Reconnect = time.Minute
+	r := start(t, cfg)
+	conn, err := dialRTMP(t.Context(), r.addr, "/live/"+testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	w := &gortmplib.Writer{Conn: conn, Tracks: []*gortmplib.Track{{Codec: &rtmpcodecs.AV1{}}}}
+	if err := w.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	var unsupported *UnsupportedCodecError
+	if err := <-r.refused; !errors.As(err, &unsupported) || unsupported.Codec != "AV1" {
+		t.Errorf("refused because of %v", err)
+	}
+	c := clip{frames: 50}
+	connect(t, r.addr, c).send(t, c)
+	r.until(t, "published a segment", func(s Stats) bool { return s.Parts >= 3 })
+}
+
+// A key that is in the settings twice is in no log.
+func TestRTMPPathWithoutKey(t *testing.T) {
+	server := &gortmplib.ServerConn{Publish: true, URL: &url.URL{Path: "/live/" + testKey + "/" + testKey}}
+	err := rtmpGreeter{path: "/live", key: testKey}.check(server)
+	if !errors.Is(err, ErrPath) || strings.Contains(err.Error(), testKey) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// recorded keeps what a publisher writes.
+type recorded struct {
+	memoryConn
+	messages []message.Message
+}
+
+func (r *recorded) Write(m message.Message) error {
+	r.messages = append(r.messages, m)
+	return nil
+}
+
+// Tracks that come late, or never, keep nobody waiting for long.
+func TestRTMPTracks(t *testing.T) {
+	var said recorded
+	publishTo(t, &said, clip{hevc: true, sps: sps265})
+	promised, video, audio := said.messages[0], said.messages[1], said.messages[2]
+	picture := func(at time.Duration) message.Message {
+		return &message.VideoExFramesX{FourCC: message.FourCCHEVC, DTS: at, Payload: []byte{0, 0, 0, 3, 0x26, 1, 2}}
+	}
+	tests := map[string]struct {
+		messages []message.Message
+		tracks   int
+		leftOut  int
+	}{
+		"all that was promised":  {[]message.Message{promised, video, audio}, 2, 0},
+		"audio is missing":       {[]message.Message{promised, video, picture(0)}, 0, 0},
+		"audio never comes":      {[]message.Message{promised, video, picture(0), picture(maxRTMPHeld)}, 1, 0},
+		"nothing was promised":   {[]message.Message{video, audio}, 2, 0},
+		"audio comes late":       {[]message.Message{promised, video, picture(0), picture(maxRTMPHeld), audio}, 2, 0},
+		"frames without a track": {[]message.Message{audio, picture(0), picture(maxRTMPHeld)}, 1, 2},
+		"a second video":         {[]message.Message{video, audio, &message.VideoExMultitrack{TrackID: 1, Wrapped: picture(0)}}, 2, 1},
+		"broken":                 {[]message.Message{video, audio, &message.VideoExFramesX{FourCC: message.FourCCHEVC, Payload: []byte{0, 0, 0, 9, 1}}}, 2, 1},
+		"too long for ADTS":      {[]message.Message{video, audio, &message.Audio{Codec: message.CodecMPEG4Audio, AACType: message.AudioAACTypeAU, AU: make([]byte, 1<<13)}}, 2, 1},
+	}
+	for name, tt := range tests {
+		leftOut := 0
+		f := &rtmpFeed{log: slog.New(slog.DiscardHandler), leftOut: func() { leftOut++ }}
+		for _, m := range tt.messages {
+			if err := f.take(m); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if len(f.mux.tracks) != tt.tracks || leftOut != tt.leftOut {
+			t.Errorf("%s: %d tracks, %d frames left out", name, len(f.mux.tracks), leftOut)
+		}
+	}
+	f := &rtmpFeed{}
+	if err := errors.Join(f.take(picture(0)), f.take(picture(maxRTMPHeld))); !errors.Is(err, ErrNoTracks) {
+		t.Errorf("without a description: %v", err)
 	}
 }
 
