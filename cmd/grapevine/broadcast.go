@@ -213,7 +213,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
-		return &inputError{withoutSecrets(b.ingest.Input), inputErr}
+		return &inputError{ingest.WithoutSecrets(b.ingest.Input), inputErr}
 	case endErr != nil:
 		return fmt.Errorf("publish the end: %w", endErr)
 	}
@@ -254,7 +254,7 @@ func inputName(input string) string {
 	case sampleInput:
 		return "the test card"
 	}
-	return withoutSecrets(input)
+	return ingest.WithoutSecrets(input)
 }
 
 // clock writes a duration as h:mm:ss.

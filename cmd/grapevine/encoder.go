@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -68,14 +67,6 @@ func (h *home) encoderKey() (string, error) {
 		return "", &homeError{h.dir, fmt.Errorf("%s holds no stream key; remove it, and one is made", h.path(encoderKeyFile))}
 	}
 	return key, nil
-}
-
-// withoutSecrets returns an input as it may be shown: SRT's options hold the passphrase.
-func withoutSecrets(input string) string {
-	if strings.HasPrefix(input, "srt:") {
-		input, _, _ = strings.Cut(input, "?")
-	}
-	return input
 }
 
 // encoderSettings are what to set in an encoder that publishes by RTMP.

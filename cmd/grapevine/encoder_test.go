@@ -25,14 +25,3 @@ func TestExplainRefused(t *testing.T) {
 		t.Errorf("%q", sentence)
 	}
 }
-
-func TestWithoutSecrets(t *testing.T) {
-	for input, want := range map[string]string{
-		"srt://:9710?passphrase=correct-horse": "srt://:9710",
-		"file?.ts":                             "file?.ts",
-	} {
-		if got := withoutSecrets(input); got != want {
-			t.Errorf("%s becomes %s", input, got)
-		}
-	}
-}

@@ -331,7 +331,7 @@ func (d *demuxer) cutOff(whole bool) error {
 	for _, s := range d.order {
 		s.damaged = s.damaged || s.open && !whole && s.lastLen == packetSize-4
 	}
-	if err := d.flush(nil); err != nil {
+	if err := d.flush(nil); err != nil && !isOfInput(err) {
 		return err
 	}
 	if d.hasRef {

@@ -123,7 +123,7 @@ func New(cfg Config) (*Ingest, error) {
 	case in.kind == inputStdin && cfg.Stdin == nil:
 		return nil, errors.New("input \"-\" needs a standard input")
 	case cfg.Loop && in.kind != inputFile && in.kind != inputSample:
-		return nil, fmt.Errorf("input %q cannot loop: only files can", cfg.Input)
+		return nil, fmt.Errorf("input %q cannot loop: only files can", WithoutSecrets(cfg.Input))
 	}
 	if in.kind == inputRTMP {
 		if err := CheckStreamKey(cfg.StreamKey); err != nil {

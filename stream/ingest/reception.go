@@ -63,12 +63,13 @@ type reception struct {
 	admitted chan *encoder // at most one, which Read has not seen yet
 	reading  *encoder      // whose bytes Read returned last; of the goroutine that reads
 
-	mu      sync.Mutex // guards all following, and encoders' last
-	inside  *encoder
-	ended   bool
-	closed  chan struct{}
 	running sync.WaitGroup // who lets encoders in
 	stop    func()         // ends those
+	closed  chan struct{}
+
+	mu     sync.Mutex // guards all following, and encoders' last
+	inside *encoder
+	ended  bool
 }
 
 func newReception(i *Ingest, stop func()) *reception {
@@ -85,21 +86,20 @@ func (r *reception) source() *source {
 func (r *reception) enter(e *encoder) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
 	switch {
 	case r.ended:
 		return net.ErrClosed
-	case r.inside != nil && now.Sub(r.inside.last) < silence:
+	case r.busyLocked():
 		return ErrBusy
 	case r.inside != nil:
-		r.i.log.Warn("encoder was silent, another takes its place", "from", r.inside.from, "now", e.from, "silent", now.Sub(r.inside.last))
+		r.i.log.Warn("encoder was silent, another takes its place", "from", r.inside.from, "now", e.from, "silent", time.Since(r.inside.last))
 		r.inside.Close() // Read finds out
 		select {
 		case <-r.admitted:
 		default:
 		}
 	}
-	e.last = now
+	e.last = time.Now()
 	r.inside = e
 	r.admitted <- e // there is room: nobody else is inside
 	return nil
@@ -109,10 +109,16 @@ func (r *reception) enter(e *encoder) error {
 func (r *reception) busy() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.inside != nil && time.Since(r.inside.last) < silence {
+	if r.busyLocked() {
 		return ErrBusy
 	}
 	return nil
+}
+
+// busyLocked reports whether the encoder that is inside stays there. The only one that
+// there will be does, however silent it is.
+func (r *reception) busyLocked() bool {
+	return r.inside != nil && (r.wait == 0 || time.Since(r.inside.last) < silence)
 }
 
 // refuse tells that the encoder at from was not let in, or is not listened to any more.

@@ -55,7 +55,7 @@ func breaks(parts []stream.Part) (at []int) {
 func TestReconnectTCP(t *testing.T) {
 	one, firstVideo, _ := clip{frames: 130, size: 1000, label: "first "}.encode(t)
 	two, secondVideo, secondAudio := clip{frames: 120, start: 500 * second, label: "second "}.encode(t)
-	r := start(t, Config{Input: "tcp://127.0.0.1:0", Reconnect: 200 * time.Millisecond})
+	r := start(t, Config{Input: "tcp://127.0.0.1:0", Reconnect: 2 * time.Second})
 
 	// It dies within the second packet of picture 110.
 	at := 0
@@ -234,6 +234,44 @@ func TestReceptionTakesOver(t *testing.T) {
 			t.Errorf("b after the end: %v", err)
 		}
 	})
+}
+
+// The only encoder that there will be may be silent for long.
+func TestReceptionOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, err := New(Config{Input: "tcp://:1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newReception(i, func() {})
+		a, aw := pipeEncoder("a")
+		b, _ := pipeEncoder("b")
+		if err := r.enter(a); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if err := r.enter(b); err != ErrBusy {
+			t.Errorf("b: %v", err)
+		}
+		aw.Close()
+		if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// An encoder without keyframes is dismissed, and the next is welcome.
+func TestReconnectAfterNoKeyframe(t *testing.T) {
+	noKey, _, _ := clip{lead: 1000, frames: 40, step: second}.encode(t)
+	ts, _, _ := clip{frames: 50}.encode(t)
+	r := start(t, Config{Input: "tcp://127.0.0.1:0", Reconnect: time.Minute, KeyframeTimeout: 38 * time.Second})
+	tcpEncoder(t, r, noKey)
+	if err := <-r.refused; !errors.Is(err, ErrNoKeyframe) {
+		t.Errorf("refused because of %v", err)
+	}
+	r.until(t, "broke off", broke(1))
+	tcpEncoder(t, r, ts).Close()
+	r.until(t, "published all", published(50))
 }
 
 // An encoder that broke off is waited for; before anything was published, without end.

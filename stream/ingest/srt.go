@@ -99,6 +99,14 @@ func parseSRT(s string) (input, error) {
 	return input{kind: inputSRT, addr: u.Host, srt: in}, nil
 }
 
+// WithoutSecrets returns an Input as it may be shown: SRT's options hold the passphrase.
+func WithoutSecrets(input string) string {
+	if strings.HasPrefix(input, "srt:") {
+		input, _, _ = strings.Cut(input, "?")
+	}
+	return input
+}
+
 // config returns gosrt's own.
 func (s srtInput) config() srt.Config {
 	c := srt.DefaultConfig()
@@ -210,6 +218,8 @@ func (s srtInput) keepCalling(ctx context.Context, r *reception) {
 		switch {
 		case err != nil && errors.Is(refusal(err), ErrSRTRefused):
 			r.refuse("srt://"+s.addr, refusal(err))
+		case err != nil && pause == minCallPause:
+			r.i.log.Warn("encoder does not answer, it is called again and again", "at", "srt://"+s.addr, "err", err)
 		case err != nil:
 			r.i.log.Info("encoder does not answer", "at", "srt://"+s.addr, "err", err)
 		default:

@@ -33,6 +33,17 @@ func TestParseSRT(t *testing.T) {
 	}
 }
 
+func TestWithoutSecrets(t *testing.T) {
+	for input, want := range map[string]string{
+		"srt://:9710?passphrase=correct-horse": "srt://:9710",
+		"file?.ts":                             "file?.ts",
+	} {
+		if got := WithoutSecrets(input); got != want {
+			t.Errorf("%s becomes %s", input, got)
+		}
+	}
+}
+
 // sendSRT sends a transport stream at about its speed: SRT has no way to hold a sender back.
 func sendSRT(t *testing.T, c srt.Conn, ts []byte) {
 	t.Helper()
