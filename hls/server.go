@@ -364,6 +364,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	var zipping sync.WaitGroup
+	defer zipping.Wait()
+	zipping.Go(func() { s.zipPage(ctx) })
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(limitListener(l, maxConns)) }()
 	select {
