@@ -26,7 +26,6 @@ export function engine(lowLatency) {
     liveDurationInfinity: true,
     // Fragmented MP4 needs next to no work, and a worker takes a fifth of a second to start.
     enableWorker: !lowLatency,
-    maxLiveSyncPlaybackRate: 1.05, // too little to be heard
     backBufferLength: 60,
   });
 }
