@@ -132,7 +132,7 @@ func (f *follower) list(now time.Time) {
 		body:          a.body,
 	})
 	f.due = time.Time{}
-	if now.Sub(f.edge.listedAt) > s.Duration()/2 && !f.edge.listedAt.IsZero() {
+	if last := f.edge.listedAt; !last.IsZero() && now.Sub(last) > s.Duration()/2 {
 		f.due = now.Add(s.Duration()) // they come one by one
 	}
 	if f.window.raised > raised {

@@ -77,7 +77,7 @@ func loadPage() (page map[string]*document, player *document, err error) {
 }
 
 // zipPage compresses the page's files, so that whoever opens it first need not wait for
-// that: hls.js takes 50 ms of a core that is idle.
+// that: hls.js takes 30 ms of a core that is idle.
 func (s *Server) zipPage(ctx context.Context) {
 	for _, d := range s.page {
 		if ctx.Err() != nil {

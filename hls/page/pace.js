@@ -8,6 +8,7 @@ const reserve = 1; // seconds that must be loaded
 
 // The playback rate for a video whose engine has loaded so many seconds ahead.
 export function pace(hls, video, buffered) {
+  if (!hls.latestLevelDetails?.live) return 1;
   const behind = hls.latency - (hls.targetLatency ?? Infinity); // unknown before a playlist is here
   const least = video.playbackRate > 1 ? onTime : late;
   return behind > least && buffered > reserve ? faster : 1;

@@ -224,10 +224,12 @@ export class Player extends EventTarget {
     return { start: 0, end: Number.isFinite(duration) ? duration : 0 };
   }
 
-  // With low latency, the picture is to be as live as it was at first.
+  // With low latency, the picture is to be as live as it was at first. A short pause is no
+  // wish to be apart.
   #keepPace() {
     const video = this.#video;
-    const rate = this.#hls && this.#source === "low" && !this.#apart ? pace(this.#hls, video, this.buffered) : 1;
+    const follows = this.#hls && this.#source === "low" && (!this.#apart || this.live);
+    const rate = follows ? pace(this.#hls, video, this.buffered) : 1;
     if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 
