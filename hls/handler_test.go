@@ -254,9 +254,9 @@ func TestPlaylistOfWhatIsDue(t *testing.T) {
 		expect(t, "after segments that came in one go", ask(), 200)
 		b.air(2 * time.Second)
 		expect(t, "right after a segment", ask(), 200)
-		time.Sleep(1500*time.Millisecond - 1)
+		time.Sleep(1500*time.Millisecond - time.Nanosecond)
 		expect(t, "before the next is due", ask(), 200)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		due := ask()
 		time.Sleep(999 * time.Millisecond)
 		expect(t, "when it is due", due, 0)
@@ -265,9 +265,9 @@ func TestPlaylistOfWhatIsDue(t *testing.T) {
 
 		time.Sleep(1900 * time.Millisecond)
 		late := ask()
-		time.Sleep(600*time.Millisecond - 1)
+		time.Sleep(600*time.Millisecond - time.Nanosecond)
 		expect(t, "when it is late", late, 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expect(t, "when it stays away", late, 200)
 		expect(t, "long after", ask(), 200)
 		if held, timedOut := s.counts.held.Load(), s.counts.timedOut.Load(); held != 2 || timedOut != 0 {
