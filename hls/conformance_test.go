@@ -99,7 +99,8 @@ func TestConformance(t *testing.T) {
 
 		// The encoder starts anew.
 		s := b.shoot(2*time.Second, true)
-		in.watch(2 * time.Second)
+		in.watch(time.Second)
+		time.Sleep(time.Second)
 		b.announce(s)
 		b.deliver(s, -1)
 		in.air(10)
@@ -211,8 +212,8 @@ func TestRestartedServer(t *testing.T) {
 		if newest := in.last.sequence + uint64(len(in.last.segments)) - 1; p.sequence <= newest {
 			t.Errorf("media sequence %d after a restart, %d was seen before", p.sequence, newest)
 		}
-		if len(p.segments) != DefaultWindow {
-			t.Errorf("%d segments listed at once, want %d", len(p.segments), DefaultWindow)
+		if len(p.segments) != windowFor(2) {
+			t.Errorf("%d segments listed at once, want %d", len(p.segments), windowFor(2))
 		}
 		cancel()
 		synctest.Wait()

@@ -362,11 +362,13 @@ func (in *inspector) watch(d time.Duration) {
 	}
 }
 
-// air publishes segments of two seconds in real time, watched.
+// air publishes segments of two seconds in real time, watched. It does not ask when one
+// is due, as that would wait for it.
 func (in *inspector) air(n int) {
 	in.t.Helper()
 	for range n {
-		in.watch(2 * time.Second)
+		in.watch(time.Second)
+		time.Sleep(time.Second)
 		in.broadcast.air(2 * time.Second)
 		synctest.Wait()
 		in.reload()
