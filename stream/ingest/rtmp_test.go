@@ -214,6 +214,7 @@ func TestRTMP(t *testing.T) {
 		"AC-3":               {clip{audio: &codecs.AC3{}}, "avc1.64001e,ac-3"},
 		"without audio":      {clip{noAudio: true}, "avc1.64001e"},
 		"without video":      {clip{noVideo: true}, "mp4a.40.2"},
+		"after five hours":   {clip{start: 5 * 3600 * second, size: 20_000}, "avc1.64001e,mp4a.40.2"}, // more than 24 bits
 		"large":              {clip{size: 100_000, frames: 30}, "avc1.64001e,mp4a.40.2"},
 	}
 	for name, tt := range tests {
