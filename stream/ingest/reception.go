@@ -63,6 +63,7 @@ type reception struct {
 	admitted chan *encoder // at most one, which Read has not seen yet
 	reading  *encoder      // whose bytes Read returned last; of the goroutine that reads
 
+	failed  chan error     // why no further encoder can come
 	running sync.WaitGroup // who lets encoders in
 	stop    func()         // ends those
 	closed  chan struct{}
@@ -73,7 +74,10 @@ type reception struct {
 }
 
 func newReception(i *Ingest, stop func()) *reception {
-	return &reception{i: i, wait: i.cfg.Reconnect, admitted: make(chan *encoder, 1), closed: make(chan struct{}), stop: stop}
+	return &reception{
+		i: i, wait: i.cfg.Reconnect, stop: stop,
+		admitted: make(chan *encoder, 1), failed: make(chan error, 1), closed: make(chan struct{}),
+	}
 }
 
 // source returns the reception as an open input.
@@ -188,7 +192,8 @@ func isBreak(err error) bool {
 }
 
 // next waits for an encoder: without end for the first, and at most the time to
-// reconnect for one that broke off. It returns io.EOF when that has passed.
+// reconnect for one that broke off. It returns io.EOF when that has passed, and what
+// failed if none can come.
 func (r *reception) next() (*encoder, error) {
 	var late <-chan time.Time
 	if st := r.i.Stats(); !st.Gone.IsZero() && st.Parts > 0 {
@@ -201,6 +206,8 @@ func (r *reception) next() (*encoder, error) {
 		r.i.connection(func(s *Stats) { s.From, s.Gone = e.from, time.Time{} })
 		r.i.log.Info("encoder connected", "from", e.from)
 		return e, nil
+	case err := <-r.failed:
+		return nil, err
 	case <-late:
 		r.i.log.Warn("encoder did not come back", "waited", r.wait)
 		return nil, io.EOF

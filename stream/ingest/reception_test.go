@@ -236,6 +236,19 @@ func TestReceptionTakesOver(t *testing.T) {
 	})
 }
 
+// Who waits hears that nobody can come.
+func TestReceptionFails(t *testing.T) {
+	i, err := New(Config{Input: "tcp://:1", Reconnect: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReception(i, func() {})
+	r.failed <- errOver
+	if _, err := r.Read(nil); err != errOver {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The only encoder that there will be may be silent for long.
 func TestReceptionOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

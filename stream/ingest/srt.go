@@ -153,9 +153,7 @@ func (s srtInput) openListener(i *Ingest) (*source, error) {
 		for {
 			req, err := l.Accept2()
 			if err != nil {
-				if !errors.Is(err, srt.ErrListenerClosed) {
-					i.log.Error("SRT listener failed", "err", err)
-				}
+				r.failed <- fmt.Errorf("listen for the encoder: %w", err) // none waits for it once r is closed
 				return
 			}
 			// All that takes time was done before: this is one answer.
