@@ -4,8 +4,10 @@ go 1.26.0
 
 require (
 	github.com/asticode/go-astits v1.16.0
+	github.com/bluenviron/gortmplib v1.0.0
 	github.com/bluenviron/mediacommon/v2 v2.9.3
 	github.com/boombuler/barcode v1.1.0
+	github.com/datarhei/gosrt v0.11.0
 	github.com/gofrs/flock v0.13.0
 	github.com/grafov/m3u8 v0.12.1
 	github.com/libp2p/go-libp2p v0.51.0
@@ -33,6 +35,7 @@ require (
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
 	github.com/asticode/go-astikit v0.30.0 // indirect
 	github.com/benbjohnson/clock v1.3.5 // indirect
+	github.com/benburkert/openpgp v0.0.0-20160410205803-c2471f86866c // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect

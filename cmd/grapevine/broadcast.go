@@ -43,16 +43,16 @@ func broadcastCommand(env *environment) *cli.Command {
 		Name:  "broadcast",
 		Usage: "publish a live stream",
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
-			"grapevine broadcast --input tcp://127.0.0.1:9000",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file, tcp://ADDR or udp://ADDR to listen on"},
+			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file, tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
 			&cli.DurationFlag{Name: "part", Usage: "publish parts of about `DURATION`", Value: 500 * time.Millisecond},
 			keyFlag(),
 			qrFlag(),
 			recordFlag(),
-		},
+		}, encoderFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -71,6 +71,9 @@ func broadcastCommand(env *environment) *cli.Command {
 					Part:    c.Duration("part"),
 					Loop:    c.Bool("loop"),
 				},
+			}
+			if err := readEncoder(c, &b.ingest); err != nil {
+				return err
 			}
 			if err := b.check(env.stdin); err != nil {
 				return err
@@ -91,7 +94,7 @@ type broadcast struct {
 func (b *broadcast) check(stdin *os.File) error {
 	switch in := b.ingest.Input; {
 	case in == "":
-		return &usageError{"broadcast needs an --input.", "--input takes - for standard input, a file, tcp://ADDR or udp://ADDR"}
+		return &usageError{"broadcast needs an --input.", inputKinds}
 	case in == "-" && term.IsTerminal(int(stdin.Fd())):
 		return &usageError{"Standard input is a terminal.", "pipe MPEG-TS in: ffmpeg … -f mpegts - | grapevine broadcast --input -"}
 	case in != "-" && !strings.Contains(in, ":"):
@@ -103,7 +106,11 @@ func (b *broadcast) check(stdin *os.File) error {
 			return &inputError{in, err}
 		}
 	}
-	if _, err := ingest.New(b.ingest); err != nil {
+	checked := b.ingest
+	if checked.StreamKey == "" {
+		checked.StreamKey = encoderKeyFile // made later, and known to be good
+	}
+	if _, err := ingest.New(checked); err != nil {
 		return &usageError{sentence: capital(err.Error()) + "."}
 	}
 	return nil
@@ -133,6 +140,10 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	b.ingest.Logger = newLogger(scr, set.level)
+	b.ingest.Refused = tellRefused(b.ingest.Logger)
+	if s.encoder, err = h.encoderSettings(&b.ingest); err != nil {
+		return err
+	}
 	in, err := ingest.New(b.ingest)
 	if err != nil {
 		return err
@@ -156,6 +167,7 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("rewind", s.dvrURL(link.Stream))
 	s.screen.field("page", s.pageURL())
+	s.showEncoder()
 	s.showUpload(set)
 	s.showRecording(set)
 	return s.showQR(b.qr, link)
@@ -201,7 +213,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
-		return &inputError{b.ingest.Input, inputErr}
+		return &inputError{ingest.WithoutSecrets(b.ingest.Input), inputErr}
 	case endErr != nil:
 		return fmt.Errorf("publish the end: %w", endErr)
 	}
@@ -213,11 +225,14 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 	st := s.node.Stats()
 	in := meter.stats()
 	source := "in " + formatRate(in.Rate)
-	if in.Bytes == 0 {
+	switch {
+	case in.Bytes == 0:
 		source = "waiting for " + inputName(b.ingest.Input)
-		if in.Listen != "" {
-			source += " (listening on " + in.Listen + ")"
-		}
+	case in.Gone > 0:
+		source = fmt.Sprintf("the encoder is gone, waiting for it %.0f s more", max(0, b.ingest.Reconnect.Seconds()-in.Gone))
+	}
+	if in.Listen != "" && (in.Bytes == 0 || in.Gone > 0) {
+		source += " (listening on " + in.Listen + ")"
 	}
 	peers := 0
 	for _, sw := range s.node.Swarms() {
@@ -239,7 +254,7 @@ func inputName(input string) string {
 	case sampleInput:
 		return "the test card"
 	}
-	return input
+	return ingest.WithoutSecrets(input)
 }
 
 // clock writes a duration as h:mm:ss.

@@ -91,8 +91,10 @@ var never = []struct{ from, to, why string }{
 // direct are the modules that go.mod requires itself, each with its reason and licence.
 var direct = map[string]struct{ why, licence string }{
 	"github.com/asticode/go-astits":        {"MPEG-TS tables, below mediacommon", "MIT"},
+	"github.com/bluenviron/gortmplib":      {"RTMP and enhanced RTMP, as OBS and ffmpeg publish", "MIT"},
 	"github.com/bluenviron/mediacommon/v2": {"MPEG-TS, fragmented MP4 and the codecs' headers", "MIT"},
 	"github.com/boombuler/barcode":         {"QR codes of links", "MIT"},
+	"github.com/datarhei/gosrt":            {"SRT, without libsrt", "MIT"},
 	"github.com/gofrs/flock":               {"one process per identity, stream and recording, on all platforms", "BSD-3-Clause"},
 	"github.com/grafov/m3u8":               {"playlists, the user's choice", "BSD-3-Clause"},
 	"github.com/libp2p/go-libp2p":          {"hosts: QUIC, TCP, TLS and Noise, mDNS", "MIT"},

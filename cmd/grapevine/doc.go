@@ -10,6 +10,7 @@
 //	errors.go    errors become a sentence and a hint, and an exit code
 //	home.go      the directory that keeps keys, epochs and locks
 //	session.go   a p2p node and an HLS server that start and end together
+//	encoder.go   encoders that connect by themselves: their key, and why one is refused
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
@@ -19,6 +20,7 @@
 //	node.key, node-2.key …  the nodes' identities; a process takes the first whose lock
 //	                        it gets, so that processes side by side have different ones
 //	stream.key              the key of the stream that broadcast publishes
+//	rtmp.key                what RTMP encoders show to be let in
 //	streams/<id>.epoch      the last epoch that was used, written before it is used
 //	streams/<id>.lock       held while the stream is broadcast from here
 //
@@ -31,7 +33,8 @@
 // With --json, standard output carries one JSON object a line and nothing else:
 //
 //	ready  the node serves: role, stream, link, hls, page, peer_id, addrs. For watch and
-//	       demo, when the playlist is playable
+//	       demo, when the playlist is playable. A broadcaster that listens for RTMP tells
+//	       what to set in the encoder as encoder: server, stream_key, keyframe_interval
 //	stats  every few seconds: the figures of the node and its streams
 //	end    a stream has ended; another epoch may follow
 //	recording  the state of a rendition's recording is another: waiting, recording,
@@ -44,9 +47,10 @@
 // SIGINT and SIGTERM end a command cleanly within 3 s with exit code 0; a broadcaster
 // publishes the end of the stream first. A second signal kills at once. When its input
 // ends, broadcast publishes the end, serves on for seven segments' time (14 s, at most a
-// minute) for those that are behind, and exits with 0. watch and relay go on serving until
-// interrupted: a player may still be reading, and the broadcaster may come back with the
-// next epoch.
+// minute) for those that are behind, and exits with 0. Where encoders connect, the input
+// ends when one that went has not come back for --reconnect. watch and relay go on serving
+// until interrupted: a player may still be reading, and the broadcaster may come back with
+// the next epoch.
 //
 // Exit codes: 0 ended well, 1 failed, 2 wrong usage.
 package main

@@ -167,12 +167,17 @@ func isErrno(err error, errno syscall.Errno) bool {
 	return errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error())
 }
 
+// inputKinds is the hint where an --input is not understood.
+const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR, rtmp://ADDR/live or srt://ADDR"
+
+const keyframeHint = "have the encoder make a keyframe every 2 seconds: -g 50 at 25 frames per second in ffmpeg, \"Keyframe Interval\" in OBS"
+
 func explainInput(e *inputError) (sentence, hint string) {
 	const remux = "ffmpeg can make it: ffmpeg -re -i INPUT -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -"
 	var codec *ingest.UnsupportedCodecError
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist):
-		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR or udp://ADDR"
+		return fmt.Sprintf("There is no file %s.", e.input), inputKinds
 	case errors.Is(e.err, fs.ErrPermission):
 		return fmt.Sprintf("You may not read %s.", e.input), "check who owns the file and its mode"
 	case errors.Is(e.err, syscall.EISDIR):
@@ -183,7 +188,7 @@ func explainInput(e *inputError) (sentence, hint string) {
 		return fmt.Sprintf("The input %s has neither audio nor video.", e.input), remux
 	case errors.Is(e.err, ingest.ErrNoKeyframe):
 		return fmt.Sprintf("The input %s has shown no keyframe, so nobody could start to watch.", e.input),
-			"have the encoder make a keyframe every 2 seconds: -g 50 at 25 frames per second in ffmpeg, \"Keyframe Interval\" in OBS"
+			keyframeHint
 	case errors.As(e.err, &codec):
 		return fmt.Sprintf("The input %s cannot be streamed: %v.", e.input, codec),
 			"video may be H.264 or HEVC, audio AAC, MP3, AC-3 or Opus; " + remux

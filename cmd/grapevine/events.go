@@ -20,6 +20,8 @@ type readyEvent struct {
 	Addrs  []string `json:"addrs"`
 	// All streams of a relay, of which Stream is the first.
 	Streams []streamEvent `json:"streams,omitempty"`
+	// Of a broadcaster that listens for RTMP.
+	Encoder *encoderSettings `json:"encoder,omitempty"`
 }
 
 type streamEvent struct {
@@ -65,7 +67,13 @@ type fetchStats struct {
 type inputStats struct {
 	Bytes  int64   `json:"bytes"`
 	Rate   float64 `json:"rate"`             // bits per second
-	Listen string  `json:"listen,omitempty"` // what tcp:// and udp:// are bound to
+	Listen string  `json:"listen,omitempty"` // what the input is bound to
+	// Of encoders that come and go: how often one broke off, for how many seconds it has
+	// been gone, and how many connections were refused.
+	Breaks  uint64  `json:"breaks,omitempty"`
+	Gone    float64 `json:"gone,omitempty"`
+	Refused uint64  `json:"refused,omitempty"`
+	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried
 }
 
 // streamStats are the figures of one stream at this node.

@@ -26,11 +26,18 @@ type sample struct {
 
 func (m *inputMeter) stats() *inputStats {
 	st := m.in.Stats()
-	return &inputStats{
-		Bytes:  int64(st.Bytes),
-		Rate:   m.rate(sample{time.Now(), int64(st.Bytes)}),
-		Listen: st.Listen,
+	in := &inputStats{
+		Bytes:   int64(st.Bytes),
+		Rate:    m.rate(sample{time.Now(), int64(st.Bytes)}),
+		Listen:  st.Listen,
+		Breaks:  st.Breaks,
+		Refused: st.Strangers,
+		LeftOut: st.LeftOut,
 	}
+	if !st.Gone.IsZero() {
+		in.Gone = time.Since(st.Gone).Seconds()
+	}
+	return in
 }
 
 // rate returns bits per second over the window that ends with now.

@@ -39,7 +39,8 @@ type session struct {
 	server *hls.Server
 	// recorder is nil unless the node records.
 	recorder *record.Recorder
-	base     string // URL of the HTTP server, without the last slash
+	encoder  *encoderSettings // of a broadcaster that listens for RTMP
+	base     string           // URL of the HTTP server, without the last slash
 	started  time.Time
 
 	// ctx ends with the command's, or when a service failed, with the reason as its cause.
@@ -196,6 +197,8 @@ func (s *session) ready(links ...stream.Link) {
 		Page:   s.pageURL(),
 		PeerID: s.node.ID().String(),
 		Addrs:  s.node.Addrs(),
+
+		Encoder: s.encoder,
 	}
 	for i, l := range links {
 		st := streamEvent{l.Stream.String(), l.String(), s.hlsURL(l.Stream)}

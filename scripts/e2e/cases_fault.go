@@ -38,18 +38,8 @@ func restartCase(ctx context.Context, b *bench) (string, error) {
 		breaks, err = watchPlaylist(ctx, media, stop)
 		watched <- err
 	}()
-	vlc, err := b.vlc(nil, c.viewer.HLS, onNoScreen...)
+	play, err := b.playBoth(ctx, c.viewer.HLS)
 	if err != nil {
-		return "", err
-	}
-	ffmpeg, err := b.ffmpeg(nil, c.viewer.HLS, 600)
-	if err != nil {
-		return "", err
-	}
-	if _, err := ffmpeg.awaitFrames(ctx, 5*frameRate); err != nil {
-		return "", err
-	}
-	if _, _, err := vlc.awaitShown(ctx, 2*frameRate); err != nil {
 		return "", err
 	}
 
@@ -66,20 +56,7 @@ func restartCase(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	listed := time.Since(back)
-	// What both had buffered is less than the window, which is less than this.
-	const more = 15 * frameRate
-	decoded, err := ffmpeg.frames()
-	if err != nil {
-		return "", err
-	}
-	if _, err := ffmpeg.awaitFrames(ctx, len(decoded)+more); err != nil {
-		return "", err
-	}
-	shown, _, err := vlc.shown(ctx)
-	if err != nil {
-		return "", err
-	}
-	if _, _, err := vlc.awaitShown(ctx, shown+more); err != nil {
+	if err := play.goOn(ctx); err != nil {
 		return "", err
 	}
 	close(stop)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strings"
 )
 
 const (
@@ -25,14 +26,29 @@ type encoding struct {
 // ordinary is what most cases are about.
 var ordinary = encoding{size: "640x360", rate: "800k", profile: "high", offset: "0"}
 
-// encoder starts ffmpeg's live test pattern, with B-frames as real encoders make them.
-// It writes MPEG-TS to target: "pipe:1" for stdout, or an address.
-func (b *bench) encoder(ns inNamespace, e encoding, target string, stdout io.Writer) (*process, error) {
-	cmd := ns.command("ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
-		"-re", "-f", "lavfi", "-i", "testsrc2=size="+e.size+":rate=25",
-		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-profile:v", e.profile, "-b:v", e.rate, "-g", "50", "-bf", "2",
-		"-c:a", "aac", "-b:a", "96k", "-output_ts_offset", e.offset, "-f", "mpegts", target)
+// patternArgs make ffmpeg encode a test pattern, with B-frames as real encoders make them.
+func patternArgs(e encoding, live bool) []string {
+	args := []string{"-hide_banner", "-nostdin", "-v", "error"}
+	for _, source := range []string{"testsrc2=size=" + e.size + ":rate=25", "sine=frequency=440:sample_rate=48000"} {
+		if live {
+			args = append(args, "-re")
+		}
+		args = append(args, "-f", "lavfi", "-i", source)
+	}
+	return append(args, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-profile:v", e.profile, "-b:v", e.rate, "-g", "50", "-bf", "2",
+		"-c:a", "aac", "-b:a", "96k", "-output_ts_offset", e.offset)
+}
+
+// encoder starts ffmpeg's live test pattern, which goes to target: "pipe:1" for stdout, or
+// an address. It is MPEG-TS but for RTMP.
+func (b *bench) encoder(ns inNamespace, e encoding, target string, stdout io.Writer, options ...string) (*process, error) {
+	format := "mpegts"
+	if strings.HasPrefix(target, "rtmp:") {
+		format = "flv"
+		options = append(options, "-flvflags", "no_duration_filesize") // it cannot go back to write them
+	}
+	args := append(patternArgs(e, true), options...)
+	cmd := ns.command("ffmpeg", append(args, "-f", format, target)...)
 	cmd.Stdout = stdout
 	p, err := b.start("encoder", cmd)
 	if err != nil {

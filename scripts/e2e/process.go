@@ -99,7 +99,8 @@ type ready struct {
 // stats is what the cases read of a node's stats events.
 type stats struct {
 	Input struct {
-		Listen string `json:"listen"`
+		Listen string  `json:"listen"`
+		Gone   float64 `json:"gone"`
 	} `json:"input"`
 	Streams []struct {
 		Peers int `json:"peers"`

@@ -71,9 +71,8 @@ func opusStereo() *codecs.Opus {
 	return &codecs.Opus{Desc: &substructs.OpusAudioDescriptor{ChannelConfigCode: 2}}
 }
 
-// encode returns the clip as a transport stream, and what is in it.
-func (c clip) encode(t testing.TB) (ts []byte, video, audio []frame) {
-	t.Helper()
+// defaults fills in what is zero.
+func (c clip) defaults() clip {
 	if c.step == 0 {
 		c.step = second / 25
 	}
@@ -86,6 +85,43 @@ func (c clip) encode(t testing.TB) (ts []byte, video, audio []frame) {
 	if c.audio == nil {
 		c.audio = aacStereo()
 	}
+	return c
+}
+
+// each goes through the frames in the order in which an encoder sends them.
+func (c clip) each(video func(f frame, au [][]byte), audio func(f frame, data []byte)) {
+	c = c.defaults()
+	sound := c.start
+	heard := 0
+	for n := range c.frames {
+		dts := c.start + int64(n)*c.step
+		if !c.noVideo {
+			key := n >= c.lead && (n-c.lead)%c.gop == 0
+			pts := dts
+			if c.bframes { // I P B P B: each B is shown before the P that is sent before it
+				pts = dts + c.step
+				if k := (n - c.lead) % c.gop; k > 0 && k%2 == 1 {
+					pts = dts + 2*c.step
+				} else if k > 0 {
+					pts = dts
+				}
+			}
+			au, name := c.picture(n, key)
+			video(frame{pts, dts, name, key}, au)
+		}
+		for ; !c.noAudio && sound < dts+c.step; heard++ {
+			name := fmt.Sprintf("%ssound %d", c.label, heard)
+			data, samples := c.sound(name)
+			audio(frame{pts: sound, name: name}, data)
+			sound += samples * second / 48000
+		}
+	}
+}
+
+// encode returns the clip as a transport stream, and what is in it.
+func (c clip) encode(t testing.TB) (ts []byte, video, audio []frame) {
+	t.Helper()
+	c = c.defaults()
 	vt, at := &mpegts.Track{Codec: &codecs.H264{}}, &mpegts.Track{Codec: c.audio}
 	if c.hevc {
 		vt.Codec = &codecs.H265{}
@@ -105,37 +141,32 @@ func (c clip) encode(t testing.TB) (ts []byte, video, audio []frame) {
 	if _, err := w.WriteTables(); err != nil {
 		t.Fatal(err)
 	}
-	sound := c.start
-	heard := 0
-	for n := range c.frames {
-		dts := c.start + int64(n)*c.step
-		if !c.noVideo {
-			key := n >= c.lead && (n-c.lead)%c.gop == 0
-			pts := dts
-			if c.bframes { // I P B P B: each B is shown before the P that is sent before it
-				pts = dts + c.step
-				if k := (n - c.lead) % c.gop; k > 0 && k%2 == 1 {
-					pts = dts + 2*c.step
-				} else if k > 0 {
-					pts = dts
-				}
-			}
-			au, name := c.picture(n, key)
-			write := w.WriteH264
-			if c.hevc {
-				write = w.WriteH265
-			}
-			if err := write(vt, pts&(wrap-1), dts&(wrap-1), au); err != nil {
-				t.Fatal(err)
-			}
-			video = append(video, frame{pts, dts, name, key})
+	c.each(func(f frame, au [][]byte) {
+		write := w.WriteH264
+		if c.hevc {
+			write = w.WriteH265
 		}
-		for ; !c.noAudio && sound < dts+c.step; heard++ {
-			name := fmt.Sprintf("%ssound %d", c.label, heard)
-			sound += c.sound(t, w, at, sound, name)
-			audio = append(audio, frame{pts: sound, name: name})
+		if err := write(vt, f.pts&(wrap-1), f.dts&(wrap-1), au); err != nil {
+			t.Fatal(err)
 		}
-	}
+		video = append(video, f)
+	}, func(f frame, data []byte) {
+		var err error
+		switch pts := f.pts & (wrap - 1); c.audio.(type) {
+		case *codecs.MPEG4Audio:
+			err = w.WriteMPEG4Audio(at, pts, [][]byte{data})
+		case *codecs.MPEG1Audio:
+			err = w.WriteMPEG1Audio(at, pts, [][]byte{data})
+		case *codecs.AC3:
+			err = w.WriteAC3(at, pts, data)
+		case *codecs.Opus:
+			err = w.WriteOpus(at, pts, [][]byte{data})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		audio = append(audio, f)
+	})
 	return buf.Bytes(), video, audio
 }
 
@@ -166,27 +197,19 @@ func (c clip) picture(n int, key bool) (au [][]byte, name string) {
 	return append(au, unit), name
 }
 
-// sound writes one frame and returns how long it lasts.
-func (c clip) sound(t testing.TB, w *mpegts.Writer, at *mpegts.Track, pts int64, name string) int64 {
-	var err error
-	var samples int64
-	pts &= wrap - 1
+// sound returns one frame, and how many samples at 48 kHz it has.
+func (c clip) sound(name string) (data []byte, samples int64) {
 	switch c.audio.(type) {
-	case *codecs.MPEG4Audio:
-		samples, err = 1024, w.WriteMPEG4Audio(at, pts, [][]byte{[]byte(name)})
 	case *codecs.MPEG1Audio: // MPEG-1 layer III, 64 kbit/s at 48 kHz: 192 bytes
 		data := append([]byte{0xff, 0xfb, 0x54, 0xc0}, name...)
-		samples, err = 1152, w.WriteMPEG1Audio(at, pts, [][]byte{append(data, make([]byte, 192-len(data))...)})
+		return append(data, make([]byte, 192-len(data))...), 1152
 	case *codecs.AC3: // 64 kbit/s at 48 kHz: 256 bytes; mono
 		data := append([]byte{0x0b, 0x77, 0, 0, 0x08, 0x40, 0x20, 0}, name...)
-		samples, err = 1536, w.WriteAC3(at, pts, append(data, make([]byte, 256-len(data))...))
+		return append(data, make([]byte, 256-len(data))...), 1536
 	case *codecs.Opus: // CELT, 20 ms
-		samples, err = 960, w.WriteOpus(at, pts, [][]byte{append([]byte{0xfc}, name...)})
+		return append([]byte{0xfc}, name...), 960
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return samples * second / 48000
+	return []byte(name), 1024
 }
 
 // ingestAll runs cfg on data from standard input.

@@ -62,10 +62,14 @@ func (d *demuxer) packet(raw []byte) error {
 		if err != nil {
 			return err
 		}
-		if !d.known || !sameTracks(tracks, d.cut.tracks) {
-			return d.setTracks(tracks, ignored)
+		switch {
+		case d.known && sameTracks(tracks, d.cut.tracks):
+			return nil
+		case !d.known && sameKinds(tracks, d.cut.tracks):
+			d.adopt(tracks)
+			return nil
 		}
-		return nil
+		return d.setTracks(tracks, ignored)
 	}
 	s := d.byPID[p.PID]
 	if s == nil {
@@ -108,6 +112,22 @@ func (d *demuxer) setTracks(tracks []*track, ignored []string) error {
 		d.log.Warn("input has several programs, the first is used", "programs", d.tables.Programs())
 	}
 	d.log.Info("input tracks", "published", len(tracks), "left_out", ignored)
+	d.follow(tracks)
+	return d.cut.setTracks(tracks)
+}
+
+// adopt goes on with the tracks that there were before another muxer's output began:
+// players that know their PIDs have nothing to find out.
+func (d *demuxer) adopt(tracks []*track) {
+	for i, t := range d.cut.tracks {
+		t.pid = tracks[i].pid
+		t.audio.rate = 0 // whatever it is now is no change
+	}
+	d.follow(d.cut.tracks)
+}
+
+// follow puts together the PES packets of these tracks, and no others.
+func (d *demuxer) follow(tracks []*track) {
 	d.known = true
 	d.byPID = make(map[uint16]*pes)
 	d.order = nil
@@ -116,7 +136,6 @@ func (d *demuxer) setTracks(tracks []*track, ignored []string) error {
 		d.byPID[t.pid] = s
 		d.order = append(d.order, s)
 	}
-	return d.cut.setTracks(tracks)
 }
 
 // startPES takes the first packet of a PES packet. tailLost says that packets before it
@@ -302,6 +321,23 @@ func (d *demuxer) jump(s *pes) error {
 			d.stray[o] = true
 		}
 	}
+	return d.cut.discontinuity()
+}
+
+// cutOff ends the time line, and prepares for another muxer's output. Unless frames are
+// known to be whole, those that may be cut off are damaged: a frame whose length is not
+// told ends in a packet with stuffing, but for one in 184.
+func (d *demuxer) cutOff(whole bool) error {
+	for _, s := range d.order {
+		s.damaged = s.damaged || s.open && !whole && s.lastLen == packetSize-4
+	}
+	if err := d.flush(nil); err != nil && !isOfInput(err) {
+		return err
+	}
+	if d.hasRef {
+		d.breaks++
+	}
+	*d = demuxer{cut: d.cut, log: d.log, stats: d.stats, breaks: d.breaks}
 	return d.cut.discontinuity()
 }
 

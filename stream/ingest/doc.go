@@ -3,7 +3,9 @@
 //
 // # The way through
 //
-//	input    stdin, file, TCP, UDP or the built-in sample       input.go, pace.go
+//	input    stdin, file, UDP or the built-in sample            input.go, pace.go
+//	  |      encoders that come and go: TCP, RTMP, SRT          reception.go, tcp.go, rtmp.go, srt.go
+//	  |      RTMP's messages -> access units -> MPEG-TS         rtmpfeed.go, remux.go
 //	  |      bytes
 //	syncer   finds the packets, leaves out what lies between    sync.go
 //	  |      188-byte packets
@@ -24,6 +26,18 @@
 // as the first bytes of that frame are here: the demuxer tells the cutter that a frame
 // began once it has seen the frame's first slice, before the rest of it arrives. So a
 // part leaves one frame interval after its last frame entered, and no later.
+//
+// RTMP delivers frames whole: there, a part leaves when the frame after it is here. SRT
+// delivers what came when its latency has passed.
+//
+// # Encoders that come and go
+//
+// A reception greets who connects, lets one in at a time, and is the input's source of
+// bytes. When the encoder breaks off, what it began is ended: frames that may be cut off
+// are left out and counted, the part and the segment end with the last whole frame, and
+// the parts are published. The next encoder's first keyframe starts a segment that is a
+// discontinuity and continues the output's timestamps. An encoder that sends what is of
+// no use is dismissed in the same way, and the input goes on.
 //
 // # Time
 //

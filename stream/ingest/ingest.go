@@ -48,10 +48,23 @@ const (
 
 // Config says what to read and how to cut it.
 type Config struct {
-	// Input is "-" (Stdin), a file's path, "tcp://host:port" or "udp://host:port" to
-	// listen on (the host may be empty, or a multicast group for UDP), or "sample:", the
-	// built-in test card, which loops for ever.
+	// Input is "-" (Stdin), a file's path, "tcp://host:port", "udp://host:port",
+	// "rtmp://host:port/path" or "srt://host:port" to listen on (the host may be empty, or
+	// a multicast group for UDP), or "sample:", the built-in test card, which loops for
+	// ever. SRT has options in the query: passphrase, streamid, latency (such as 200ms)
+	// and mode, listener or caller.
 	Input string
+	// StreamKey is what RTMP publishers must show, see [CheckStreamKey].
+	StreamKey string
+	// Reconnect is for how long an encoder that broke off, or ended, is waited for before
+	// the input ends. Meanwhile, nothing that an encoder sends ends the input: what is
+	// of no use is left out, and Refused is told. 0 ends the input with the encoder.
+	// Only TCP, RTMP and SRT can wait.
+	Reconnect time.Duration
+	// Refused is told of each encoder that is not let in, or not listened to any more,
+	// and why: an error that wraps one of this package's. It may be called from several
+	// goroutines at once; nil logs.
+	Refused func(from string, why error)
 	// Stdin is read for "-". A Read that does not return outlives Run: nothing can
 	// interrupt it.
 	Stdin io.Reader
@@ -103,10 +116,19 @@ func New(cfg Config) (*Ingest, error) {
 		return nil, fmt.Errorf("part duration %v is not within %v and the segment duration %v", cfg.Part, minPart, cfg.Segment)
 	case cfg.KeyframeTimeout < 0:
 		return nil, fmt.Errorf("keyframe timeout %v is negative", cfg.KeyframeTimeout)
+	case cfg.Reconnect < 0:
+		return nil, fmt.Errorf("time to reconnect %v is negative", cfg.Reconnect)
+	case cfg.Reconnect > 0 && !in.reconnects():
+		return nil, fmt.Errorf("input %q cannot reconnect: only what listens for encoders can", cfg.Input)
 	case in.kind == inputStdin && cfg.Stdin == nil:
 		return nil, errors.New("input \"-\" needs a standard input")
 	case cfg.Loop && in.kind != inputFile && in.kind != inputSample:
-		return nil, fmt.Errorf("input %q cannot loop: only files can", cfg.Input)
+		return nil, fmt.Errorf("input %q cannot loop: only files can", WithoutSecrets(cfg.Input))
+	}
+	if in.kind == inputRTMP {
+		if err := CheckStreamKey(cfg.StreamKey); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -21,6 +21,8 @@ const (
 	inputFile
 	inputTCP
 	inputUDP
+	inputRTMP
+	inputSRT
 	inputSample
 )
 
@@ -38,7 +40,20 @@ const (
 type input struct {
 	kind inputKind
 	addr string // to listen on
-	path string
+	path string // of a file, or that RTMP publishers name
+	srt  srtInput
+}
+
+// reconnects reports whether an encoder that breaks off can come back.
+func (in input) reconnects() bool {
+	return in.kind == inputTCP || in.kind == inputRTMP || in.kind == inputSRT
+}
+
+// Reconnects reports whether an Input listens for encoders that may break off and come
+// back, as Config.Reconnect says.
+func Reconnects(s string) bool {
+	in, err := parseInput(s)
+	return err == nil && in.reconnects()
 }
 
 func parseInput(s string) (input, error) {
@@ -63,8 +78,12 @@ func parseInput(s string) (input, error) {
 			return input{kind: inputUDP, addr: u.Host}, nil
 		}
 		return input{kind: inputTCP, addr: u.Host}, nil
+	case hasScheme && scheme == "rtmp":
+		return parseRTMP(s)
+	case hasScheme && scheme == "srt":
+		return parseSRT(s)
 	case strings.Contains(s, "://"):
-		return input{}, fmt.Errorf("input %q: no such protocol, only tcp:// and udp://", s)
+		return input{}, fmt.Errorf("input %q: no such protocol, only tcp://, udp://, rtmp:// and srt://", s)
 	}
 	return input{kind: inputFile, path: s}, nil
 }
@@ -76,6 +95,8 @@ type source struct {
 	rewind func() error // to the start, if it can loop
 	waits  bool         // Read returns after close
 	close  func() error // once
+
+	reception *reception // nil unless encoders come and go
 }
 
 func noClose() error { return nil }
@@ -92,7 +113,11 @@ func (in input) open(ctx context.Context, i *Ingest) (*source, error) {
 			return err
 		}}, nil
 	case inputTCP:
-		return openTCP(ctx, in.addr, i)
+		return receive(ctx, "tcp", in.addr, i, greetTCP)
+	case inputRTMP:
+		return receive(ctx, "rtmp", in.addr, i, rtmpGreeter{path: in.path, key: i.cfg.StreamKey}.greet)
+	case inputSRT:
+		return in.srt.open(ctx, i)
 	case inputUDP:
 		return openUDP(ctx, in.addr, i)
 	}
@@ -148,27 +173,6 @@ func (l *lazyFile) Read(b []byte) (int, error) {
 		l.f.Close()
 	}
 	return n, err
-}
-
-// openTCP waits for one encoder, and listens no longer once it is here.
-func openTCP(ctx context.Context, addr string, i *Ingest) (*source, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the encoder: %w", err)
-	}
-	defer l.Close()
-	i.connection(func(s *Stats) { s.Listen = l.Addr().String() })
-	i.log.Info("waiting for the encoder", "listen", "tcp://"+l.Addr().String())
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	c, err := l.Accept()
-	if err != nil {
-		return nil, fmt.Errorf("wait for the encoder: %w", err)
-	}
-	i.connection(func(s *Stats) { s.From = c.RemoteAddr().String() })
-	i.log.Info("encoder connected", "from", c.RemoteAddr().String())
-	return &source{Reader: c, waits: true, close: c.Close}, nil
 }
 
 func openUDP(ctx context.Context, addr string, i *Ingest) (*source, error) {

@@ -211,7 +211,7 @@ func TestSample(t *testing.T) {
 }
 
 // listening waits until i listens.
-func listening(t *testing.T, i *Ingest) string {
+func listening(t testing.TB, i *Ingest) string {
 	t.Helper()
 	for range 1000 {
 		if a := i.Stats().Listen; a != "" {
@@ -248,10 +248,14 @@ func TestTCP(t *testing.T) {
 	for i.Stats().Bytes < uint64(len(ts)/2) {
 		time.Sleep(time.Millisecond)
 	}
-	if other, err := net.Dial("tcp", addr); err == nil {
-		other.Close()
-		t.Error("a second encoder is let in")
+	other, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if n, err := other.Read(make([]byte, 1)); err == nil {
+		t.Errorf("a second encoder is sent %d bytes", n)
+	}
+	other.Close()
 	if _, err := c.Write(ts[len(ts)/2:]); err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +267,7 @@ func TestTCP(t *testing.T) {
 	if v, _ := demuxed(t, join(parts)); !slices.Equal(names(v), names(video)) {
 		t.Errorf("%d pictures of %d", len(v), len(video))
 	}
-	if s := i.Stats(); s.From != c.LocalAddr().String() || s.Bytes != uint64(len(ts)) {
+	if s := i.Stats(); s.From != c.LocalAddr().String() || s.Bytes != uint64(len(ts)) || s.Strangers != 1 {
 		t.Errorf("%+v", s)
 	}
 }

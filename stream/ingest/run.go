@@ -27,6 +27,9 @@ type runner struct {
 	cut   cutter
 	pace  pacer
 
+	whole     bool     // the encoder delivers frames whole
+	dismissed *encoder // whose bytes are left out until it ends
+
 	active   time.Duration // with bytes arriving, since the last segment began
 	lastRead time.Time
 	segments uint64 // at that time
@@ -60,6 +63,7 @@ func (r *runner) snapshot() Stats {
 type chunk struct {
 	data []byte
 	err  error
+	from *encoder // whose data it is, of those that come and go
 }
 
 // run reads until the input ends, ctx is done or something fails.
@@ -82,7 +86,11 @@ func (r *runner) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case c := <-chunks:
-			if err := r.take(ctx, c); err != nil {
+			err := r.take(ctx, c)
+			if err != nil && r.forgives(c, err) {
+				err = r.cutOff()
+			}
+			if err != nil {
 				if errors.Is(err, io.EOF) {
 					return nil
 				}
@@ -113,6 +121,9 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 		if failed == nil {
 			n, err := r.src.Read(buf)
 			c = chunk{data: buf[:n], err: err}
+			if r.src.reception != nil {
+				c.from = r.src.reception.reading
+			}
 		}
 		select {
 		case chunks <- c:
@@ -120,6 +131,7 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 			return
 		}
 		switch {
+		case c.err == errBroken:
 		case c.err == io.EOF && r.loop:
 			failed = r.src.rewind()
 		case c.err != nil:
@@ -130,6 +142,17 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 
 // take feeds a chunk to the stages. It returns io.EOF at the end.
 func (r *runner) take(ctx context.Context, c chunk) error {
+	switch {
+	case c.err == errBroken && r.dismissed != nil:
+		r.dismissed = nil
+		return nil
+	case c.err == errBroken:
+		return r.cutOff()
+	case c.from != nil && c.from == r.dismissed:
+		return nil
+	case c.from != nil:
+		r.whole = c.from.whole
+	}
 	if err := r.checkTime(len(c.data)); err != nil {
 		return err
 	}
@@ -169,6 +192,37 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 		return err
 	}
 	return io.EOF
+}
+
+// forgives reports whether the input can go on without the encoder that sent c, and
+// dismisses it.
+func (r *runner) forgives(c chunk, err error) bool {
+	if c.from == nil || c.err != nil || r.i.cfg.Reconnect == 0 || !isOfInput(err) {
+		return false
+	}
+	r.dismissed = c.from
+	r.src.reception.dismiss(c.from, err)
+	return true
+}
+
+// isOfInput reports whether an error says what is wrong with the input.
+func isOfInput(err error) bool {
+	var unsupported *UnsupportedCodecError
+	return errors.Is(err, ErrNotMPEGTS) || errors.Is(err, ErrNoTracks) || errors.Is(err, ErrNoKeyframe) || errors.As(err, &unsupported)
+}
+
+// cutOff ends what the encoder began that broke off, and prepares for the next one.
+func (r *runner) cutOff() error {
+	if err := r.sync.write(nil, true, r.demux.packet); err != nil && !isOfInput(err) {
+		return err
+	}
+	r.stats.Garbage += r.sync.garbage
+	r.sync = syncer{}
+	if err := r.demux.cutOff(r.whole); err != nil {
+		return err
+	}
+	r.active, r.lastRead = 0, time.Time{}
+	return nil
 }
 
 // again prepares for the file from its beginning, which read goes back to.

@@ -13,8 +13,16 @@ type Stats struct {
 	Listen string
 	// From is the address of the encoder that is, or was last, connected.
 	From string
-	// Strangers counts connections and datagrams of others than From, left unread.
+	// Strangers counts connections that were refused, and datagrams of others than From,
+	// left unread.
 	Strangers uint64
+	// Breaks counts how often an encoder broke off and the input went on. Gone is when
+	// it last did, and zero while one is connected.
+	Breaks uint64
+	Gone   time.Time
+	// LeftOut counts an RTMP publisher's frames that MPEG-TS has no place for: of a
+	// second video track, of a track that was never described, and malformed ones.
+	LeftOut uint64
 
 	Bytes       uint64 // read from the input
 	Garbage     uint64 // bytes left out between packets
@@ -62,6 +70,7 @@ func (i *Ingest) setStats(s Stats) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s.Listen, s.From, s.Strangers = i.stats.Listen, i.stats.From, i.stats.Strangers
+	s.Breaks, s.Gone, s.LeftOut = i.stats.Breaks, i.stats.Gone, i.stats.LeftOut
 	i.stats = s
 }
 

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/asticode/go-astits"
@@ -80,16 +81,14 @@ func identify(pmt *astits.PMTData) (tracks []*track, ignored []string, err error
 
 // sameTracks reports whether two sets are the same but for what the frames say.
 func sameTracks(a, b []*track) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].pid != b[i].pid || a[i].language != b[i].language ||
-			fmt.Sprintf("%T", a[i].codec) != fmt.Sprintf("%T", b[i].codec) {
-			return false
-		}
-	}
-	return true
+	return sameKinds(a, b) && slices.EqualFunc(a, b, func(a, b *track) bool { return a.pid == b.pid })
+}
+
+// sameKinds reports whether two sets are the same but for the PIDs.
+func sameKinds(a, b []*track) bool {
+	return slices.EqualFunc(a, b, func(a, b *track) bool {
+		return a.language == b.language && fmt.Sprintf("%T", a.codec) == fmt.Sprintf("%T", b.codec)
+	})
 }
 
 // codecOf returns a nil codec for what is not published; kind is then "video",

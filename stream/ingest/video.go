@@ -75,15 +75,9 @@ func (s *headScanner) head(b []byte, hevc bool) head {
 			recovery = recovery || isExactRecoveryPoint(unit)
 		}
 	}
-	first := nalType(b[s.slice], hevc)
-	if hevc {
-		// Random access pictures: IDR, CRA and BLA (ITU-T H.265, table 7-1).
-		h.key = first >= 16 && first <= int(h265.NALUType_CRA_NUT)
-	} else {
-		// Broadcasters' open GOPs have no IDR pictures; they repeat the parameter sets
-		// and mark where a decoder may start with an SEI message.
-		h.key = first == int(h264.NALUTypeIDR) || recovery && params
-	}
+	// Broadcasters' open GOPs have no IDR pictures; they repeat the parameter sets and
+	// mark where a decoder may start with an SEI message.
+	h.key = isKeySlice(b[s.slice], hevc) || !hevc && recovery && params
 	return h
 }
 
@@ -100,6 +94,16 @@ func isSlice(b byte, hevc bool) bool {
 	}
 	t := nalType(b, hevc)
 	return t >= int(h264.NALUTypeNonIDR) && t <= int(h264.NALUTypeIDR)
+}
+
+// isKeySlice reports whether a slice's picture is one at which decoding can start.
+func isKeySlice(b byte, hevc bool) bool {
+	t := nalType(b, hevc)
+	if hevc {
+		// Random access pictures: IDR, CRA and BLA (ITU-T H.265, table 7-1).
+		return t >= 16 && t <= int(h265.NALUType_CRA_NUT)
+	}
+	return t == int(h264.NALUTypeIDR)
 }
 
 // isExactRecoveryPoint reports whether an H.264 NAL unit is an SEI message that says
