@@ -45,7 +45,7 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input tcp://127.0.0.1:9000",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file, tcp://ADDR or udp://ADDR to listen on"},
+			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
 			encodeFlag(),
 			encoderFlag(),
@@ -134,7 +134,8 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 		return err
 	}
 	b.ingest.Logger = newLogger(scr, set.level)
-	in, err := b.open(ctx, scr)
+	in, closeInput, err := b.open(ctx, scr)
+	defer func() { err = errors.Join(err, closeInput()) }()
 	if err != nil {
 		return err
 	}
@@ -154,13 +155,27 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	return b.publish(s, in, casts)
 }
 
-// open prepares the input, before anybody is told of the stream.
-func (b *broadcast) open(ctx context.Context, scr *screen) (source, error) {
+// open prepares the input, before anybody is told of the stream. Whoever calls it calls
+// closeInput.
+func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInput func() error, err error) {
+	cfg, encoder := b.ingest, ""
 	if b.ladder != nil {
-		return openLadder(ctx, *b.ladder, b.ingest, scr)
+		encoder = b.ladder.Encoder
 	}
-	in, err := ingest.New(b.ingest)
-	return single{in}, err
+	closeInput = func() error { return nil }
+	file, err := openFile(ctx, &cfg, encoder, scr)
+	if err != nil {
+		return nil, closeInput, err
+	}
+	if file != nil {
+		closeInput = file.Close
+	}
+	if b.ladder != nil {
+		in, err = openLadder(ctx, *b.ladder, cfg, scr)
+		return in, closeInput, err
+	}
+	single, err := ingest.New(cfg)
+	return singleSource{single}, closeInput, err
 }
 
 // firstRendition is one that is published, whatever the input is like.

@@ -179,14 +179,29 @@ func isErrno(err error, errno syscall.Errno) bool {
 
 func explainInput(e *inputError) (sentence, hint string) {
 	const remux = "ffmpeg can make it: ffmpeg -re -i INPUT -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -"
-	var codec *ingest.UnsupportedCodecError
+	var (
+		codec   *ingest.UnsupportedCodecError
+		version *transcode.VersionError
+		encoder *transcode.EncoderError
+	)
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist):
 		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR or udp://ADDR"
 	case errors.Is(e.err, fs.ErrPermission):
 		return fmt.Sprintf("You may not read %s.", e.input), "check who owns the file and its mode"
 	case errors.Is(e.err, syscall.EISDIR):
-		return fmt.Sprintf("%s is a directory.", e.input), "--input takes one file of MPEG-TS"
+		return fmt.Sprintf("%s is a directory.", e.input), "--input takes one file"
+	case errors.Is(e.err, transcode.ErrNoFFmpeg):
+		return fmt.Sprintf("The file %s is not MPEG-TS, and ffmpeg, which may know it, is not installed here.", e.input),
+			"install it (https://ffmpeg.org/download.html) with ffprobe"
+	case errors.As(e.err, &version):
+		return fmt.Sprintf("The file %s is not MPEG-TS, and the ffmpeg at %s is too old to read it: it is %s.", e.input, version.Path, version.Version),
+			"install 5.1 or newer"
+	case errors.Is(e.err, transcode.ErrUnreadable):
+		return fmt.Sprintf("The file %s is neither MPEG-TS nor anything that ffmpeg can play.", e.input), "ffprobe FILE tells what it is"
+	case errors.As(e.err, &encoder):
+		return fmt.Sprintf("The file %s has to be encoded, and ffmpeg's encoder %s does not work here: %v.", e.input, encoder.Name, encoder.Err),
+			"install an ffmpeg with libx264"
 	case errors.Is(e.err, ingest.ErrNotMPEGTS):
 		return fmt.Sprintf("The input %s is not MPEG-TS.", e.input), remux
 	case errors.Is(e.err, ingest.ErrNoTracks):

@@ -14,10 +14,10 @@ type source interface {
 	stats() (ingest.Stats, *encodingStats)
 }
 
-// single is an input that is published as it is.
-type single struct{ in *ingest.Ingest }
+// singleSource is an input that is published as it is.
+type singleSource struct{ in *ingest.Ingest }
 
-func (s single) run(ctx context.Context, casts *casts) error {
+func (s singleSource) run(ctx context.Context, casts *casts) error {
 	publish, err := casts.publisher(ctx, rendition)
 	if err != nil {
 		return err
@@ -25,4 +25,4 @@ func (s single) run(ctx context.Context, casts *casts) error {
 	return s.in.Run(ctx, publish)
 }
 
-func (s single) stats() (ingest.Stats, *encodingStats) { return s.in.Stats(), nil }
+func (s singleSource) stats() (ingest.Stats, *encodingStats) { return s.in.Stats(), nil }

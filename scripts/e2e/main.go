@@ -48,6 +48,7 @@ var cases = []testCase{
 	{"join", "watch to a playable playlist on a running stream", time.Minute, joinCase},
 	{"tcp", "an encoder that connects by TCP", 90 * time.Second, tcpCase},
 	{"udp", "an encoder that sends UDP", 90 * time.Second, udpCase},
+	{"file", "an MP4 and a Matroska file with other codecs, again and again", 90 * time.Second, fileCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
 	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},

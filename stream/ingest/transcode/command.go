@@ -47,23 +47,36 @@ func (c command) encode() []string {
 	for n := range c.renditions {
 		args = append(args, "-map", fmt.Sprintf("[v%d]", n))
 	}
-	args = append(args,
-		// Frames stay at their times, to the tick.
-		"-fps_mode", "passthrough", "-enc_time_base:v", "1:90000",
-		// In all renditions alike: the frames are, and so is the rule.
-		"-force_key_frames:v", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t-prev_forced_t,%.3f))", (c.segment-keyframeSlack).Seconds()),
-		"-c:v", c.encoder.name, "-g", fmt.Sprint(noKeyframes), "-bf", "0", "-flags:v", "+cgop")
-	args = append(args, c.encoder.options...)
+	// Frames stay at their times, to the tick.
+	args = append(args, "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000")
+	args = append(args, c.encoder.video(c.segment)...)
 	for n, r := range c.renditions {
-		// The rate is held over a second, and exceeded by a tenth at most: it has to fit
-		// through uplinks.
-		of := func(option string) string { return fmt.Sprintf("-%s:v:%d", option, n) }
-		args = append(args, of("b"), fmt.Sprint(r.Bits), of("maxrate"), fmt.Sprint(r.Bits+r.Bits/10), of("bufsize"), fmt.Sprint(r.Bits))
+		args = append(args, r.rate(fmt.Sprintf("v:%d", n))...)
 	}
 	if c.audio {
-		args = append(args, "-map", "[a]", "-c:a", "aac", "-b:a", fmt.Sprint(audioBits), "-ar", "48000", "-ac", "2")
+		args = append(append(args, "-map", "[a]"), stereo...)
 	}
 	return args
+}
+
+// stereo is how sound is encoded.
+var stereo = []string{"-c:a", "aac", "-b:a", fmt.Sprint(audioBits), "-ar", "48000", "-ac", "2"}
+
+// video returns the arguments to encode video, with a keyframe where each segment begins
+// and nowhere else. Frames that are the same get the same keyframes.
+func (e encoder) video(segment time.Duration) []string {
+	return append([]string{
+		"-force_key_frames:v", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t-prev_forced_t,%.3f))", (segment - keyframeSlack).Seconds()),
+		"-c:v", e.name, "-g", fmt.Sprint(noKeyframes), "-bf", "0", "-flags:v", "+cgop",
+	}, e.options...)
+}
+
+// rate returns the arguments for the bits of one of the video streams. The rate is held
+// over a second, and exceeded by a tenth at most: it has to fit through uplinks.
+func (r Rendition) rate(stream string) []string {
+	return []string{
+		"-b:" + stream, fmt.Sprint(r.Bits), "-maxrate:" + stream, fmt.Sprint(r.Bits + r.Bits/10), "-bufsize:" + stream, fmt.Sprint(r.Bits),
+	}
 }
 
 // filters returns the graph from the input to each encoder.

@@ -1,4 +1,7 @@
-// Package transcode makes several renditions of one input with ffmpeg: a ladder.
+// Package transcode has ffmpeg do what ingest cannot: it makes several renditions of one
+// input, a [Ladder], and MPEG-TS of files of any kind, [File].
+//
+// # A ladder
 //
 //	ingest.Config.Input
 //	      │
@@ -35,4 +38,10 @@
 //
 // 50 ms of input are handed on at a time; the decoder may work on three frames at a
 // time, encoders look at none ahead and make no B-frames.
+//
+// # Files
+//
+// A [File] is a reader for ingest.Config.Stdin. ffmpeg holds itself to real time (-re), and
+// copies what browsers play; the rest is encoded, once. In a ladder that comes before, so
+// that video of another codec is encoded twice.
 package transcode

@@ -87,7 +87,7 @@ func candidates(listed, asked string) []encoder {
 
 // chooseEncoder returns the first encoder that a trial finds to work.
 func chooseEncoder(ctx context.Context, ffmpeg, asked string, heights []int, segment time.Duration, log *slog.Logger) (encoder, error) {
-	listed, err := ask(ctx, ffmpeg, "-encoders")
+	listed, err := ask(ctx, ffmpeg, "-hide_banner", "-encoders")
 	if err != nil {
 		return encoder{}, fmt.Errorf("ask %s for its encoders: %w", ffmpeg, err)
 	}
@@ -119,6 +119,7 @@ func try(ctx context.Context, ffmpeg string, e encoder, heights []int, segment t
 	for _, h := range heights {
 		c.renditions = append(c.renditions, renditionOf(media, h))
 	}
-	_, err := ask(ctx, ffmpeg, append(c.encode(), "-frames:v", fmt.Sprint(trialFrames), "-f", "null", "-")...)
+	args := append([]string{"-hide_banner", "-nostdin", "-loglevel", "error"}, c.encode()...)
+	_, err := ask(ctx, ffmpeg, append(args, "-frames:v", fmt.Sprint(trialFrames), "-f", "null", "-")...)
 	return err
 }

@@ -48,12 +48,12 @@ func find(ctx context.Context, name string) (path string, err error) {
 	return path, nil
 }
 
-// ask runs ffmpeg to its end and returns what it wrote to standard output.
+// ask runs ffmpeg or ffprobe to its end and returns what it wrote to standard output.
 func ask(ctx context.Context, path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("no answer within %v", askLimit))
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, append([]string{"-hide_banner", "-nostdin"}, args...)...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
