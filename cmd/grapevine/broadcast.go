@@ -12,14 +12,13 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
 	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
 
 const (
-	// rendition is the name of what broadcast publishes unless it encodes several.
-	rendition = "main"
 	// endGrace bounds how long a broadcaster tells its neighbours that the stream has
 	// ended. It is part of endLimit, and leaves the rest of the node its time.
 	endGrace = 700 * time.Millisecond
@@ -45,7 +44,7 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input tcp://127.0.0.1:9000",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on"},
+			&cli.StringSliceFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on; may be given more than once, a rendition each"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
 			encodeFlag(),
 			encoderFlag(),
@@ -63,21 +62,25 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
+			inputs, err := readInputs(c.StringSlice("input"))
+			if err != nil {
+				return err
+			}
 			b := broadcast{
-				key: c.String("key"),
-				qr:  c.Bool("qr"),
+				key:    c.String("key"),
+				qr:     c.Bool("qr"),
+				inputs: inputs,
 				ingest: ingest.Config{
-					Input:   c.String("input"),
 					Stdin:   env.stdin,
 					Segment: c.Duration("segment"),
 					Part:    c.Duration("part"),
 					Loop:    c.Bool("loop"),
 				},
 			}
-			if err := b.check(env.stdin); err != nil {
+			if b.ladder, err = readLadder(c); err != nil {
 				return err
 			}
-			if b.ladder, err = readLadder(c); err != nil {
+			if err := b.check(env.stdin); err != nil {
 				return err
 			}
 			return b.run(c.Context, set, newScreen(env, set.json))
@@ -89,15 +92,31 @@ func broadcastCommand(env *environment) *cli.Command {
 type broadcast struct {
 	key    string
 	qr     bool
-	ingest ingest.Config
-	ladder *transcode.Config // nil to publish the input as it is
+	inputs []namedInput
+	ingest ingest.Config     // of each input
+	ladder *transcode.Config // nil to publish inputs as they are
 }
 
 // check refuses before anything starts what can be known to fail.
 func (b *broadcast) check(stdin *os.File) error {
-	switch in := b.ingest.Input; {
+	switch {
+	case len(b.inputs) == 0:
+		return &usageError{"broadcast needs an --input.", inputHint}
+	case len(b.inputs) > 1 && b.ladder != nil:
+		return &usageError{"--encode makes renditions of one --input.", "leave --encode out to publish each input as a rendition"}
+	}
+	for _, in := range b.inputs {
+		if err := b.checkInput(in.source, stdin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *broadcast) checkInput(in string, stdin *os.File) error {
+	switch {
 	case in == "":
-		return &usageError{"broadcast needs an --input.", "--input takes - for standard input, a file, tcp://ADDR or udp://ADDR"}
+		return &usageError{"broadcast needs an --input.", inputHint}
 	case in == "-" && term.IsTerminal(int(stdin.Fd())):
 		return &usageError{"Standard input is a terminal.", "pipe MPEG-TS in: ffmpeg … -f mpegts - | grapevine broadcast --input -"}
 	case in != "-" && !strings.Contains(in, ":"):
@@ -109,7 +128,9 @@ func (b *broadcast) check(stdin *os.File) error {
 			return &inputError{in, err}
 		}
 	}
-	if _, err := ingest.New(b.ingest); err != nil {
+	cfg := b.ingest
+	cfg.Input = in
+	if _, err := ingest.New(cfg); err != nil {
 		return &usageError{sentence: capital(err.Error()) + "."}
 	}
 	return nil
@@ -134,8 +155,8 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 		return err
 	}
 	b.ingest.Logger = newLogger(scr, set.level)
-	in, closeInput, err := b.open(ctx, scr)
-	defer func() { err = errors.Join(err, closeInput()) }()
+	in, closeInputs, err := b.open(ctx, scr)
+	defer func() { err = errors.Join(err, closeInputs()) }()
 	if err != nil {
 		return err
 	}
@@ -144,8 +165,8 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	casts := &casts{node: s.node, key: key, epoch: epoch}
-	link, err := casts.begin(b.firstRendition())
+	casts := &casts{node: s.node, key: key, epoch: epoch, list: make(map[string]*p2p.Broadcast)}
+	link, err := casts.begin()
 	if err != nil {
 		return err
 	}
@@ -155,41 +176,10 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	return b.publish(s, in, casts)
 }
 
-// open prepares the input, before anybody is told of the stream. Whoever calls it calls
-// closeInput.
-func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInput func() error, err error) {
-	cfg, encoder := b.ingest, ""
-	if b.ladder != nil {
-		encoder = b.ladder.Encoder
-	}
-	closeInput = func() error { return nil }
-	file, err := openFile(ctx, &cfg, encoder, scr)
-	if err != nil {
-		return nil, closeInput, err
-	}
-	if file != nil {
-		closeInput = file.Close
-	}
-	if b.ladder != nil {
-		in, err = openLadder(ctx, *b.ladder, cfg, scr)
-		return in, closeInput, err
-	}
-	single, err := ingest.New(cfg)
-	return singleSource{single}, closeInput, err
-}
-
-// firstRendition is one that is published, whatever the input is like.
-func (b *broadcast) firstRendition() string {
-	if b.ladder != nil {
-		return transcode.Name(b.ladder.Heights[len(b.ladder.Heights)-1])
-	}
-	return rendition
-}
-
 // announce tells how to watch.
 func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.ready(link)
-	s.screen.say("%s", s.screen.bold("Broadcasting from "+inputName(b.ingest.Input)))
+	s.screen.say("%s", s.screen.bold("Broadcasting from "+b.from()))
 	s.screen.field("stream", link.Stream.String())
 	s.screen.field("watch", "grapevine watch '"+link.String()+"'")
 	s.screen.field("hls", s.hlsURL(link.Stream))
@@ -237,7 +227,7 @@ func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
-		return &inputError{b.ingest.Input, inputErr}
+		return inputErr
 	case endErr != nil:
 		return fmt.Errorf("publish the end: %w", endErr)
 	}
@@ -250,7 +240,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 	in := meter.stats()
 	source := "in " + formatRate(in.Rate)
 	if in.Bytes == 0 {
-		source = "waiting for " + inputName(b.ingest.Input)
+		source = "waiting for " + b.from()
 		if in.Listen != "" {
 			source += " (listening on " + in.Listen + ")"
 		}
@@ -264,8 +254,17 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		source,
 		count(peers, "peer"),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
-		in.Encoding.line(),
+		in.line(),
 	)
+}
+
+// from is how lines name all inputs.
+func (b *broadcast) from() string {
+	var names []string
+	for _, in := range b.inputs {
+		names = append(names, inputName(in.source))
+	}
+	return strings.Join(names, ", ")
 }
 
 // inputName is how lines name the input.

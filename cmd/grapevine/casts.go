@@ -10,61 +10,58 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-// casts are the renditions that a broadcaster publishes of its stream. Their methods are
-// called one after the other.
+// casts are the renditions that a broadcaster publishes of its stream. It is safe for
+// concurrent use.
 type casts struct {
 	node  *p2p.Node
 	key   stream.Key
 	epoch uint64
-	names []string
-	list  []*p2p.Broadcast // of names
+
+	mu   sync.Mutex // guards all following
+	list map[string]*p2p.Broadcast
 }
 
-// begin joins the stream with one rendition, and returns the stream's link.
-func (c *casts) begin(name string) (stream.Link, error) {
-	cast, err := c.open(name)
+// begin joins the stream, and returns its link.
+func (c *casts) begin() (stream.Link, error) {
+	swarm, err := c.node.Open(c.key)
 	if err != nil {
-		return stream.Link{}, err
+		return stream.Link{}, fmt.Errorf("broadcast: %w", err)
 	}
-	return cast.Swarm().Link(), nil
+	return swarm.Link(), nil
 }
 
-// open returns the broadcast of a rendition, which may be open already.
-func (c *casts) open(name string) (*p2p.Broadcast, error) {
-	for n, open := range c.names {
-		if open == name {
-			return c.list[n], nil
-		}
+// publisher returns what publishes a rendition's parts, bounded by ctx.
+func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) error, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.list[name] != nil {
+		return nil, &sameRenditionError{name}
 	}
 	cast, err := c.node.Broadcast(c.key, name, c.epoch)
 	if err != nil {
 		return nil, fmt.Errorf("broadcast rendition %s: %w", name, err)
 	}
-	c.names, c.list = append(c.names, name), append(c.list, cast)
-	return cast, nil
-}
-
-// publisher returns what publishes a rendition's parts, bounded by ctx.
-func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) error, error) {
-	cast, err := c.open(name)
-	if err != nil {
-		return nil, err
-	}
+	c.list[name] = cast
 	return func(p stream.Part) error { return cast.Publish(ctx, p) }, nil
 }
 
 // end publishes the end of all renditions, side by side: each waits for its neighbours.
 func (c *casts) end(ctx context.Context) error {
-	errs := make([]error, len(c.list))
-	var wg sync.WaitGroup
-	for n, cast := range c.list {
-		wg.Go(func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	errs := make(chan error, len(c.list))
+	for _, cast := range c.list {
+		go func() {
 			err := cast.End(ctx)
-			if !errors.Is(err, context.DeadlineExceeded) { // slow neighbours; the rest have it
-				errs[n] = err
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = nil // slow neighbours; the rest have it
 			}
-		})
+			errs <- err
+		}()
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	var all []error
+	for range c.list {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
 }

@@ -42,10 +42,11 @@ type ladder struct {
 	*transcode.Ladder
 	screen  *screen
 	encoder string
+	source  string // of what is encoded
 }
 
 // openLadder finds what encodes, before anybody is told of the stream.
-func openLadder(ctx context.Context, cfg transcode.Config, input ingest.Config, scr *screen) (source, error) {
+func openLadder(ctx context.Context, cfg transcode.Config, name string, input ingest.Config, scr *screen) (source, error) {
 	cfg.Input = input
 	l, err := transcode.New(cfg)
 	if err != nil {
@@ -55,7 +56,7 @@ func openLadder(ctx context.Context, cfg transcode.Config, input ingest.Config, 
 	if err != nil {
 		return nil, &encodeError{err}
 	}
-	return &ladder{l, scr, encoder}, nil
+	return &ladder{l, scr, encoder, name}, nil
 }
 
 func (l *ladder) run(ctx context.Context, casts *casts) error {
@@ -74,7 +75,10 @@ func (l *ladder) run(ctx context.Context, casts *casts) error {
 	var small *transcode.TooSmallError
 	var died *transcode.DiedError
 	if errors.Is(err, transcode.ErrNoVideo) || errors.As(err, &small) || errors.As(err, &died) {
-		err = &encodeError{err}
+		return &encodeError{err}
+	}
+	if err != nil {
+		err = &inputError{l.source, err}
 	}
 	return err
 }
@@ -91,7 +95,7 @@ func (l *ladder) tell(plan transcode.Plan) {
 	}
 }
 
-func (l *ladder) stats() (ingest.Stats, *encodingStats) {
+func (l *ladder) stats() *inputStats {
 	st := l.Stats()
 	out := &encodingStats{
 		Encoder:    l.encoder,
@@ -104,9 +108,9 @@ func (l *ladder) stats() (ingest.Stats, *encodingStats) {
 		Lost:       st.Lost.Seconds(),
 	}
 	for _, r := range st.Renditions {
-		out.Renditions = append(out.Renditions, renditionStats{r.Name, r.Width, r.Height, r.Bits, r.Ingest.PartBytes})
+		out.Renditions = append(out.Renditions, renditionStats{r.Name, r.Width, r.Height, r.Bits, r.Ingest.PartBytes, r.Ingest.Misaligned})
 	}
-	return st.Input, out
+	return &inputStats{Bytes: int64(st.Input.Bytes), Listen: st.Input.Listen, Encoding: out}
 }
 
 // line is what there is to say of encoding, "" if all is well.
@@ -122,6 +126,11 @@ func (e *encodingStats) line() string {
 	}
 	if e.Restarts > 0 {
 		facts = append(facts, fmt.Sprintf("ffmpeg died %s, %.1f s lost", count(int(e.Restarts), "time"), e.Lost))
+	}
+	for _, r := range e.Renditions {
+		if r.Misaligned > 0 {
+			facts = append(facts, fmt.Sprintf("%s lacks %s of the others: choose another --encoder", r.Name, count(int(r.Misaligned), "keyframe")))
+		}
 	}
 	return joinFacts(facts...)
 }

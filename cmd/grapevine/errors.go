@@ -45,6 +45,16 @@ type inputError struct {
 func (e *inputError) Error() string { return fmt.Sprintf("read input %s: %v", e.input, e.err) }
 func (e *inputError) Unwrap() error { return e.err }
 
+// sameRenditionError says that two inputs would be published as one rendition.
+type sameRenditionError struct{ name string }
+
+func (e *sameRenditionError) Error() string { return "two inputs are rendition " + e.name }
+
+// unnamedError says that an input has no height that could name its rendition.
+type unnamedError struct{ input string }
+
+func (e *unnamedError) Error() string { return "input " + e.input + " has no name" }
+
 // encodeError is about making renditions with ffmpeg.
 type encodeError struct{ err error }
 
@@ -105,6 +115,8 @@ func explain(err error) (sentence, hint string, code int) {
 		usage   *usageError
 		address *addressError
 		input   *inputError
+		twice   *sameRenditionError
+		unnamed *unnamedError
 		encode  *encodeError
 		key     *keyError
 		home    *homeError
@@ -122,6 +134,12 @@ func explain(err error) (sentence, hint string, code int) {
 			"copy the whole link that the broadcaster prints, and put it in quotes: 'grapevine://…?peer=…'", exitUsage
 	case errors.As(err, &address):
 		sentence, hint = explainAddress(address)
+	case errors.As(err, &twice):
+		sentence = fmt.Sprintf("Two inputs would both be the rendition %s.", twice.name)
+		hint = "name them: --input one=SOURCE --input other=SOURCE"
+	case errors.As(err, &unnamed):
+		sentence = fmt.Sprintf("The input %s has no picture whose height could name its rendition.", unnamed.input)
+		hint = "name it: --input sound=" + unnamed.input
 	case errors.As(err, &encode):
 		sentence, hint = explainEncode(encode)
 	case errors.As(err, &input):
@@ -177,6 +195,9 @@ func isErrno(err error, errno syscall.Errno) bool {
 	return errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error())
 }
 
+// inputHint says what --input takes.
+const inputHint = "--input takes - for standard input, a file, tcp://ADDR or udp://ADDR"
+
 func explainInput(e *inputError) (sentence, hint string) {
 	const remux = "ffmpeg can make it: ffmpeg -re -i INPUT -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -"
 	var (
@@ -186,7 +207,7 @@ func explainInput(e *inputError) (sentence, hint string) {
 	)
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist):
-		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR or udp://ADDR"
+		return fmt.Sprintf("There is no file %s.", e.input), inputHint
 	case errors.Is(e.err, fs.ErrPermission):
 		return fmt.Sprintf("You may not read %s.", e.input), "check who owns the file and its mode"
 	case errors.Is(e.err, syscall.EISDIR):

@@ -66,8 +66,18 @@ type inputStats struct {
 	Bytes  int64   `json:"bytes"`
 	Rate   float64 `json:"rate"`             // bits per second
 	Listen string  `json:"listen,omitempty"` // what tcp:// and udp:// are bound to
+	// Each, of a broadcaster that has several.
+	Inputs []oneInputStats `json:"inputs,omitempty"`
 	// Of a broadcaster that encodes.
 	Encoding *encodingStats `json:"encoding,omitempty"`
+}
+
+type oneInputStats struct {
+	Rendition  string `json:"rendition"` // that it is published as; "" if that is not known yet
+	Source     string `json:"source"`
+	Bytes      int64  `json:"bytes"`
+	Listen     string `json:"listen,omitempty"`
+	Misaligned uint64 `json:"misaligned"` // keyframes of others that it lacks
 }
 
 // encodingStats are the figures of ffmpeg. Times are in seconds.
@@ -88,6 +98,8 @@ type renditionStats struct {
 	Height int    `json:"height"`
 	Bits   int    `json:"bits"` // of the video, per second, as ffmpeg was told
 	Bytes  uint64 `json:"bytes_published"`
+	// Keyframes of other renditions that it lacks: its encoder does not do as it is told.
+	Misaligned uint64 `json:"misaligned"`
 }
 
 // streamStats are the figures of one stream at this node.

@@ -23,13 +23,9 @@ type sample struct {
 }
 
 func (m *inputMeter) stats() *inputStats {
-	st, encoding := m.in.stats()
-	return &inputStats{
-		Bytes:    int64(st.Bytes),
-		Rate:     m.rate(sample{time.Now(), int64(st.Bytes)}),
-		Listen:   st.Listen,
-		Encoding: encoding,
-	}
+	st := m.in.stats()
+	st.Rate = m.rate(sample{time.Now(), st.Bytes})
+	return st
 }
 
 // rate returns bits per second over the window that ends with now.

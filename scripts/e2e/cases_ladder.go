@@ -60,6 +60,48 @@ func ladderCase(ctx context.Context, b *bench) (string, error) {
 	return fmt.Sprintf("%d frames with the same times and keyframes in both; page: %s; VLC displayed %d, %d lost", frames, strings.TrimSpace(out), last, lost), nil
 }
 
+// inputsCase has one encoder make two renditions, and send each to an input of its own.
+func inputsCase(ctx context.Context, b *bench) (string, error) {
+	broadcaster, err := b.grapevine(ctx, nil, "broadcaster", nil,
+		append([]string{"broadcast", "--input", "tcp://127.0.0.1:0", "--input", "low=tcp://localhost:0"}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	now, err := broadcaster.await(ctx, "the addresses of its inputs", func(s stats) bool {
+		return len(s.Input.Inputs) == 2 && s.Input.Inputs[0].Listen != "" && s.Input.Inputs[1].Listen != ""
+	})
+	if err != nil {
+		return "", err
+	}
+	args := []string{"-hide_banner", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25",
+		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"}
+	for n, size := range []string{"640x360", "320x180"} {
+		args = append(args, "-map", "0:v", "-map", "1:a", "-s", size, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+			"-g", "50", "-sc_threshold", "0", "-bf", "2", "-c:a", "aac", "-f", "mpegts", "tcp://"+now.Input.Inputs[n].Listen)
+	}
+	encoder, err := b.start("encoder", exec.Command("ffmpeg", args...))
+	if err != nil {
+		return "", err
+	}
+	go encoder.reap()
+	renditions, err := mediaURLs(ctx, broadcaster.HLS)
+	if err != nil {
+		return "", err
+	}
+	if len(renditions) != 2 || !strings.Contains(renditions[0], "/360p/") || !strings.Contains(renditions[1], "/low/") {
+		return "", fmt.Errorf("the renditions are %v", renditions)
+	}
+	frames, err := b.aligned(ctx, renditions, 6)
+	if err != nil {
+		return "", err
+	}
+	now, err = broadcaster.await(ctx, "its figures", func(s stats) bool { return len(s.Input.Inputs) == 2 })
+	if n := now.Input.Inputs[0].Misaligned + now.Input.Inputs[1].Misaligned; err == nil && n > 0 {
+		err = fmt.Errorf("%d keyframes count as misaligned", n)
+	}
+	return fmt.Sprintf("%d frames with the same times and keyframes in both", frames), err
+}
+
 // mediaURLs returns all media playlists of a multivariant one.
 func mediaURLs(ctx context.Context, master string) ([]string, error) {
 	body, err := get(ctx, master)

@@ -100,6 +100,10 @@ type ready struct {
 type stats struct {
 	Input struct {
 		Listen string `json:"listen"`
+		Inputs []struct {
+			Listen     string `json:"listen"`
+			Misaligned int    `json:"misaligned"`
+		} `json:"inputs"`
 	} `json:"input"`
 	Streams []struct {
 		Peers int `json:"peers"`

@@ -103,8 +103,8 @@ func TestBaseOfWhatIsEncoded(t *testing.T) {
 func TestBaseStartsAgain(t *testing.T) {
 	base := NewBase()
 	wall := time.Now()
-	base.note(place{firstTimestamp, wall})
-	base.note(place{firstTimestamp, wall.Add(24 * time.Hour)})
+	base.note(place{out: firstTimestamp, wall: wall})
+	base.note(place{out: firstTimestamp, wall: wall.Add(24 * time.Hour)})
 	one, _, _ := clip{frames: 100, start: lastTimestamp - 4*second}.encode(t)
 	two, _, _ := clip{frames: 100, start: firstTimestamp}.encode(t)
 	parts := runBreaks(t, Config{Base: base.Encoded()}, one, two)

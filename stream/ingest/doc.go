@@ -42,6 +42,13 @@
 // and program times are looked up there. Where another encoder's output follows, their
 // input returns [ErrBreak].
 //
+// Several inputs from encoders that agree on time share a base, too ([NewSharedBase]): the
+// first makes the place where input and output time and the wall clock meet, and others,
+// and those that come back, take it if it puts their frames where the clock lets expect
+// them. They begin together, with the first keyframe that none had sent when the last one
+// came, so that segments have the same numbers. What starts a segment in one and not in
+// another is counted.
+//
 // # Libraries
 //
 // mediacommon writes the container (mpegts.Writer) and reads codec headers; astits,

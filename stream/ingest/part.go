@@ -15,17 +15,24 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	tied, isTied := place{}, false
 	if !c.based || c.rebase {
-		tied, isTied = c.base.find(pts)
+		tied, isTied = c.base.find(pts, c.ended, time.Now())
 	}
 	switch {
 	case isTied:
 		c.tie(pts, tied)
 	case !c.based:
 		c.offset, c.based = c.first-pts, true
-		c.loopStart, c.loopOffset = c.first, c.offset
+		if due, ok := c.base.due(time.Now()); ok {
+			c.offset = max(due, c.first) - pts
+		}
+		c.loopStart, c.loopOffset = pts+c.offset, c.offset
 		c.marked = false // nothing came before
 	case c.rebase, !c.open && pts+c.offset < c.partStart:
-		c.offset = max(max(c.ended, c.partStart)-pts, c.leader.last+1-dts)
+		at := max(c.ended, c.partStart)
+		if due, ok := c.base.due(time.Now()); ok {
+			at = max(at, due)
+		}
+		c.offset = max(at-pts, c.leader.last+1-dts)
 	}
 	c.rebase = false
 	if err := c.endPart(pts+c.offset, true); err != nil {
@@ -33,7 +40,7 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	if c.fresh {
 		c.fresh, c.anchorOut = false, c.anchorIn+c.offset
-		c.base.note(place{c.anchorOut, c.anchorWall})
+		c.base.note(place{c.anchorOut, c.anchorWall, c.offset})
 	}
 	if at := pts + c.offset; at > lastTimestamp {
 		c.log.Info("output timestamps start again")
@@ -43,30 +50,42 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	c.open = true
 	c.segStart = pts + c.offset
 	c.partStart = c.segStart
+	c.stats.Misaligned += c.base.started(c, c.segStart, c.marked)
 	c.next = stream.Part{StartsSegment: true, Independent: true, Discontinuity: c.marked}
 	c.marked = false
 	c.beginPart()
 	return nil
 }
 
-// tie takes the timestamps as they are, and the program time from a place.
+// tie takes the offset and the program time from a place.
 func (c *cutter) tie(pts int64, at place) {
+	out := pts + at.offset
 	if !c.based {
 		c.based, c.marked = true, false // nothing came before
+		c.loopStart, c.loopOffset = out, at.offset
 	}
-	if pts < c.partStart {
-		c.move(pts - c.partStart)
+	if out < c.partStart {
+		c.move(out - c.partStart)
 	}
-	c.offset = 0
+	c.offset = at.offset
 	c.anchorOut, c.anchorWall, c.fresh = at.out, at.wall, false
+}
+
+// admitted reports whether the ingest may begin with the keyframe at pts, if it has not.
+func (c *cutter) admitted(pts int64) bool {
+	if c.based {
+		return true
+	}
+	offset := c.first - pts
+	return c.base.admits(c, pts, place{c.anchorIn + offset, c.anchorWall, offset}, time.Now())
 }
 
 // shift moves output time, before a segment that is a discontinuity.
 func (c *cutter) shift(by int64) {
 	c.anchorWall = c.programTime(firstTimestamp - by)
 	c.anchorOut = firstTimestamp
-	c.base.note(place{c.anchorOut, c.anchorWall})
 	c.offset += by
+	c.base.note(place{c.anchorOut, c.anchorWall, c.offset})
 	c.loopStart += by
 	c.loopOffset += by
 	c.move(by)

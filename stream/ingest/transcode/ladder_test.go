@@ -157,7 +157,7 @@ func TestAnFFmpegThatDiesIsReplaced(t *testing.T) {
 }
 
 func TestAnFFmpegThatKeepsDying(t *testing.T) {
-	l := newLadder(t, "die", clip(t, 20), 240)
+	l := newLadder(t, "die", clip(t, 2), 240)
 	_, _, err := run(t, t.Context(), l)
 	var died *DiedError
 	if !errors.As(err, &died) || died.Times != maxDeaths || died.Err.Error() != "a fault of its own" {
