@@ -30,12 +30,9 @@ func ladderCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	renditions, err := mediaURLs(ctx, broadcaster.HLS)
+	renditions, err := mediaURLs(ctx, broadcaster.HLS, "360p", "180p")
 	if err != nil {
 		return "", err
-	}
-	if len(renditions) != 2 || !strings.Contains(renditions[0], "/360p/") || !strings.Contains(renditions[1], "/180p/") {
-		return "", fmt.Errorf("the renditions are %v", renditions)
 	}
 	frames, err := b.aligned(ctx, renditions, 6)
 	if err != nil {
@@ -84,12 +81,9 @@ func inputsCase(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	go encoder.reap()
-	renditions, err := mediaURLs(ctx, broadcaster.HLS)
+	renditions, err := mediaURLs(ctx, broadcaster.HLS, "360p", "low")
 	if err != nil {
 		return "", err
-	}
-	if len(renditions) != 2 || !strings.Contains(renditions[0], "/360p/") || !strings.Contains(renditions[1], "/low/") {
-		return "", fmt.Errorf("the renditions are %v", renditions)
 	}
 	frames, err := b.aligned(ctx, renditions, 6)
 	if err != nil {
@@ -102,13 +96,14 @@ func inputsCase(ctx context.Context, b *bench) (string, error) {
 	return fmt.Sprintf("%d frames with the same times and keyframes in both", frames), err
 }
 
-// mediaURLs returns all media playlists of a multivariant one.
-func mediaURLs(ctx context.Context, master string) ([]string, error) {
+// mediaURLs returns the media playlists of a multivariant one, which must list these
+// renditions in this order.
+func mediaURLs(ctx context.Context, master string, names ...string) ([]string, error) {
 	body, err := get(ctx, master)
 	if err != nil {
 		return nil, err
 	}
-	var urls []string
+	var urls, listed []string
 	for line := range strings.Lines(string(body)) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -117,7 +112,11 @@ func mediaURLs(ctx context.Context, master string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		urls = append(urls, u)
+		name, _, _ := strings.Cut(line, "/")
+		urls, listed = append(urls, u), append(listed, name)
+	}
+	if !slices.Equal(listed, names) {
+		return nil, fmt.Errorf("%s lists %v, want %v", master, listed, names)
 	}
 	return urls, nil
 }

@@ -20,7 +20,7 @@ func openStandIn(t *testing.T, file, says string) (*File, error) {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv(standIn, says)
+	standInAs(t, says)
 	f, err := OpenFile(t.Context(), FileConfig{Path: file, Loop: true, FFmpeg: filepath.Join(dir, "ffmpeg")})
 	if err == nil {
 		t.Cleanup(func() {

@@ -28,7 +28,7 @@ func clip(t *testing.T, n int) io.Reader {
 
 func newLadder(t *testing.T, how string, in io.Reader, heights ...int) *Ladder {
 	t.Helper()
-	t.Setenv(standIn, how)
+	standInAs(t, how)
 	l, err := New(Config{
 		Input:   ingest.Config{Input: "-", Stdin: in},
 		Heights: heights,
@@ -181,7 +181,7 @@ func TestInputsThatAreNone(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	t.Setenv(standIn, "copy")
+	standInAs(t, "copy")
 	l, err := New(Config{Input: ingest.Config{Input: "sample:"}, Heights: []int{240}, FFmpeg: os.Args[0]})
 	if err != nil {
 		t.Fatal(err)

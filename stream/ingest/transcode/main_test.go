@@ -21,6 +21,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// standInAs has the test's own program run as ffmpeg.
+func standInAs(t *testing.T, how string) {
+	t.Setenv(standIn, how)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector waits a second at each exit
+}
+
 // actAsFFmpeg does what ffmpeg is asked to, but for encoding: it copies. how is "copy",
 // "old", "broken", "die", or "die:FILE" to die once, while there is FILE; or else what
 // ffprobe answers.

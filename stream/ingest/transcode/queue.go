@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// maxQueue bounds what waits for ffmpeg: about ten seconds. A live input is held back
-	// beyond that, as by anybody who reads slowly.
-	maxQueue = int(10 * time.Second / handOver)
+	// maxQueue bounds the parts that wait for ffmpeg: about ten seconds, as frames make
+	// them longer than handOver. A live input is held back beyond that, as by anybody who
+	// reads slowly.
+	maxQueue = 128
 	// speedWindow is the time over which ffmpeg's speed is taken: longer than it takes to
 	// start.
 	speedWindow = 4 * time.Second
