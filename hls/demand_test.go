@@ -234,3 +234,42 @@ func TestDemand(t *testing.T) {
 		t.Errorf("of nothing %v is wanted", got)
 	}
 }
+
+// both is a node that carries all, as a broadcaster does.
+type both struct{ *picky }
+
+func (b both) Streams() []Stream {
+	list := b.picky.Streams()
+	list[0].Carry = nil
+	return list
+}
+
+// A player that comes as a stream begins, when one rendition is a moment ahead of another,
+// learns of both.
+func TestARenditionThatIsLateIsListed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPicky(t)
+		p.low.media.Width, p.low.media.Height = 640, 360
+		_, h, stop := serve(t, both{p})
+		for n := range 3 {
+			for _, b := range []*broadcast{p.high, p.low} {
+				s := b.shoot(2*time.Second, false)
+				if b == p.low && n == 2 {
+					continue
+				}
+				b.announce(s)
+				b.deliver(s, -1)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		list := do(h, "GET", p.high.multivariantPath()).Body.String()
+		for _, want := range []string{"high/index.m3u8", "low/index.m3u8", "RESOLUTION=640x360"} {
+			if !strings.Contains(list, want) {
+				t.Errorf("multivariant playlist without %s:\n%s", want, list)
+			}
+		}
+		stop()
+		synctest.Wait()
+	})
+}

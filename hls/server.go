@@ -339,7 +339,7 @@ func (s *served) variants() []variant {
 				peak:      v.window.peak,
 				average:   v.window.average(),
 			})
-		case r.stop == nil:
+		default: // it is when somebody asks, or in a moment, as when a stream begins
 			if v := describe(r.timeline); v.average > 0 {
 				list = append(list, v)
 			}

@@ -17,19 +17,29 @@ type Broadcast struct {
 	publisher *stream.Publisher
 }
 
-// Broadcast joins the stream of the key as its broadcaster, with one rendition. The
-// epoch must be larger than that of every earlier run with this key.
-func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast, error) {
-	publisher, err := stream.NewPublisher(key, name, epoch)
-	if err != nil {
-		return nil, err
-	}
+// Open joins the stream of the key as its broadcaster, who knows its renditions later.
+func (n *Node) Open(key stream.Key) (*Swarm, error) {
 	s, err := n.join(key.ID(), true)
 	if err != nil {
 		return nil, err
 	}
 	if !s.publishing() {
 		return nil, fmt.Errorf("stream %s: %w", key.ID().Short(), ErrJoined)
+	}
+	return s, nil
+}
+
+// Broadcast joins the stream of the key as its broadcaster, unless that was done, with one
+// more rendition. The epoch must be larger than that of every earlier run with this key,
+// and the same for all renditions.
+func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast, error) {
+	publisher, err := stream.NewPublisher(key, name, epoch)
+	if err != nil {
+		return nil, err
+	}
+	s, err := n.Open(key)
+	if err != nil {
+		return nil, err
 	}
 	r, err := s.rendition(name)
 	if err != nil {

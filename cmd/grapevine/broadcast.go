@@ -15,11 +15,10 @@ import (
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
 
 const (
-	// rendition is the name of the one encoding that broadcast publishes.
-	rendition = "main"
 	// endGrace bounds how long a broadcaster tells its neighbours that the stream has
 	// ended. It is part of endLimit, and leaves the rest of the node its time.
 	endGrace = 700 * time.Millisecond
@@ -45,8 +44,10 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file, tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller"},
+			&cli.StringSliceFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; may be given more than once, a rendition each"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
+			encodeFlag(),
+			encoderFlag(),
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
 			&cli.DurationFlag{Name: "part", Usage: "publish parts of about `DURATION`", Value: 500 * time.Millisecond},
 			keyFlag(),
@@ -61,18 +62,25 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
+			inputs, err := readInputs(c.StringSlice("input"))
+			if err != nil {
+				return err
+			}
 			b := broadcast{
-				key: c.String("key"),
-				qr:  c.Bool("qr"),
+				key:    c.String("key"),
+				qr:     c.Bool("qr"),
+				inputs: inputs,
 				ingest: ingest.Config{
-					Input:   c.String("input"),
 					Stdin:   env.stdin,
 					Segment: c.Duration("segment"),
 					Part:    c.Duration("part"),
 					Loop:    c.Bool("loop"),
 				},
 			}
-			if err := readEncoder(c, &b.ingest); err != nil {
+			if err := readEncoder(c, &b); err != nil {
+				return err
+			}
+			if b.ladder, err = readLadder(c); err != nil {
 				return err
 			}
 			if err := b.check(env.stdin); err != nil {
@@ -87,12 +95,42 @@ func broadcastCommand(env *environment) *cli.Command {
 type broadcast struct {
 	key    string
 	qr     bool
-	ingest ingest.Config
+	inputs []namedInput
+	ingest ingest.Config     // of each input, see config
+	ladder *transcode.Config // nil to publish inputs as they are
+
+	reconnect time.Duration // for how long encoders are waited for that come and go
+	insists   bool          // on reconnect, whatever the inputs
 }
 
 // check refuses before anything starts what can be known to fail.
 func (b *broadcast) check(stdin *os.File) error {
-	switch in := b.ingest.Input; {
+	switch {
+	case len(b.inputs) == 0:
+		return &usageError{"broadcast needs an --input.", inputKinds}
+	case len(b.inputs) > 1 && b.ladder != nil:
+		return &usageError{"--encode makes renditions of one --input.", "leave --encode out to publish each input as a rendition"}
+	}
+	for _, in := range b.inputs {
+		if err := b.checkInput(in.source, stdin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config returns how an input is read.
+func (b *broadcast) config(in string) ingest.Config {
+	cfg := b.ingest
+	cfg.Input = in
+	if b.insists || ingest.Reconnects(in) {
+		cfg.Reconnect = b.reconnect
+	}
+	return cfg
+}
+
+func (b *broadcast) checkInput(in string, stdin *os.File) error {
+	switch {
 	case in == "":
 		return &usageError{"broadcast needs an --input.", inputKinds}
 	case in == "-" && term.IsTerminal(int(stdin.Fd())):
@@ -106,11 +144,11 @@ func (b *broadcast) check(stdin *os.File) error {
 			return &inputError{in, err}
 		}
 	}
-	checked := b.ingest
-	if checked.StreamKey == "" {
-		checked.StreamKey = encoderKeyFile // made later, and known to be good
+	cfg := b.config(in)
+	if cfg.StreamKey == "" {
+		cfg.StreamKey = encoderKeyFile // made later, and known to be good
 	}
-	if _, err := ingest.New(checked); err != nil {
+	if _, err := ingest.New(cfg); err != nil {
 		return &usageError{sentence: capital(err.Error()) + "."}
 	}
 	return nil
@@ -134,51 +172,55 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err != nil {
 		return err
 	}
+	b.ingest.Logger = newLogger(scr, set.level)
+	b.ingest.Refused = tellRefused(b.ingest.Logger)
+	encoders, err := b.encoders(h)
+	if err != nil {
+		return err
+	}
+	in, closeInputs, err := b.open(ctx, scr)
+	defer func() { err = errors.Join(err, closeInputs()) }()
+	if err != nil {
+		return err
+	}
 	s, err := startSession(ctx, roleBroadcast, set, h, scr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	b.ingest.Logger = newLogger(scr, set.level)
-	b.ingest.Refused = tellRefused(b.ingest.Logger)
-	if s.encoder, err = h.encoderSettings(&b.ingest); err != nil {
-		return err
-	}
-	in, err := ingest.New(b.ingest)
+	s.encoders = encoders
+	casts := &casts{node: s.node, key: key, epoch: epoch, list: make(map[string]*p2p.Broadcast)}
+	link, err := casts.begin()
 	if err != nil {
 		return err
 	}
-	cast, err := s.node.Broadcast(key, rendition, epoch)
-	if err != nil {
-		return fmt.Errorf("broadcast: %w", err)
-	}
-	if err := b.announce(s, set, cast.Swarm().Link()); err != nil {
+	if err := b.announce(s, set, link); err != nil {
 		return err
 	}
-	return b.publish(s, in, cast)
+	return b.publish(s, in, casts)
 }
 
 // announce tells how to watch.
 func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.ready(link)
-	s.screen.say("%s", s.screen.bold("Broadcasting from "+inputName(b.ingest.Input)))
+	s.screen.say("%s", s.screen.bold("Broadcasting from "+b.from()))
 	s.screen.field("stream", link.Stream.String())
 	s.screen.field("watch", "grapevine watch '"+link.String()+"'")
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("rewind", s.dvrURL(link.Stream))
 	s.screen.field("page", s.pageURL())
-	s.showEncoder()
+	s.showEncoders()
 	s.showUpload(set)
 	s.showRecording(set)
 	return s.showQR(b.qr, link)
 }
 
 // publish hands the input to the swarm until it ends, and tells figures meanwhile.
-func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) error {
+func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	meter := &inputMeter{in: in}
 	input := make(chan error, 1)
 	s.running.Go(func() {
-		input <- in.Run(s.ctx, func(p stream.Part) error { return cast.Publish(s.ctx, p) })
+		input <- in.run(s.ctx, casts)
 	})
 	var inputErr error
 	inputEnded := false
@@ -196,10 +238,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 
 	endCtx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), endGrace)
 	defer cancel()
-	endErr := cast.End(endCtx)
-	if errors.Is(endErr, context.DeadlineExceeded) {
-		endErr = nil // slow neighbours; the rest have it
-	}
+	endErr := casts.end(endCtx)
 	if inputEnded && inputErr == nil && endErr == nil {
 		grace := min(afterEndSegments*b.ingest.Segment, maxAfterEnd)
 		s.screen.say("The input has ended. Viewers have %v to see the rest; ctrl-c ends at once.", grace)
@@ -213,7 +252,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
-		return &inputError{ingest.WithoutSecrets(b.ingest.Input), inputErr}
+		return inputErr
 	case endErr != nil:
 		return fmt.Errorf("publish the end: %w", endErr)
 	}
@@ -227,9 +266,9 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 	source := "in " + formatRate(in.Rate)
 	switch {
 	case in.Bytes == 0:
-		source = "waiting for " + inputName(b.ingest.Input)
+		source = "waiting for " + b.from()
 	case in.Gone > 0:
-		source = fmt.Sprintf("the encoder is gone, waiting for it %.0f s more", max(0, b.ingest.Reconnect.Seconds()-in.Gone))
+		source = fmt.Sprintf("the encoder is gone, waiting for it %.0f s more", max(0, b.reconnect.Seconds()-in.Gone))
 	}
 	if in.Listen != "" && (in.Bytes == 0 || in.Gone > 0) {
 		source += " (listening on " + in.Listen + ")"
@@ -243,7 +282,17 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		source,
 		count(peers, "peer"),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
+		in.line(),
 	)
+}
+
+// from is how lines name all inputs.
+func (b *broadcast) from() string {
+	var names []string
+	for _, in := range b.inputs {
+		names = append(names, inputName(in.source))
+	}
+	return strings.Join(names, ", ")
 }
 
 // inputName is how lines name the input.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -30,25 +31,31 @@ func encoderFlags() []cli.Flag {
 	}
 }
 
-// readEncoder reads the flags into the settings of an ingest.
-func readEncoder(c *cli.Context, cfg *ingest.Config) error {
-	cfg.StreamKey, cfg.Reconnect = c.String("stream-key"), c.Duration("reconnect")
-	if !c.IsSet("reconnect") && ingest.Reconnects(cfg.Input) {
-		cfg.Reconnect = defaultReconnect
+// readEncoder reads the flags into the command's settings.
+func readEncoder(c *cli.Context, b *broadcast) error {
+	b.reconnect, b.insists = defaultReconnect, c.IsSet("reconnect")
+	if b.insists {
+		b.reconnect = c.Duration("reconnect")
 	}
-	_, isRTMP := ingest.RTMPServer(cfg.Input)
+	key := c.String("stream-key")
+	b.ingest.StreamKey = key
 	switch {
-	case cfg.StreamKey == "":
+	case key == "":
 		return nil
-	case !isRTMP && os.Getenv("GRAPEVINE_STREAM_KEY") == cfg.StreamKey:
+	case !slices.ContainsFunc(b.inputs, namedInput.isRTMP) && os.Getenv("GRAPEVINE_STREAM_KEY") == key:
 		return nil // it is there for other inputs
-	case !isRTMP:
+	case !slices.ContainsFunc(b.inputs, namedInput.isRTMP):
 		return &usageError{"A --stream-key is for --input rtmp:// only.", "leave --stream-key out, or listen for RTMP with --input rtmp://127.0.0.1:1935/live"}
 	}
-	if err := ingest.CheckStreamKey(cfg.StreamKey); err != nil {
+	if err := ingest.CheckStreamKey(key); err != nil {
 		return &usageError{sentence: "That --stream-key cannot be used: " + err.Error() + ".", hint: "leave it out, and one is made and kept"}
 	}
 	return nil
+}
+
+func (i namedInput) isRTMP() bool {
+	_, is := ingest.RTMPServer(i.source)
+	return is
 }
 
 // encoderKey returns the key that RTMP encoders show, and makes it unless it is there.
@@ -76,31 +83,34 @@ type encoderSettings struct {
 	Keyframes float64 `json:"keyframe_interval"` // seconds
 }
 
-// encoderSettings completes the settings of an ingest, and returns what to tell its
-// encoder: nil unless that is an RTMP publisher.
-func (h *home) encoderSettings(cfg *ingest.Config) (*encoderSettings, error) {
-	server, isRTMP := ingest.RTMPServer(cfg.Input)
-	if !isRTMP {
-		return nil, nil
-	}
-	if cfg.StreamKey == "" {
-		var err error
-		if cfg.StreamKey, err = h.encoderKey(); err != nil {
-			return nil, err
+// encoders returns what to set in those that publish by RTMP, and has them show a key.
+func (b *broadcast) encoders(h *home) (list []encoderSettings, err error) {
+	for _, in := range b.inputs {
+		server, isRTMP := ingest.RTMPServer(in.source)
+		if !isRTMP {
+			continue
 		}
+		if b.ingest.StreamKey == "" {
+			if b.ingest.StreamKey, err = h.encoderKey(); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, encoderSettings{server, b.ingest.StreamKey, b.ingest.Segment.Seconds()})
 	}
-	return &encoderSettings{server, cfg.StreamKey, cfg.Segment.Seconds()}, nil
+	return list, nil
 }
 
-// showEncoder tells what to set in OBS.
-func (s *session) showEncoder() {
-	if s.encoder == nil {
+// showEncoders tells what to set in OBS.
+func (s *session) showEncoders() {
+	if len(s.encoders) == 0 {
 		return
 	}
 	s.screen.say("In OBS, choose Settings, Stream, Service \"Custom…\"; the keyframe interval is in Settings, Output:")
-	s.screen.field("server", s.encoder.Server)
-	s.screen.field("key", s.encoder.StreamKey)
-	s.screen.field("keyframe", fmt.Sprintf("every %g s", s.encoder.Keyframes))
+	for _, e := range s.encoders {
+		s.screen.field("server", e.Server)
+	}
+	s.screen.field("key", s.encoders[0].StreamKey)
+	s.screen.field("keyframe", fmt.Sprintf("every %g s", s.encoders[0].Keyframes))
 }
 
 // tellRefused returns what logs why an encoder was refused, and what to change.

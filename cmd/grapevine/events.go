@@ -20,8 +20,8 @@ type readyEvent struct {
 	Addrs  []string `json:"addrs"`
 	// All streams of a relay, of which Stream is the first.
 	Streams []streamEvent `json:"streams,omitempty"`
-	// Of a broadcaster that listens for RTMP.
-	Encoder *encoderSettings `json:"encoder,omitempty"`
+	// Of a broadcaster that listens for RTMP, one for each such input.
+	Encoders []encoderSettings `json:"encoders,omitempty"`
 }
 
 type streamEvent struct {
@@ -74,6 +74,40 @@ type inputStats struct {
 	Gone    float64 `json:"gone,omitempty"`
 	Refused uint64  `json:"refused,omitempty"`
 	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried
+	// Each, of a broadcaster that has several.
+	Inputs []oneInputStats `json:"inputs,omitempty"`
+	// Of a broadcaster that encodes.
+	Encoding *encodingStats `json:"encoding,omitempty"`
+}
+
+type oneInputStats struct {
+	Rendition  string `json:"rendition"` // that it is published as; "" if that is not known yet
+	Source     string `json:"source"`
+	Bytes      int64  `json:"bytes"`
+	Listen     string `json:"listen,omitempty"`
+	Misaligned uint64 `json:"misaligned"` // keyframes of others that it lacks
+}
+
+// encodingStats are the figures of ffmpeg. Times are in seconds.
+type encodingStats struct {
+	Encoder    string           `json:"encoder"`
+	Renditions []renditionStats `json:"renditions"`
+	Speed      float64          `json:"speed"`   // seconds of the input a second; 0 if not known yet
+	Waiting    float64          `json:"waiting"` // of the input, not taken yet
+	Behind     bool             `json:"behind"`  // too slow for the input
+	Times      uint64           `json:"behind_times"`
+	Restarts   uint64           `json:"restarts"` // it died
+	Lost       float64          `json:"lost"`     // of the input, meanwhile; at least
+}
+
+type renditionStats struct {
+	Name   string `json:"name"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	Bits   int    `json:"bits"` // of the video, per second, as ffmpeg was told
+	Bytes  uint64 `json:"bytes_published"`
+	// Keyframes of other renditions that it lacks: its encoder does not do as it is told.
+	Misaligned uint64 `json:"misaligned"`
 }
 
 // streamStats are the figures of one stream at this node.

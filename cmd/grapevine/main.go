@@ -52,9 +52,11 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 		Usage:           "live streams from peer to peer, watched in any player",
 		Version:         version(),
 		HideHelpCommand: true,
-		Writer:          stdout,
-		ErrWriter:       stderr,
-		OnUsageError:    usage,
+		// Files' names may have commas.
+		DisableSliceFlagSeparator: true,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		OnUsageError:              usage,
 		// run decides about exits and words; the library shall do neither.
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{

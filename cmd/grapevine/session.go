@@ -39,8 +39,8 @@ type session struct {
 	server *hls.Server
 	// recorder is nil unless the node records.
 	recorder *record.Recorder
-	encoder  *encoderSettings // of a broadcaster that listens for RTMP
-	base     string           // URL of the HTTP server, without the last slash
+	encoders []encoderSettings // of a broadcaster that listens for RTMP
+	base     string            // URL of the HTTP server, without the last slash
 	started  time.Time
 
 	// ctx ends with the command's, or when a service failed, with the reason as its cause.
@@ -198,7 +198,7 @@ func (s *session) ready(links ...stream.Link) {
 		PeerID: s.node.ID().String(),
 		Addrs:  s.node.Addrs(),
 
-		Encoder: s.encoder,
+		Encoders: s.encoders,
 	}
 	for i, l := range links {
 		st := streamEvent{l.Stream.String(), l.String(), s.hlsURL(l.Stream)}

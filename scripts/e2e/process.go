@@ -101,6 +101,10 @@ type stats struct {
 	Input struct {
 		Listen string  `json:"listen"`
 		Gone   float64 `json:"gone"`
+		Inputs []struct {
+			Listen     string `json:"listen"`
+			Misaligned int    `json:"misaligned"`
+		} `json:"inputs"`
 	} `json:"input"`
 	Streams []struct {
 		Peers int `json:"peers"`

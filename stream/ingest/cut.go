@@ -36,6 +36,7 @@ type cutter struct {
 	publish                func(stream.Part) error
 	log                    *slog.Logger
 	stats                  *Stats
+	base                   *Base // nil unless it is shared
 
 	tracks []*track
 	leader *track
@@ -120,7 +121,7 @@ func (c *cutter) begin(t *track, pts, dts int64, h head) error {
 	if err := c.checkKeyframe(dts, key); err != nil {
 		return err
 	}
-	if c.needKey && !key {
+	if c.needKey && (!key || !c.admitted(pts)) {
 		return nil
 	}
 	if key {
@@ -242,6 +243,11 @@ func (c *cutter) leadAudio(t *track, frames []audioFrame) error {
 	from := 0
 	for i, f := range frames {
 		c.anchor(f.pts)
+		if !c.admitted(f.pts) {
+			c.stats.SkippedFrames++
+			from = i + 1
+			continue
+		}
 		out := f.pts + c.offset
 		segment := !c.open || c.changed || out-c.segStart >= c.segment-slack
 		if !segment && out-c.partStart < c.part-slack {

@@ -13,13 +13,26 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	if c.changed {
 		c.changed, c.marked = false, true
 	}
+	tied, isTied := place{}, false
+	if !c.based || c.rebase {
+		tied, isTied = c.base.find(pts, c.ended, time.Now())
+	}
 	switch {
+	case isTied:
+		c.tie(pts, tied)
 	case !c.based:
 		c.offset, c.based = c.first-pts, true
-		c.loopStart, c.loopOffset = c.first, c.offset
+		if due, ok := c.base.due(time.Now()); ok {
+			c.offset = max(due, c.first) - pts
+		}
+		c.loopStart, c.loopOffset = pts+c.offset, c.offset
 		c.marked = false // nothing came before
 	case c.rebase, !c.open && pts+c.offset < c.partStart:
-		c.offset = max(max(c.ended, c.partStart)-pts, c.leader.last+1-dts)
+		at := max(c.ended, c.partStart)
+		if due, ok := c.base.due(time.Now()); ok {
+			at = max(at, due)
+		}
+		c.offset = max(at-pts, c.leader.last+1-dts)
 	}
 	c.rebase = false
 	if err := c.endPart(pts+c.offset, true); err != nil {
@@ -27,6 +40,7 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	if c.fresh {
 		c.fresh, c.anchorOut = false, c.anchorIn+c.offset
+		c.base.note(place{c.anchorOut, c.anchorWall, c.offset})
 	}
 	if at := pts + c.offset; at > lastTimestamp {
 		c.log.Info("output timestamps start again")
@@ -36,10 +50,34 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	c.open = true
 	c.segStart = pts + c.offset
 	c.partStart = c.segStart
+	c.stats.Misaligned += c.base.started(c, c.segStart, c.marked)
 	c.next = stream.Part{StartsSegment: true, Independent: true, Discontinuity: c.marked}
 	c.marked = false
 	c.beginPart()
 	return nil
+}
+
+// tie takes the offset and the program time from a place.
+func (c *cutter) tie(pts int64, at place) {
+	out := pts + at.offset
+	if !c.based {
+		c.based, c.marked = true, false // nothing came before
+		c.loopStart, c.loopOffset = out, at.offset
+	}
+	if out < c.partStart {
+		c.move(out - c.partStart)
+	}
+	c.offset = at.offset
+	c.anchorOut, c.anchorWall, c.fresh = at.out, at.wall, false
+}
+
+// admitted reports whether the ingest may begin with the keyframe at pts, if it has not.
+func (c *cutter) admitted(pts int64) bool {
+	if c.based {
+		return true
+	}
+	offset := c.first - pts
+	return c.base.admits(c, pts, place{c.anchorIn + offset, c.anchorWall, offset}, time.Now())
 }
 
 // shift moves output time, before a segment that is a discontinuity.
@@ -47,15 +85,21 @@ func (c *cutter) shift(by int64) {
 	c.anchorWall = c.programTime(firstTimestamp - by)
 	c.anchorOut = firstTimestamp
 	c.offset += by
+	c.base.note(place{c.anchorOut, c.anchorWall, c.offset})
 	c.loopStart += by
 	c.loopOffset += by
+	c.move(by)
+	c.marked = true
+}
+
+// move tells that output time goes back, or on.
+func (c *cutter) move(by int64) {
 	c.ended += by
 	for _, t := range c.tracks {
 		t.last += by
 		t.end += by
 	}
 	c.mux.lastPCR = -wrap
-	c.marked = true
 }
 
 // startPart ends the part that is open, and begins the next at ts, in output time.

@@ -25,10 +25,6 @@ var (
 	ErrPlays = errors.New("it wants to play, not to publish")
 )
 
-// errBroken says that the encoder broke off, and that the next Read waits for it to come
-// back.
-var errBroken = errors.New("encoder broke off")
-
 const (
 	// silence is for how long an encoder that is connected may send nothing before
 	// another may take its place: one that restarts comes before the system has noticed
@@ -54,7 +50,7 @@ type encoder struct {
 }
 
 // reception lets one encoder in at a time, and is the source of its bytes. When an
-// encoder breaks off, Read returns errBroken, and waits for the next one when it is
+// encoder breaks off, Read returns ErrBreak, and waits for the next one when it is
 // called again.
 type reception struct {
 	i    *Ingest
@@ -182,7 +178,7 @@ func (r *reception) leave(err error) error {
 		return err
 	}
 	r.i.connection(func(s *Stats) { s.Breaks++; s.Gone = time.Now() })
-	return errBroken
+	return ErrBreak
 }
 
 // isBreak reports whether an error is the network's, not of what was sent.

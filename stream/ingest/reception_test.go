@@ -39,8 +39,8 @@ func published(pictures int) func(Stats) bool {
 	return func(s Stats) bool { return s.MediaTime == time.Duration(pictures)*40*time.Millisecond }
 }
 
-// breaks returns which segments are discontinuities.
-func breaks(parts []stream.Part) (at []int) {
+// discontinuities returns which segments are discontinuities.
+func discontinuities(parts []stream.Part) (at []int) {
 	_, _, marked := segments(parts)
 	for i, m := range marked {
 		if m {
@@ -77,7 +77,7 @@ func TestReconnectTCP(t *testing.T) {
 	}
 	parts := r.collected()
 	checkParts(t, parts)
-	if got := breaks(parts); !slices.Equal(got, []int{3}) {
+	if got := discontinuities(parts); !slices.Equal(got, []int{3}) {
 		t.Errorf("discontinuities at %v", got)
 	}
 	video, audio := demuxed(t, join(parts))
@@ -126,7 +126,7 @@ func TestReconnectRTMP(t *testing.T) {
 	}
 	parts := r.collected()
 	checkParts(t, parts)
-	if got := breaks(parts); !slices.Equal(got, []int{2, 4}) {
+	if got := discontinuities(parts); !slices.Equal(got, []int{2, 4}) {
 		t.Errorf("discontinuities at %v", got)
 	}
 	var got []string
@@ -189,7 +189,7 @@ func TestReceptionTakesOver(t *testing.T) {
 				switch {
 				case err == nil:
 					read <- string(b[:n])
-				case err == errBroken:
+				case err == ErrBreak:
 					read <- "broken"
 				default:
 					read <- err.Error()
@@ -302,7 +302,7 @@ func TestReceptionWaits(t *testing.T) {
 			if err := r.enter(e); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.Read(nil); err != errBroken {
+			if _, err := r.Read(nil); err != ErrBreak {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -318,7 +318,7 @@ func TestReceptionWaits(t *testing.T) {
 		}
 		e.Close()
 		r.reading = e
-		if _, err := r.Read(nil); err != errBroken {
+		if _, err := r.Read(nil); err != ErrBreak {
 			t.Errorf("got %v", err)
 		}
 		i.setStats(Stats{Parts: 1})

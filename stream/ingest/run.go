@@ -39,7 +39,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	r := &runner{i: i, src: src, loop: src.rewind != nil}
 	r.cut = cutter{
 		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
-		first: firstTimestamp, log: i.log, stats: &r.stats,
+		first: firstTimestamp, base: i.cfg.Base, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			return publish(p)
@@ -131,7 +131,7 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 			return
 		}
 		switch {
-		case c.err == errBroken:
+		case c.err == ErrBreak:
 		case c.err == io.EOF && r.loop:
 			failed = r.src.rewind()
 		case c.err != nil:
@@ -143,10 +143,10 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 // take feeds a chunk to the stages. It returns io.EOF at the end.
 func (r *runner) take(ctx context.Context, c chunk) error {
 	switch {
-	case c.err == errBroken && r.dismissed != nil:
+	case c.err == ErrBreak && r.dismissed != nil:
 		r.dismissed = nil
 		return nil
-	case c.err == errBroken:
+	case c.err == ErrBreak && len(c.data) == 0:
 		return r.cutOff()
 	case c.from != nil && c.from == r.dismissed:
 		return nil
@@ -175,6 +175,9 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 		return err
 	case c.err == nil:
 		return nil
+	}
+	if c.err == ErrBreak {
+		return r.cutOff()
 	}
 	if err := r.demux.flush(nil); err != nil {
 		return err

@@ -35,6 +35,10 @@ type Stats struct {
 	// Discontinuities counts segments marked so.
 	Discontinuities uint64
 
+	// Misaligned counts segments of other ingests of the same Base that start where this
+	// one has none.
+	Misaligned uint64
+
 	Segments       uint64        // begun
 	Parts          uint64        // published
 	PartBytes      uint64        // published

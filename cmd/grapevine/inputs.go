@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
+)
+
+// rendition is the name of what broadcast publishes of a single input.
+const rendition = "main"
+
+// maxInputs bounds what one stream is made of.
+const maxInputs = 8
+
+// namedInput is one --input.
+type namedInput struct {
+	name   string // of the rendition that it becomes; "" if its height names it
+	source string
+}
+
+// readInputs reads what --input was given: SOURCE or NAME=SOURCE.
+func readInputs(values []string) ([]namedInput, error) {
+	var list []namedInput
+	seen := make(map[string]bool)
+	for _, value := range values {
+		in := namedInput{source: value}
+		if name, source, found := strings.Cut(value, "="); found && stream.ValidRendition(name) && !exists(value) {
+			in = namedInput{name, source}
+		}
+		if seen[in.source] {
+			return nil, &usageError{"The --input " + in.source + " is named twice.", "each is read once"}
+		}
+		if in.name != "" && seen[in.name+"="] {
+			return nil, &usageError{"Two inputs are named " + in.name + ".", "each rendition has a name of its own"}
+		}
+		seen[in.source], seen[in.name+"="] = true, true
+		list = append(list, in)
+	}
+	if len(list) > maxInputs {
+		return nil, &usageError{fmt.Sprintf("%d inputs are more than %d.", len(list), maxInputs), "leave some out"}
+	}
+	if len(list) == 1 && list[0].name == "" {
+		list[0].name = rendition
+	}
+	return list, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// inputs are published as they come, each as one rendition.
+type inputs struct {
+	list   []*oneInput
+	screen *screen
+}
+
+type oneInput struct {
+	namedInput
+	in *ingest.Ingest
+
+	mu        sync.Mutex // guards all following
+	published string     // the rendition that it has become
+}
+
+func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (source, error) {
+	s := &inputs{screen: scr}
+	base := ingest.NewSharedBase(len(configs))
+	for n, cfg := range configs {
+		if len(configs) > 1 {
+			cfg.Base = base
+			cfg.Logger = cfg.Logger.With("input", names[n].source)
+		}
+		in, err := ingest.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		s.list = append(s.list, &oneInput{namedInput: names[n], in: in})
+	}
+	return s, nil
+}
+
+func (s *inputs) run(ctx context.Context, casts *casts) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, len(s.list))
+	for _, i := range s.list {
+		go func() { ended <- i.run(ctx, casts) }()
+	}
+	var first error
+	for n := range s.list {
+		err := <-ended
+		switch {
+		case err != nil && first == nil:
+			first = err
+			cancel()
+		case err == nil && n < len(s.list)-1:
+			s.screen.say("One of %d inputs has ended; its rendition stands still.", len(s.list))
+		}
+	}
+	return first
+}
+
+// run publishes an input as the rendition of its name, or of its height.
+func (i *oneInput) run(ctx context.Context, casts *casts) error {
+	var publish func(stream.Part) error
+	begin := func(name string) (err error) {
+		i.mu.Lock()
+		i.published = name
+		i.mu.Unlock()
+		publish, err = casts.publisher(ctx, name)
+		return err
+	}
+	if i.name != "" {
+		if err := begin(i.name); err != nil {
+			return err
+		}
+	}
+	err := i.in.Run(ctx, func(p stream.Part) error {
+		switch {
+		case publish != nil:
+		case p.Media.Height == 0:
+			return &unnamedError{i.source}
+		default:
+			if err := begin(transcode.Name(p.Media.Height)); err != nil {
+				return err
+			}
+		}
+		return publish(p)
+	})
+	var twice *sameRenditionError
+	var unnamed *unnamedError
+	if err == nil || errors.As(err, &twice) || errors.As(err, &unnamed) {
+		return err
+	}
+	return &inputError{ingest.WithoutSecrets(i.source), err}
+}
+
+func (s *inputs) stats() *inputStats {
+	out := new(inputStats)
+	for _, i := range s.list {
+		st := i.in.Stats()
+		out.add(st)
+		if len(s.list) > 1 {
+			i.mu.Lock()
+			out.Inputs = append(out.Inputs, oneInputStats{i.published, i.source, int64(st.Bytes), st.Listen, st.Misaligned})
+			i.mu.Unlock()
+		}
+	}
+	return out
+}
+
+// add adds the figures of an input.
+func (s *inputStats) add(st ingest.Stats) {
+	s.Bytes += int64(st.Bytes)
+	s.Breaks += st.Breaks
+	s.Refused += st.Strangers
+	s.LeftOut += st.LeftOut
+	if !st.Gone.IsZero() {
+		s.Gone = max(s.Gone, time.Since(st.Gone).Seconds())
+	}
+	if s.Listen != "" && st.Listen != "" {
+		s.Listen += ", "
+	}
+	s.Listen += st.Listen
+}
+
+// line is what there is to say of inputs that do not fit together, "" if all is well.
+func (s *inputStats) line() string {
+	var facts []string
+	for _, i := range s.Inputs {
+		switch {
+		case i.Bytes == 0 && s.Bytes > 0: // else it is all that is said
+			facts = append(facts, "waiting for "+inputName(i.Source))
+		case i.Misaligned > 0:
+			facts = append(facts, fmt.Sprintf("%s lacks %s of the others", i.Rendition, count(int(i.Misaligned), "keyframe")))
+		}
+	}
+	return joinFacts(append(facts, s.Encoding.line())...)
+}
