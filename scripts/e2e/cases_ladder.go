@@ -34,7 +34,7 @@ func ladderCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	frames, err := b.aligned(ctx, renditions, 6)
+	frames, err := b.aligned(ctx, renditions, 5)
 	if err != nil {
 		return "", err
 	}
@@ -85,7 +85,7 @@ func inputsCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	frames, err := b.aligned(ctx, renditions, 6)
+	frames, err := b.aligned(ctx, renditions, 5)
 	if err != nil {
 		return "", err
 	}
