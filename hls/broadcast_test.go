@@ -38,23 +38,24 @@ const testRendition = "main"
 // broadcast makes a stream for tests: a real publisher's headers and chunks, which
 // the test hands to the timeline and the store when it likes.
 type broadcast struct {
-	t         testing.TB
-	key       stream.Key
-	epoch     uint64
-	publisher *stream.Publisher
-	timeline  *stream.Timeline
-	store     *stream.Store
-	random    *rand.ChaCha8
-	next      uint64               // segment number
-	clock     time.Time            // programme time
-	sent      map[string]*testShot // by segment name
-	order     []*testShot
-	film      *film // makes the parts' bytes; nil for random ones
-	rendition string
-	media     stream.Media
-	others    []*broadcast         // renditions of the same stream
-	forgotten int                  // of order
-	ended     map[uint64]time.Time // when each epoch did
+	t           testing.TB
+	key         stream.Key
+	epoch       uint64
+	publisher   *stream.Publisher
+	timeline    *stream.Timeline
+	store       *stream.Store
+	random      *rand.ChaCha8
+	next        uint64               // segment number
+	clock       time.Time            // programme time
+	sent        map[string]*testShot // by segment name
+	order       []*testShot
+	film        *film // makes the parts' bytes; nil for random ones
+	rendition   string
+	media       stream.Media
+	others      []*broadcast // renditions of the same stream
+	forgotten   int          // of order
+	longestPart time.Duration
+	ended       map[uint64]time.Time // when each epoch did
 }
 
 // testShot is the truth about one published segment.
@@ -144,6 +145,10 @@ func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
 func (b *broadcast) shootParts(parts []time.Duration, discontinuity bool) *testShot {
 	s := &testShot{key: key{b.epoch, b.next}, programTime: b.clock.Truncate(time.Microsecond), discontinuity: discontinuity}
 	s.name = segmentName(s.key)
+	if n := len(b.order); n > 0 {
+		before := b.order[n-1]
+		s.jump = s.programTime.Before(before.programTime.Add(before.duration))
+	}
 	for i, d := range parts {
 		data := make([]byte, 7000+i)
 		if i == 0 {
@@ -168,6 +173,7 @@ func (b *broadcast) shootParts(parts []time.Duration, discontinuity bool) *testS
 			b.t.Fatal(err)
 		}
 		b.clock = b.clock.Add(d)
+		b.longestPart = max(b.longestPart, d)
 		s.duration += d
 		s.data = append(s.data, data...)
 		s.headers = append(s.headers, h)

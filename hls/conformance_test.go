@@ -36,15 +36,17 @@ func serve(t testing.TB, n Node) (*Server, http.Handler, context.CancelFunc) {
 type mode struct {
 	name, file string
 	switches   bool // between renditions, by the multivariant playlist
+
+	spoil func(http.Handler) http.Handler // breaks answers; nil for none
 }
 
 var modes = []mode{
-	{"index", "index.m3u8", false},
-	{"ll", "ll.m3u8", false},
-	{"dvr", "dvr.m3u8", false},
-	{"multivariant-index", "index.m3u8", true},
-	{"multivariant-ll", "ll.m3u8", true},
-	{"multivariant-dvr", "dvr.m3u8", true},
+	{"index", "index.m3u8", false, nil},
+	{"ll", "ll.m3u8", false, nil},
+	{"dvr", "dvr.m3u8", false, nil},
+	{"multivariant-index", "index.m3u8", true, nil},
+	{"multivariant-ll", "ll.m3u8", true, nil},
+	{"multivariant-dvr", "dvr.m3u8", true, nil},
 }
 
 func (f *fault) befalls(m mode) bool {
@@ -59,10 +61,11 @@ func (m mode) play(t *testing.T, f func(*stage, *viewer)) {
 			renditions = 2
 		}
 		st := newStage(t, renditions, m.switches)
+		st.spoil = m.spoil
 		st.air(10)
 		st.serve()
 		defer func() { st.stop(); synctest.Wait() }()
-		v := st.watch(m.file, m.switches, nil)
+		v := st.watch(m.file, m.switches, keeper(t, m))
 		st.air(5)
 		f(st, v)
 	})

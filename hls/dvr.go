@@ -36,8 +36,9 @@ type dvr struct {
 	live  *follower
 	past  Past
 	log   *slog.Logger
-	wake  chan struct{} // somebody asked
-	again chan struct{} // peers were asked, or a segment is lost
+	wake  chan struct{}                           // somebody asked
+	again chan struct{}                           // peers were asked, or a segment is lost
+	goOn  func() (sequence, discontinuity uint64) // where an earlier list left off, or 0
 
 	list dvrList // only run uses it
 
@@ -60,6 +61,7 @@ func newDVR(live *follower, past Past, most time.Duration, log *slog.Logger) *dv
 		log:     log.With("rendition", live.timeline.Rendition(), "playlist", "dvr"),
 		wake:    make(chan struct{}, 1),
 		again:   make(chan struct{}, 1),
+		goOn:    func() (uint64, uint64) { return 0, 0 },
 		list:    dvrList{most: most},
 		view:    &dvrView{},
 		changed: make(chan struct{}),
@@ -201,6 +203,8 @@ func (d *dvr) follow(v *view, now time.Time) {
 			return
 		}
 		d.list.begin(entries, v.window.target, now)
+		sequence, discontinuity := d.goOn()
+		d.list.goOn(sequence, discontinuity)
 		scan = false
 	} else {
 		d.extend(live, held)

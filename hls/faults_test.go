@@ -169,11 +169,7 @@ func clockJumps(by time.Duration) func(*stage) {
 		for _, b := range st.renditions {
 			b.clock = b.clock.Add(by)
 		}
-		shots := st.shoot(true)
-		for _, s := range shots {
-			s.jump = by < 0
-		}
-		st.publish(shots)
+		st.publish(st.shoot(true))
 		st.air(14)
 	}
 }
@@ -213,17 +209,17 @@ func garbage(st *stage) {
 }
 
 func rest(st *stage) {
-	var playing [][]int
+	playing := make(map[*viewer][]int)
 	for _, v := range st.viewers {
-		playing = append(playing, v.playing)
-		v.playing = nil
+		playing[v] = v.playing
+		v.playing, v.switchAt = nil, time.Now().Add(time.Hour)
 	}
 	st.each(func(p *player) { p.leave() })
 	st.air(50)
-	for i, v := range st.viewers {
-		v.playing = playing[i]
-	}
 	st.each(func(p *player) { p.next = time.Now() })
+	for _, v := range st.viewers {
+		v.playing, v.switchAt = playing[v], time.Now().Add(20*time.Second)
+	}
 	st.air(14)
 }
 

@@ -25,7 +25,7 @@ type follower struct {
 	source
 	log   *slog.Logger
 	ready func() // called when the rendition becomes playable
-	align func(first key) (discontinuity uint64, ok bool)
+	align func(first key) (discontinuity uint64, target int)
 
 	// Only run uses these.
 	window  window
@@ -42,7 +42,7 @@ func newFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Lo
 		source:  newSource(t, store),
 		log:     log,
 		ready:   ready,
-		align:   func(key) (uint64, bool) { return 0, false },
+		align:   func(key) (uint64, int) { return 0, 0 },
 		window:  window{size: size},
 		view:    &view{},
 		changed: make(chan struct{}),
@@ -68,10 +68,9 @@ func (f *follower) advance(now time.Time) time.Time {
 		if !f.edge.begin(states, f.window.size) {
 			return time.Time{}
 		}
-		f.window.start(longest(segments), now)
-		if n, ok := f.align(f.edge.next); ok {
-			f.window.discontinuity = n
-		}
+		discontinuity, target := f.align(f.edge.next)
+		f.window.start(longest(segments), target, now)
+		f.window.discontinuity = discontinuity
 	}
 	skipped := f.edge.skipped
 	next, again := f.edge.walk(states, f.window.targetDuration, now, func() {

@@ -24,8 +24,11 @@ func (s *sighting) eachParts(f func(n uint64, parts []listedPart, closed bool) s
 }
 
 func partsWithinTarget(s *sighting) string {
-	// A broadcaster's odd part raises the target, for which the others are too short then.
-	least := min(s.p.partTarget, partTargetOf(usualPart)) * 85 / 100
+	least := s.p.partTarget * 85 / 100
+	if s.longestPart > usualPart {
+		// A broadcaster's odd part raises the target, for which the others are too short.
+		least = min(least, usualPart*85/100)
+	}
 	return s.eachParts(func(n uint64, parts []listedPart, _ bool) string {
 		for i, part := range parts {
 			if part.duration > s.p.partTarget || part.duration < least && i < len(parts)-1 {

@@ -33,22 +33,23 @@ type player struct {
 type seen struct {
 	last      *parsed // nil at first
 	lastText  string
+	lastShot  *testShot // of the last segment that is listed
 	lookedAt  time.Time
 	changedAt time.Time // when the playlist had something new last
 
-	uris       map[uint64]listedSegment // by media sequence number
-	numbers    map[string]uint64        // by URI
-	parts      map[uint64][]listedPart  // by media sequence number, as ever listed
-	files      map[string]*file         // by URI
-	gone       []departure              // oldest first
-	longest    time.Duration            // longest playlist so far
-	away       bool                     // the player was, or the server, since the last reload
-	reloads    int
-	marks      int // discontinuities
-	endings    int // times that ENDLIST appeared
-	raises     int // of the target duration
-	deltas     int // that left something out
-	longestGap time.Duration
+	uris      map[uint64]listedSegment // by media sequence number
+	numbers   map[string]uint64        // by URI
+	parts     map[uint64][]listedPart  // by media sequence number, as ever listed
+	files     map[string]*file         // by URI
+	gone      []departure              // oldest first
+	longest   time.Duration            // longest playlist so far
+	away      bool                     // the player was, or the server, since the last reload
+	restarted bool                     // the server was, which begins to count anew
+	reloads   int
+	marks     int // discontinuities
+	endings   int // times that ENDLIST appeared
+	raises    int // of the target duration
+	deltas    int // that left something out
 }
 
 // file is an answer for what a playlist lists.
@@ -119,10 +120,17 @@ type request struct {
 	done chan struct{}
 }
 
+// ask asks for what the media playlist lists, or for it, and does not wait.
 func (p *player) ask(uri string) *request {
-	r := &request{uri: uri, from: time.Now(), w: httptest.NewRecorder(), done: make(chan struct{})}
+	r := p.askPath(p.path(uri))
+	r.uri = uri
+	return r
+}
+
+func (p *player) askPath(path string) *request {
+	r := &request{from: time.Now(), w: httptest.NewRecorder(), done: make(chan struct{})}
 	go func() {
-		p.handler.ServeHTTP(r.w, httptest.NewRequest("GET", p.path(uri), nil))
+		p.handler.ServeHTTP(r.w, httptest.NewRequest("GET", path, nil))
 		r.to = time.Now()
 		close(r.done)
 	}()
@@ -380,9 +388,6 @@ func (s *sighting) truth(listed listedSegment) (shot *testShot, cut bool) {
 func (p *player) note(s *sighting) {
 	now, text, was := s.p, s.text, p.last
 	if was == nil || was.next() != now.next() || len(was.parts[was.next()]) != len(now.parts[now.next()]) {
-		if was != nil {
-			p.longestGap = max(p.longestGap, s.at.Sub(p.changedAt))
-		}
 		p.changedAt = s.at
 	}
 	p.longest = max(p.longest, now.duration())
@@ -413,6 +418,9 @@ func (p *player) note(s *sighting) {
 		}
 	}
 	p.answers = nil
+	if n := len(s.shots); n > 0 {
+		p.lastShot = s.shots[n-1]
+	}
 	p.last, p.lastText, p.lookedAt, p.away = now, text, s.at, false
 }
 
@@ -450,7 +458,7 @@ func (p *player) forget(s *sighting) {
 
 // leave has the player play something else, or nothing, until it acts again.
 func (p *player) leave() {
-	p.away = true
+	p.away, p.longest = true, 0
 	p.reloading, p.gone, p.answers = nil, nil, nil
 	clear(p.hinted)
 	clear(p.dead)

@@ -29,6 +29,7 @@ type stage struct {
 	deliveries []delivery // to come
 	lag        func(s *testShot, part int) (d time.Duration, lost bool)
 	parts      []time.Duration // of each segment
+	lossy      bool            // something was late, or never came
 	down       bool            // there is no server
 
 	mu        sync.Mutex // guards all following
@@ -74,8 +75,8 @@ func newStage(t testing.TB, renditions int, picky bool) *stage {
 		low := b.another("low")
 		low.media.Width, low.media.Height = 640, 360
 		st.renditions = append(st.renditions, low)
-		// Of both, and taking one up brings several segments at once.
-		b.store = stream.NewStore(50 * stageStore)
+		// Of both, for as long as they can be rewound: there is nobody to fetch them from.
+		b.store = stream.NewStore(1000 * stageStore)
 		low.store = b.store
 	}
 	if picky {
@@ -147,7 +148,7 @@ func (st *stage) serve() {
 // restart ends the server and starts another.
 func (st *stage) restart() {
 	st.stop()
-	st.each(func(p *player) { p.leave() })
+	st.each(func(p *player) { p.leave(); p.restarted = true })
 	st.down = true
 	st.wait(time.Second)
 	st.down = false
@@ -292,7 +293,7 @@ func (st *stage) publish(shots []*testShot, parts ...int) {
 	for _, s := range shots {
 		s.lost = slices.Clone(s.lost)
 		for i := n; i < len(s.lost); i++ {
-			s.lost[i] = true
+			s.lost[i], st.lossy = true, true
 		}
 	}
 	st.look()
@@ -326,7 +327,7 @@ func (st *stage) send(b *broadcast, s *testShot, i int) {
 
 // failing has something befall parts while f runs.
 func (st *stage) failing(lag func(s *testShot, part int) (time.Duration, bool), f func()) {
-	st.lag = lag
+	st.lag, st.lossy = lag, true
 	f()
 	st.lag = nil
 }

@@ -113,7 +113,7 @@ type survey struct {
 // survey reads the multivariant playlist and has the rules look at all renditions.
 func (v *viewer) survey() {
 	if v.asked == nil {
-		v.asked = v.players[0].ask("../" + v.file)
+		v.asked = v.players[0].askPath("/" + v.renditions[0].key.ID().String() + "/" + v.file)
 		return
 	}
 	if !v.asked.answered() {
