@@ -387,7 +387,7 @@ func (s *sighting) truth(listed listedSegment) (shot *testShot, cut bool) {
 // note makes a sighting a thing of the past.
 func (p *player) note(s *sighting) {
 	now, text, was := s.p, s.text, p.last
-	if was == nil || was.next() != now.next() || len(was.parts[was.next()]) != len(now.parts[now.next()]) {
+	if was == nil || p.away || was.next() != now.next() || len(was.parts[was.next()]) != len(now.parts[now.next()]) {
 		p.changedAt = s.at
 	}
 	p.longest = max(p.longest, now.duration())

@@ -109,6 +109,9 @@ func targetStays(s *sighting) string {
 }
 
 func numbersKeepSegments(s *sighting) string {
+	if s.restarted && s.rewinds() {
+		return "" // they begin at the first segment's time again, see rule 20
+	}
 	for i, listed := range s.p.segments {
 		n := s.p.sequence + uint64(i)
 		if old, known := s.uris[n]; known && old != listed {
@@ -120,7 +123,7 @@ func numbersKeepSegments(s *sighting) string {
 
 func numbersNeverFall(s *sighting) string {
 	switch {
-	case s.last == nil:
+	case s.last == nil, s.restarted && s.rewinds():
 	case s.p.sequence < s.last.sequence:
 		return fmt.Sprintf("from %d to %d", s.last.sequence, s.p.sequence)
 	case s.p.next() < s.last.next():
