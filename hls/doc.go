@@ -75,28 +75,39 @@
 //     2.5 s. A segment that is longer still raises it, once, and it never falls: players
 //     read the tag at each reload and carry on, whereas an EXTINF above it is refused by
 //     some, and a left out segment is seen by all. Raises are counted and logged.
+//
 //  2. MEDIA-SEQUENCE is this node's own, rises by one per segment and never falls, even
 //     over a restart of the node: it starts at the seconds since 2020, and segments are
 //     a second or longer. (A node that is restarted before it ran for as long as it lists
 //     gives some numbers twice.)
+//
 //  3. DISCONTINUITY-SEQUENCE counts the marks that slid out, from when the node began. It
 //     does not fall when a rendition is let go and carried again.
+//
 //  4. A discontinuity is marked where the broadcaster says so, where an epoch begins and
 //     where a segment is left out. Each segment has its PROGRAM-DATE-TIME.
+//
 //  5. The first answer is held until three segments are whole. After that a segment is
 //     removed only while three target durations stay.
+//
 //  6. A segment is listed as soon as it is whole and all before it are.
+//
 //  7. What is listed is pinned in memory, whatever the store lets go, while it is listed
 //     and for its duration plus the longest playlist's after that.
+//
 //  8. There is no PLAYLIST-TYPE.
+//
 //  9. ENDLIST is set five target durations after the newest epoch has ended and all of it
 //     is listed. Players leave for good when they see it, and a broadcaster that is
 //     restarted ends its epoch too: until then they play what they have. It goes away
 //     when the broadcaster comes back with a new epoch later.
+//
 //  10. VERSION is 3, with low latency 9; header tags come once, before the first segment.
 //
 //  25. Playlists are not to be cached, segments for ever, and any page may read both.
+//
 //  26. Each segment begins with a keyframe that has its parameter sets.
+//
 //  27. Timestamps go on from one segment to the next unless there is a mark.
 //
 // Of several renditions:

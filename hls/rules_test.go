@@ -414,7 +414,7 @@ func endComes(s *sighting) string {
 		return "it was said, and the playlist goes on"
 	case !s.p.ended && again && !grown:
 		return "it was said, and is not any more"
-	case !s.p.ended && over && shot.epoch == s.newestEpoch() && s.at.Sub(maxTime(ended, s.changedAt)) > (endTargets+skipTargets)*target:
+	case !s.p.ended && over && !s.away && shot.epoch == s.newestEpoch() && s.at.Sub(maxTime(ended, s.changedAt)) > (endTargets+skipTargets)*target:
 		return fmt.Sprintf("it came %v ago, and is not said", s.at.Sub(ended))
 	}
 	return ""

@@ -12,7 +12,7 @@ HLS.setOptions({ strictMode: true });
 function withoutEarlyParts(text) {
   const lines = text.split('\n');
   const uris = lines.flatMap((line, i) => (line !== '' && !line.startsWith('#') ? [i] : []));
-  const from = uris.length > 3 ? uris[uris.length - 4] : -1;
+  const from = uris.length > 2 ? uris[uris.length - 3] : -1;
   return lines.filter((line, i) => i > from || !line.startsWith('#EXT-X-PART:')).join('\n');
 }
 
