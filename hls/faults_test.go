@@ -229,6 +229,7 @@ func vanish(st *stage) {
 	st.hide(gone.rendition)
 	st.air(10)
 	timeline := stream.NewTimeline(gone.key.ID(), gone.rendition)
+	timeline.Retain(st.cfg.DVR, gone.store)
 	st.mu.Lock()
 	gone.timeline = timeline
 	st.mu.Unlock()

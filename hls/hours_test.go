@@ -13,7 +13,7 @@ import (
 
 var (
 	hours     = flag.Duration("hours", 0, "`time` of stream that each kind of playlist goes through; 0 for none")
-	playlists = flag.String("playlists", "", "a `directory` for all playlists that players read; none if empty")
+	playlists = flag.String("playlists", "", "a `directory` for the playlists that players read in TestConformance; none if empty")
 )
 
 // TestConformanceOverHours has each kind of playlist go through all faults, again and again

@@ -82,6 +82,9 @@ func newStage(t testing.TB, renditions int, picky bool) *stage {
 	if picky {
 		st.carried = []string{b.rendition}
 	}
+	for _, r := range st.renditions {
+		r.timeline.Retain(st.cfg.DVR, r.store)
+	}
 	st.archive = newArchive(b)
 	return st
 }
@@ -181,8 +184,8 @@ func (st *stage) until(end time.Time) {
 		now := time.Now()
 		st.deliveries = slices.DeleteFunc(st.deliveries, func(d delivery) bool {
 			due := !now.Before(d.at)
-			if due && st.receives(d.b, d.shot) {
-				d.b.airPart(d.shot, d.part)
+			if due {
+				st.arrive(d.b, d.shot, d.part)
 				synctest.Wait() // bytes do not come all at once
 			}
 			return due
@@ -218,9 +221,9 @@ func (st *stage) look() {
 	st.t.Error("the node is told without end what to carry")
 }
 
-// receives reports whether the node gets bytes of a segment.
-func (st *stage) receives(b *broadcast, s *testShot) bool {
-	return b.rendition != st.hidden && (st.carried == nil || slices.Contains(st.carried, b.rendition)) && b.timeline != nil && s != nil
+// receives reports whether the node gets bytes of a rendition.
+func (st *stage) receives(b *broadcast) bool {
+	return b.rendition != st.hidden && (st.carried == nil || slices.Contains(st.carried, b.rendition))
 }
 
 // carry has the node do what it was told, and reports whether there was anything. What it
@@ -315,9 +318,17 @@ func (st *stage) send(b *broadcast, s *testShot, i int) {
 	case s.lost[i]:
 	case d > 0:
 		st.deliveries = append(st.deliveries, delivery{time.Now().Add(d), b, s, i})
-	case st.receives(b, s):
+	default:
+		st.arrive(b, s, i)
+	}
+}
+
+// arrive has a part come to the node, or its header alone if the rendition is not carried.
+func (st *stage) arrive(b *broadcast, s *testShot, i int) {
+	switch {
+	case st.receives(b):
 		b.airPart(s, i)
-	case b.rendition != st.hidden:
+	case b.rendition != st.hidden && b.timeline.Header(s.headers[i].Position) == nil:
 		b.add(s.headers[i])
 		if s.known.IsZero() {
 			s.known = time.Now()
