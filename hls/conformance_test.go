@@ -89,6 +89,7 @@ func TestConformance(t *testing.T) {
 			}
 			t.Run(m.name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
+				m := m
 				if f.name != "long-parts" { // the broadcaster itself does not keep to rule 11
 					m.keep = keeper(t, m)
 				}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
@@ -22,8 +21,6 @@ type reel struct {
 	sps        []byte // of the first
 	init       []byte // ftyp and moov in front
 }
-
-func (r *reel) duration() time.Duration { return time.Duration(r.end-r.start) * time.Second / 90000 }
 
 var errNoPictures = errors.New("no pictures")
 

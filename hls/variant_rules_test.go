@@ -33,7 +33,7 @@ func eachRenditionOnce(s *survey) string {
 		if b.rendition == s.hidden {
 			want = 0
 		}
-		if n := count[uri]; n != want && !s.isNew(b) {
+		if n := count[uri]; n != want && !s.unsure() {
 			return fmt.Sprintf("%s is listed %d times, want %d", uri, n, want)
 		}
 		delete(count, uri)
@@ -44,9 +44,9 @@ func eachRenditionOnce(s *survey) string {
 	return ""
 }
 
-// isNew reports whether a rendition came or went so short a time ago that it may be listed
-// or not.
-func (s *survey) isNew(b *broadcast) bool { return time.Since(s.changedAt) < 20*time.Second }
+// unsure reports whether a rendition came or went, or its headers were lost, so short a
+// time ago that it may be listed or not.
+func (s *survey) unsure() bool { return time.Since(s.changedAt) < 40*time.Second }
 
 func asDescribed(s *survey) string {
 	for i, p := range s.players {
