@@ -138,4 +138,4 @@ func describe(t *stream.Timeline) variant {
 }
 
 // describeSegments is how many segments describe a rendition.
-const describeSegments = DefaultWindow
+const describeSegments = 6

@@ -67,8 +67,9 @@ func (p *picky) carries() []string {
 	return p.carried
 }
 
-// air publishes a segment of both renditions and lets it play.
+// air waits for a segment of both renditions and publishes it.
 func (p *picky) air(discontinuity bool) {
+	time.Sleep(2 * time.Second)
 	carried := p.carries()
 	for _, b := range []*broadcast{p.high, p.low} {
 		p.mu.Lock() // Carry reads what was shot
@@ -79,7 +80,6 @@ func (p *picky) air(discontinuity bool) {
 			b.deliver(s, -1)
 		}
 	}
-	time.Sleep(2 * time.Second)
 	synctest.Wait()
 }
 

@@ -473,13 +473,13 @@ func TestDVRCatchesUpWithMoreThanTheLivePlaylistShows(t *testing.T) {
 		held := b.shoot(2*time.Second, false)
 		b.announce(held)
 		b.deliver(held, 2)
-		for range DefaultWindow + 4 {
+		for range windowFor(2) + 4 {
 			b.air(2 * time.Second)
 		}
 		b.deliver(held, -1) // all are listed in one go
 		synctest.Wait()
-		if p := in.reload(); len(p.segments) != 3+1+DefaultWindow+4 || in.marks != 0 {
-			t.Errorf("%d segments with %d marks, want %d and none", len(p.segments), in.marks, 3+1+DefaultWindow+4)
+		if p := in.reload(); len(p.segments) != 3+1+windowFor(2)+4 || in.marks != 0 {
+			t.Errorf("%d segments with %d marks, want %d and none", len(p.segments), in.marks, 3+1+windowFor(2)+4)
 		}
 	})
 }

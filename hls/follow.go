@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -9,16 +10,34 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
+// maxAwait bounds how long before a segment is due, and how long after, a playlist is
+// held for it, where a quarter of a segment is not shorter: players' first pictures wait.
+const maxAwait = 500 * time.Millisecond
+
 // view is what a rendition serves at one moment. It is immutable.
 type view struct {
 	playlist *document // nil until there are segments enough
 	window   window
 	edge     edge
 	bodies   map[key]*body // what is listed, and what was a short time ago
+	due      time.Time     // when the next segment is; zero if that is not known
 }
 
 // playable reports whether the playlist can be answered.
 func (v *view) playable() bool { return v.playlist != nil }
+
+// worthWait returns how long a playlist with the next segment is worth waiting for: 0
+// unless that segment is due now.
+func (v *view) worthWait(now time.Time) time.Duration {
+	if v.due.IsZero() {
+		return 0
+	}
+	around := min(maxAwait, v.window.entries[len(v.window.entries)-1].duration/4)
+	if now.Before(v.due.Add(-around)) {
+		return 0
+	}
+	return max(0, v.due.Add(around).Sub(now))
+}
 
 // follower keeps the playlist of one rendition at the live edge.
 type follower struct {
@@ -31,6 +50,7 @@ type follower struct {
 	window  window
 	edge    edge
 	removed removed
+	due     time.Time // of the segment edge.next
 
 	mu      sync.Mutex    // guards all following
 	view    *view         // not nil
@@ -65,11 +85,14 @@ func (f *follower) advance(now time.Time) time.Time {
 	states := f.gather(segments, ends)
 	changed := f.removed.release(now)
 	if !f.edge.started {
-		if !f.edge.begin(states, f.window.size) {
+		most := longest(segments)
+		size := cmp.Or(f.window.size, windowFor(targetFor(most)))
+		if !f.edge.begin(states, size) {
 			return time.Time{}
 		}
 		discontinuity, target := f.align(f.edge.next)
-		f.window.start(longest(segments), target, now)
+		f.window.size = size
+		f.window.start(most, target, now)
 		f.window.discontinuity = discontinuity
 	}
 	skipped := f.edge.skipped
@@ -107,6 +130,10 @@ func (f *follower) list(now time.Time) {
 		media:         *first.Media,
 		body:          a.body,
 	})
+	f.due = time.Time{}
+	if last := f.edge.listedAt; !last.IsZero() && now.Sub(last) > s.Duration()/2 {
+		f.due = now.Add(s.Duration()) // they come one by one
+	}
 	if f.window.raised > raised {
 		f.log.Warn("segment longer than the target duration", "rendition", f.timeline.Rendition(),
 			"duration", s.Duration(), "target", f.window.targetDuration())
@@ -116,7 +143,7 @@ func (f *follower) list(now time.Time) {
 
 // publish replaces the view and wakes whoever waits for it.
 func (f *follower) publish() {
-	v := &view{window: f.window, edge: f.edge, bodies: make(map[key]*body)}
+	v := &view{window: f.window, edge: f.edge, bodies: make(map[key]*body), due: f.due}
 	for _, r := range f.removed {
 		v.bodies[r.key] = r.body
 	}

@@ -122,6 +122,9 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 		if playlist = view.playlist; playlist == nil {
 			return pending, holdPlaylist, []<-chan struct{}{changed, next}
 		}
+		if d := view.worthWait(time.Now()); d > 0 {
+			return aging, d, []<-chan struct{}{next}
+		}
 		return found, 0, nil
 	}, func() {
 		w.Header().Set("Cache-Control", cacheNever)
@@ -217,25 +220,31 @@ const (
 	found   verdict = iota
 	unknown         // not here, and not coming
 	pending         // coming
+	aging           // here, and a newer one is coming
 	invalid         // what no server can have yet, or ever
 )
 
-// hold looks, and looks again at each change while the verdict is pending, for as
-// long as the first look's bound says. Then it answers: with answer once found, else
-// with 404 or 503. The wait ends when the client goes or the server stops.
+// waits reports whether to look again is worth it.
+func (v verdict) waits() bool { return v == pending || v == aging }
+
+// hold looks, and looks again at each change while the verdict is pending or aging, for
+// as long as the first look's bound says. Then it answers: with answer once found or
+// aging, else with 404 or 503. The wait ends when the client goes or the server stops.
 func (s *Server) hold(w http.ResponseWriter, r *http.Request, look func() (verdict, time.Duration, []<-chan struct{}), answer func()) {
 	v, bound, wake := look()
-	if v == pending {
+	if v.waits() {
 		select {
 		case s.held <- struct{}{}:
-			v = s.wait(r.Context(), bound, wake, look)
+			v = s.wait(r.Context(), v, bound, wake, look)
 			<-s.held
 		default:
-			s.counts.refused.Add(1)
+			if v == pending {
+				s.counts.refused.Add(1)
+			}
 		}
 	}
 	switch v {
-	case found:
+	case found, aging:
 		answer()
 	case unknown:
 		s.counts.unknown.Add(1)
@@ -252,7 +261,8 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, look func() (verdi
 	}
 }
 
-func (s *Server) wait(ctx context.Context, bound time.Duration, wake []<-chan struct{}, look func() (verdict, time.Duration, []<-chan struct{})) verdict {
+// wait is hold's. It returns v if that stays as it is.
+func (s *Server) wait(ctx context.Context, v verdict, bound time.Duration, wake []<-chan struct{}, look func() (verdict, time.Duration, []<-chan struct{})) verdict {
 	s.counts.held.Add(1)
 	s.counts.heldNow.Add(1)
 	defer s.counts.heldNow.Add(-1)
@@ -261,8 +271,7 @@ func (s *Server) wait(ctx context.Context, bound time.Duration, wake []<-chan st
 	s.mu.Unlock()
 	timeout := time.NewTimer(bound)
 	defer timeout.Stop()
-	v := pending
-	for v == pending {
+	for v.waits() {
 		for len(wake) < 3 {
 			wake = append(wake, nil) // blocks
 		}
@@ -271,13 +280,15 @@ func (s *Server) wait(ctx context.Context, bound time.Duration, wake []<-chan st
 		case <-wake[1]:
 		case <-wake[2]:
 		case <-timeout.C:
-			s.counts.timedOut.Add(1)
-			return pending
+			if v == pending {
+				s.counts.timedOut.Add(1)
+			}
+			return v
 		case <-ctx.Done():
 			s.counts.left.Add(1)
-			return pending
+			return v
 		case <-stopped:
-			return pending
+			return v
 		}
 		v, _, wake = look()
 	}

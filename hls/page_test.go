@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,18 +64,49 @@ func TestPageIsWhole(t *testing.T) {
 	})
 }
 
-// TestPageWaitsForTheArchive checks that the page waits for the first answer as long as the
-// node may ask its peers.
-func TestPageWaitsForTheArchive(t *testing.T) {
-	text, err := fs.ReadFile(pageFiles, "page/archive.js")
+// TestModulesAreFetchedTogether checks that each document names all that its script
+// imports, so that the browser need not find them one after the other.
+func TestModulesAreFetchedTogether(t *testing.T) {
+	imports := regexp.MustCompile(`from "\./([^"]+)"`)
+	preloads := regexp.MustCompile(`<link rel="modulepreload" href="(?:\.\./)?([^"]+)">`)
+	for document, script := range map[string]string{indexFile: "page.js", embedFile: "embed.js"} {
+		want := []string{script}
+		for i := 0; i < len(want); i++ {
+			for _, m := range imports.FindAllStringSubmatch(read(t, "page/"+want[i]), -1) {
+				if !slices.Contains(want, m[1]) {
+					want = append(want, m[1])
+				}
+			}
+		}
+		got := []string{script}
+		for _, m := range preloads.FindAllStringSubmatch(read(t, document), -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s has the browser fetch %v, and %s needs %v", document, got, script, want)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := fs.ReadFile(pageFiles, file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`const patience = (\d+);`).FindSubmatch(text)
+	return string(text)
+}
+
+// TestPageWaitsForTheArchive checks that the page waits for the first answer as long as the
+// node may ask its peers.
+func TestPageWaitsForTheArchive(t *testing.T) {
+	m := regexp.MustCompile(`const patience = (\d+);`).FindStringSubmatch(read(t, "page/archive.js"))
 	if m == nil {
 		t.Fatal("archive.js does not say how long it waits")
 	}
-	if patience, err := strconv.Atoi(string(m[1])); err != nil || time.Duration(patience)*time.Millisecond <= learnFor {
+	if patience, err := strconv.Atoi(m[1]); err != nil || time.Duration(patience)*time.Millisecond <= learnFor {
 		t.Errorf("it waits %d ms, and the first answer takes up to %v (%v)", patience, learnFor, err)
 	}
 }

@@ -21,6 +21,7 @@ type player struct {
 
 	quiet      bool                 // it fetches nothing that is listed
 	keep       func(text string)    // gets each playlist; may be nil
+	woken      chan struct{}        // gets something when a reload that was held is answered; may be nil
 	violations []violation          // so far
 	next       time.Time            // when it acts again
 	reloading  *request             // on its way
@@ -118,6 +119,8 @@ type request struct {
 	to   time.Time // when it was answered
 	w    *httptest.ResponseRecorder
 	done chan struct{}
+
+	awaited bool // somebody is woken when it is answered
 }
 
 // ask asks for what the media playlist lists, or for it, and does not wait.
@@ -169,6 +172,7 @@ func (p *player) act() {
 		}
 		if !p.reloading.answered() {
 			p.next = now.Add(time.Second)
+			p.wakeWith(p.reloading)
 			return
 		}
 		r := p.reloading
@@ -181,6 +185,18 @@ func (p *player) act() {
 		p.next = now.Add(p.cadence(r))
 	}
 	p.t.Errorf("%s: a hundred reloads at once", p.file)
+}
+
+// wakeWith has the answer to a request looked at when it comes, and not when it may be old.
+func (p *player) wakeWith(r *request) {
+	if r.awaited || p.woken == nil {
+		return
+	}
+	r.awaited = true
+	go func() {
+		<-r.done
+		signal(p.woken)
+	}()
 }
 
 // newest is the part that is to come.

@@ -43,6 +43,7 @@ var rules = []rule{
 	{5, "three segments at first", "6.3.3", "", false, threeAtFirst},
 	{5, "three target durations stay", "6.2.2", "", false, threeTargetsStay},
 	{6, "what is whole is listed", "6.2.1: within 1.5 target durations, parts within a part target", "", false, wholeIsListed},
+	{6, "no long wait", "the package documentation", "index.m3u8 dvr.m3u8", false, noLongWait},
 	{6, "only what is whole is listed", "6.2.1", "", false, onlyWholeIsListed},
 	{7, "what is listed can be fetched", "6.2.1", "", false, listedCanBeFetched},
 	{7, "bytes are what was published", "6.2.1", "", false, bytesArePublished},
@@ -302,6 +303,15 @@ func maxTime(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// noLongWait of who has a playlist already: for what is due, no longer than a while before
+// it and a while after.
+func noLongWait(s *sighting) string {
+	if waited := s.request.to.Sub(s.request.from); s.last != nil && !s.away && waited > 2*maxAwait {
+		return fmt.Sprintf("the answer came after %v", waited)
+	}
+	return ""
 }
 
 func onlyWholeIsListed(s *sighting) string {

@@ -55,7 +55,7 @@ type Config struct {
 	// Node is required.
 	Node Node
 	// Window is how many segments a live playlist lists, from [MinWindow] to
-	// [MaxWindow]; 0 means [DefaultWindow].
+	// [MaxWindow]; 0 means five, or six with a target duration of 1 s.
 	Window int
 	// DVR is how long the playlist is that rewinds, up to [MaxDVR]; 0 means as many
 	// segments as the store could hold.
@@ -136,10 +136,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Node == nil {
 		return nil, errors.New("hls: no node to serve")
 	}
-	if cfg.Window == 0 {
-		cfg.Window = DefaultWindow
-	}
-	if cfg.Window < MinWindow || cfg.Window > MaxWindow {
+	if cfg.Window != 0 && cfg.Window < MinWindow || cfg.Window > MaxWindow {
 		return nil, fmt.Errorf("hls: window of %d segments, want %d to %d", cfg.Window, MinWindow, MaxWindow)
 	}
 	if cfg.DVR < 0 || cfg.DVR > MaxDVR {
@@ -410,6 +407,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	var zipping sync.WaitGroup
+	defer zipping.Wait()
+	zipping.Go(func() { s.zipPage(ctx) })
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(limitListener(l, maxConns)) }()
 	select {

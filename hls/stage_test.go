@@ -29,6 +29,7 @@ type stage struct {
 	deliveries []delivery // to come
 	lag        func(s *testShot, part int) (d time.Duration, lost bool)
 	parts      []time.Duration // of each segment
+	woken      chan struct{}   // gets something when a reload that was held is answered
 	lossy      bool            // something was late, or never came
 	down       bool            // there is no server
 
@@ -69,7 +70,7 @@ func newStage(t testing.TB, renditions int, picky bool) *stage {
 	b.film = newFilm(t)
 	st := &stage{
 		t: t, renditions: []*broadcast{b}, random: rand.New(rand.NewPCG(1, 2)),
-		cfg: Config{DVR: 30 * time.Minute}, parts: cut(2 * time.Second),
+		cfg: Config{DVR: 30 * time.Minute}, parts: cut(2 * time.Second), woken: make(chan struct{}, 1),
 	}
 	if renditions > 1 {
 		low := b.another("low")
@@ -180,7 +181,10 @@ func (st *stage) until(end time.Time) {
 		for _, v := range st.viewers {
 			next = minTime(next, v.next())
 		}
-		time.Sleep(time.Until(next))
+		select {
+		case <-time.After(time.Until(next)):
+		case <-st.woken:
+		}
 		now := time.Now()
 		st.deliveries = slices.DeleteFunc(st.deliveries, func(d delivery) bool {
 			due := !now.Before(d.at)

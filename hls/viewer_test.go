@@ -28,7 +28,7 @@ func (st *stage) watch(file string, switches bool, keep func(string)) *viewer {
 	v := &viewer{stage: st, file: file, switches: switches, playing: []int{0}, switchAt: time.Now().Add(20 * time.Second)}
 	for _, b := range st.renditions {
 		p := newPlayer(b, st, file)
-		p.keep = keep
+		p.keep, p.woken = keep, st.woken
 		v.players = append(v.players, p)
 	}
 	st.viewers = append(st.viewers, v)

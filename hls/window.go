@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	// DefaultWindow is the number of segments in a live playlist unless told
-	// otherwise; the package documentation says why.
-	DefaultWindow = 6
+	// windowBefore segments, and after them windowAhead seconds, or startSegments if that
+	// is more, are what a live playlist lists unless told otherwise; the package
+	// documentation says why.
+	windowBefore = 2
+	windowAhead  = 4
 	// MinWindow and MaxWindow bound it. Below three a player that starts three
 	// segments back has none to start with, and VLC never starts in a window of one.
 	MinWindow, MaxWindow = 3, 64
@@ -71,6 +73,12 @@ type window struct {
 // epoch0 is where media sequence numbers count from. Seconds since then fit players'
 // 31 bits until 2088.
 var epoch0 = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// windowFor returns how many segments a live playlist of a target duration, in seconds,
+// lists unless told otherwise.
+func windowFor(target int) int {
+	return windowBefore + max(startSegments, (windowAhead+target-1)/target)
+}
 
 // start numbers the first segment and fixes the target duration for segments of at
 // most longest. Others' target, of renditions of the same stream, is taken if it will do; 0

@@ -59,6 +59,14 @@ func repeat(d time.Duration, n int) []time.Duration {
 	return list
 }
 
+func TestWindowFor(t *testing.T) {
+	for target, want := range map[int]int{1: 6, 2: 5, 3: 5, 4: 5, 11: 5} {
+		if got := windowFor(target); got != want {
+			t.Errorf("target duration %d: %d segments, want %d", target, got, want)
+		}
+	}
+}
+
 func TestTargetDuration(t *testing.T) {
 	for _, test := range []struct {
 		longest time.Duration

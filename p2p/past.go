@@ -153,8 +153,8 @@ func (p *past) sources(ctx context.Context) ([]peer.ID, error) {
 	}
 }
 
-// choose returns which of some connected peers to ask, mostly those that claim something,
-// and forgets those that left.
+// choose returns which of some connected peers to ask of those that do not rest, mostly
+// those that claim something, and forgets those that left.
 func (p *past) choose(ids []peer.ID) []peer.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,9 +166,11 @@ func (p *past) choose(ids []peer.ID) []peer.ID {
 	}
 	var known, others []peer.ID
 	for _, id := range ids {
-		if k := p.peerLocked(id); len(k.spans) > 0 {
+		switch k := p.peerLocked(id); {
+		case now.Before(k.rest):
+		case len(k.spans) > 0:
 			known = append(known, id)
-		} else {
+		default:
 			others = append(others, id)
 		}
 	}

@@ -29,15 +29,8 @@ func (p *past) ask(ctx context.Context, id peer.ID, req fetchRequest, take func(
 // askSpans asks a peer what it holds.
 func (p *past) askSpans(ctx context.Context, id peer.ID, rendition string) {
 	p.mu.Lock()
-	k := p.peerLocked(id)
-	rests := time.Now().Before(k.rest)
-	if !rests {
-		k.jobs++
-	}
+	p.peerLocked(id).jobs++
 	p.mu.Unlock()
-	if rests {
-		return
-	}
 	var spans []stream.Span
 	req := fetchRequest{stream: p.s.id, past: &pastRequest{rendition: rendition}}
 	err := p.ask(ctx, id, req, func(answer fetchResponse) error {

@@ -3,6 +3,7 @@
 // ago than the low-latency playlist reaches.
 import { Archive } from "./archive.js";
 import { beginAt, engine, native } from "./engine.js";
+import { pace } from "./pace.js";
 import { Tracks } from "./tracks.js";
 
 const retryFirst = 1000; // milliseconds
@@ -34,6 +35,7 @@ export class Player extends EventTarget {
   #played = false; // in this attempt
   #begin = null; // goes where the browser's own player is to begin
   #wanted = true; // to play, unlike paused
+  #apart = false; // from live, by the viewer's wish
   #state = "idle";
   #retry = 0;
   #wait = retryFirst;
@@ -59,8 +61,10 @@ export class Player extends EventTarget {
       // Also by the system: a headset, the picture in picture.
       if (video.ended || (this.#state !== "playing" && this.#state !== "buffering")) return;
       this.#wanted = false;
+      this.#apart = true;
       this.#set("paused");
     });
+    video.addEventListener("timeupdate", () => this.#keepPace());
     video.addEventListener("loadeddata", () => {
       if (this.#wanted) return;
       this.#goal = null;
@@ -119,6 +123,7 @@ export class Player extends EventTarget {
 
   pause() {
     this.#wanted = false;
+    this.#apart = true;
     this.#video.pause();
   }
 
@@ -170,6 +175,7 @@ export class Player extends EventTarget {
     if (!this.#urls || (end <= start && this.#goal === null)) return;
     const ongoing = this.#video.duration === Infinity || this.#goal !== null;
     if (ongoing && age <= this.#usual() + liveSlack) return this.toLive();
+    this.#apart = true;
     if (this.#goal !== null) return this.#rewind(age);
     const first = ongoing ? start + slides : start;
     if (ongoing && end - age <= first && this.#source !== "archive") return this.#rewind(age);
@@ -179,6 +185,7 @@ export class Player extends EventTarget {
 
   toLive() {
     this.#goal = null;
+    this.#apart = false;
     if (this.#source === "archive") this.#start("connecting");
     const edge = this.#hls?.liveSyncPosition ?? this.#range().end - this.#usual();
     if (edge > 0) this.#video.currentTime = edge;
@@ -217,6 +224,15 @@ export class Player extends EventTarget {
     return { start: 0, end: Number.isFinite(duration) ? duration : 0 };
   }
 
+  // With low latency, the picture is to be as live as it was at first. A short pause is no
+  // wish to be apart.
+  #keepPace() {
+    const video = this.#video;
+    const follows = this.#hls && this.#source === "low" && (!this.#apart || this.live);
+    const rate = follows ? pace(this.#hls, video, this.buffered) : 1;
+    if (video.playbackRate !== rate) video.playbackRate = rate;
+  }
+
   // When the end of the playlist was live, in milliseconds; NaN if that is unknown. While
   // hls.js seeks or changes quality it knows no picture, but still the playlist.
   #edgeTime() {
@@ -249,7 +265,10 @@ export class Player extends EventTarget {
     this.#set(state);
     this.#moved = this.#began = Date.now();
     this.#played = false;
-    if (time === null) this.#goal = null;
+    if (time === null) {
+      this.#goal = null;
+      this.#apart = !this.#wanted;
+    }
     const fast = Boolean(this.#urls.low) && performance.now() - this.#llFailed > plainFor;
     this.#source = time !== null ? "archive" : fast ? "low" : "plain";
     const url = this.#urls[this.#source];

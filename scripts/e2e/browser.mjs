@@ -10,7 +10,8 @@ const puppeteer = require('puppeteer-core');
 // browsers do that nobody has set up.
 export function launch(executablePath, { sound = true } = {}) {
   const policy = sound ? 'no-user-gesture-required' : 'document-user-activation-required';
-  return puppeteer.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--mute-audio', `--autoplay-policy=${policy}`] });
+  // By a pipe, it ends with this process, however that ends.
+  return puppeteer.launch({ executablePath, pipe: true, args: ['--no-sandbox', '--disable-gpu', '--mute-audio', `--autoplay-policy=${policy}`] });
 }
 
 // open opens a page, and collects in failures what it complains of and in foreign what it

@@ -12,7 +12,7 @@ const state = (page) => page.evaluate(() => {
   const v = document.querySelector('video');
   const live = document.querySelector('.row .live');
   return {
-    time: v.currentTime, paused: v.paused, muted: v.muted, volume: v.volume,
+    time: v.currentTime, rate: v.playbackRate, paused: v.paused, muted: v.muted, volume: v.volume,
     live: live.classList.contains('on'), says: live.innerText.replace(/\s+/g, ' '),
     seek: document.querySelector('.seek input').getAttribute('aria-valuetext'),
     full: document.fullscreenElement?.className ?? '',
@@ -99,6 +99,30 @@ async function rewind(page) {
   return live.says;
 }
 
+// After a stall it plays faster until it is live again, unless it was put behind.
+async function catchesUp(browser) {
+  const { page } = await open(browser, url);
+  await playing(page, 1);
+  const late = wait(8000); // what is asked for meanwhile comes then
+  await page.setRequestInterception(true);
+  page.on('request', (req) => (/ll\.m3u8|\.m4s/.test(req.url()) ? late : Promise.resolve()).then(() => req.continue()));
+  await late;
+  await until(page, 'is late', (s) => !s.live && s.rate > 1);
+  const speed = await page.evaluate(async () => {
+    const v = document.querySelector('video');
+    const [time, began] = [v.currentTime, performance.now()];
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    return (v.currentTime - time) / (performance.now() - began) * 1000;
+  });
+  assert.ok(speed > 1.02 && speed < 1.08, `it catches up at a speed of ${speed}`);
+  assert.equal(await page.$eval('video', (v) => v.preservesPitch), true, 'it sounds higher');
+  await page.keyboard.press('ArrowLeft');
+  await until(page, 'plays as fast as it should where it was put', (s) => !s.live && s.rate === 1);
+  await playing(page, 1);
+  assert.equal((await state(page)).rate, 1, 'it leaves where it was put');
+  await page.close();
+}
+
 // Nothing rests while the keyboard is used; all rests when the mouse does.
 async function resting(page) {
   await page.mouse.move(300, 300);
@@ -176,6 +200,7 @@ try {
     await shown.page.close();
   }
   await framed(browser);
+  await catchesUp(browser);
   console.log(says);
 } finally {
   await browser.close();

@@ -22,7 +22,10 @@ const (
 	// settleFor is how long a player plays before its delay counts.
 	settleFor = 8 * time.Second
 	// delayFor is how long it then counts.
-	delayFor = 6 * time.Second
+	delayFor = 3 * time.Second
+	// delayStarts is how often a player begins, at moments spread evenly over a segment:
+	// how far behind most stay is decided by the newest segment's age when they begin.
+	delayStarts = 3
 	// delayLimit bounds the measurement of one player.
 	delayLimit = time.Minute
 	// firstTries is how many viewers begin, one after the other.
@@ -119,13 +122,32 @@ func (b *bench) delays(ctx context.Context, segment int, names []string) error {
 	fmt.Println(measured{"watch to the first picture on the page, browser open", 2 * time.Second, page})
 	fmt.Println(measured{"watch to the first picture in mpv", 2 * time.Second, screen})
 	for _, name := range names {
-		ages, err := b.delay(ctx, in("v"), name, viewer)
-		if err != nil {
-			return fmt.Errorf("delay of %s: %w", name, err)
+		var ages []time.Duration
+		for i := range delayStarts {
+			if err := awaitPhase(ctx, time.Duration(segment)*time.Second, i); err != nil {
+				return err
+			}
+			some, err := b.delay(ctx, in("v"), name, viewer)
+			if err != nil {
+				return fmt.Errorf("delay of %s: %w", name, err)
+			}
+			ages = append(ages, some...)
 		}
 		fmt.Println(measured{"camera to screen, " + name, wantedDelay(name, segment), ages})
 	}
 	return nil
+}
+
+// awaitPhase waits for the moment within a period at which the i-th start is due.
+func awaitPhase(ctx context.Context, period time.Duration, i int) error {
+	due := time.Duration(i) * period / delayStarts
+	now := time.Duration(time.Now().UnixNano()) % period
+	select {
+	case <-time.After((due - now + period) % period):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // threeHops starts all but the viewer, and returns what it needs to know.

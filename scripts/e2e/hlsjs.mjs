@@ -27,6 +27,7 @@ await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 
 const browser = await puppeteer.launch({
   executablePath,
+  pipe: true, // it ends with this process, however that ends
   args: ['--no-sandbox', '--autoplay-policy=no-user-gesture-required', '--disable-gpu', '--mute-audio'],
 });
 const page = await browser.newPage();

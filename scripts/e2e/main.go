@@ -51,7 +51,7 @@ var cases = []testCase{
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
 	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},
-	{"controls", "the page's controls by keyboard and mouse, on all screens, in a frame of another site", 3 * time.Minute, controlsCase},
+	{"controls", "the page's controls by keyboard and mouse, on all screens, in a frame of another site, and after a stall", 3 * time.Minute, controlsCase},
 	{"levels", "the page's choice of quality, language and subtitles, and its archive", 3 * time.Minute, levelsCase},
 	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},

@@ -25,8 +25,8 @@ const (
 	giveUp = 60 * time.Second
 	// lookEvery is how often all players are asked for their pictures.
 	lookEvery = 250 * time.Millisecond
-	// fullWindow is how many segments a node lists.
-	fullWindow = 6
+	// fullWindow is how many segments of 2 s a node lists.
+	fullWindow = 5
 	// faultLimit bounds one fault with all that belongs to it.
 	faultLimit = 4 * time.Minute
 )

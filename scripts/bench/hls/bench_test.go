@@ -40,7 +40,7 @@ func TestBothServeTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := hls.NewServer(hls.Config{Node: n})
+	server, err := hls.NewServer(hls.Config{Node: n, Window: segments})
 	if err != nil {
 		t.Fatal(err)
 	}

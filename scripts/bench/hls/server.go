@@ -23,8 +23,8 @@ import (
 const (
 	partDuration = 500 * time.Millisecond
 	segmentParts = 4
-	// segments is a full window.
-	segments = hls.DefaultWindow
+	// segments are listed.
+	segments = 6
 )
 
 // node is what hls.Server serves: a stream that stands still.
@@ -44,7 +44,7 @@ func serve(o options) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := hls.NewServer(hls.Config{Node: n})
+	server, err := hls.NewServer(hls.Config{Node: n, Window: segments})
 	if err != nil {
 		return err
 	}
