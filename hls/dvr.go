@@ -110,14 +110,22 @@ func (d *dvr) run(ctx context.Context) {
 	defer running.Wait()
 	running.Go(func() { d.learn(ctx) })
 	running.Go(func() { d.fetch(ctx) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		v, next := d.live.current()
-		d.follow(v, time.Now())
+		now := time.Now()
+		if again := d.follow(v, now); again.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(again.Sub(now))
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-next:
 		case <-d.again:
+		case <-timer.C:
 		}
 	}
 }
@@ -182,14 +190,14 @@ func (d *dvr) reach() (since time.Time, bytes int64) {
 }
 
 // follow brings the list up to what the live playlist lists, and removes what cannot be
-// had any more.
-func (d *dvr) follow(v *view, now time.Time) {
+// had any more. It returns when to follow again at the latest; zero for not at all.
+func (d *dvr) follow(v *view, now time.Time) (again time.Time) {
 	d.mu.Lock()
 	learned, scan := d.learned, d.scan
 	d.scan = false
 	d.mu.Unlock()
 	if !learned || !v.playable() {
-		return
+		return time.Time{}
 	}
 	live := v.window.entries
 	held := d.held()
@@ -200,7 +208,7 @@ func (d *dvr) follow(v *view, now time.Time) {
 			entries = d.appendLive(entries, e)
 		}
 		if len(entries) == 0 {
-			return
+			return time.Time{}
 		}
 		d.list.begin(entries, v.window.target, now)
 		sequence, discontinuity := d.goOn()
@@ -210,13 +218,18 @@ func (d *dvr) follow(v *view, now time.Time) {
 		d.extend(live, held)
 	}
 	if v.window.ended && len(d.list.entries) > 0 {
-		d.list.ended = true
+		// Its target duration may be more than the live playlist's, as it lists what is older.
+		end := v.edge.blocked.Add(endTargets * d.list.targetDuration())
+		if d.list.ended = !now.Before(end); !d.list.ended {
+			again = end
+		}
 	}
 	d.list.trim(live[0].key)
 	d.shrink(live[0].key, held, scan)
 	if l := &d.list; len(l.entries) > 0 && (l.sequence != before.sequence || len(l.entries) != len(before.entries) || l.ended != before.ended) {
 		d.publish()
 	}
+	return again
 }
 
 // extend lists what the live playlist lists since.

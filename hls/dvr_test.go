@@ -219,6 +219,36 @@ func TestLateViewerRewindsToTheStartAndPlaysToTheEnd(t *testing.T) {
 	})
 }
 
+// TestDVREndsByItsOwnTarget has a segment in the past that is longer than all that the live
+// playlist knows of.
+func TestDVREndsByItsOwnTarget(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroadcast(t, 8_000_000)
+		a := newArchive(b)
+		a.keep(b.shoot(5*time.Second, false))
+		b.restart()
+		in := rewinding(t, b, a, Config{})
+		for range 5 {
+			time.Sleep(2 * time.Second)
+			b.air(2 * time.Second)
+		}
+		live := newPlayer(b, in.handler, "index.m3u8")
+		if long, short := in.reload().target, live.reload().target; long != 6 || short != 2 {
+			t.Fatalf("target durations of %d and %d s, want 6 and 2", long, short)
+		}
+		b.end()
+		live.watch(10 * time.Second)
+		in.watch(19 * time.Second)
+		if !live.last.ended || in.last.ended {
+			t.Errorf("29 s after the end: live ended %t, the other %t", live.last.ended, in.last.ended)
+		}
+		in.watch(2 * time.Second)
+		if !in.last.ended {
+			t.Error("31 s after the end: not ended")
+		}
+	})
+}
+
 func TestRewindingConformsOverHours(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const segment, window = 10 * time.Second, 10 * time.Minute

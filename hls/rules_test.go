@@ -412,17 +412,13 @@ func endComes(s *sighting) string {
 		return ""
 	}
 	target := s.p.targetDuration()
-	least := endTargets * target
-	if s.rewinds() {
-		least -= target // it ends with the live playlist, of which the target may be less
-	}
 	ended, over := s.ended[shot.epoch]
 	again := s.last != nil && !s.away && s.last.ended
 	grown := s.last != nil && (s.p.next() != s.last.next() || len(s.p.parts[s.p.next()]) > 0)
 	switch {
 	case s.p.ended && !over:
 		return "it is said, and did not come"
-	case s.p.ended && s.at.Sub(ended) < least:
+	case s.p.ended && s.at.Sub(ended) < endTargets*target:
 		return fmt.Sprintf("it is said %v after it came", s.at.Sub(ended))
 	case s.p.ended && again && grown:
 		return "it was said, and the playlist goes on"

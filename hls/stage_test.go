@@ -342,9 +342,9 @@ func (st *stage) arrive(b *broadcast, s *testShot, i int) {
 
 // failing has something befall parts while f runs.
 func (st *stage) failing(lag func(s *testShot, part int) (time.Duration, bool), f func()) {
-	st.lag, st.lossy, st.changedAt = lag, true, time.Now()
+	st.lag, st.lossy = lag, true
 	f()
-	st.lag, st.changedAt = nil, time.Now()
+	st.lag = nil
 }
 
 // forget lets go of what was published so long ago that nothing lists it.

@@ -44,9 +44,9 @@ func eachRenditionOnce(s *survey) string {
 	return ""
 }
 
-// unsure reports whether a rendition came or went, or its headers were lost, so short a
-// time ago that it may be listed or not.
-func (s *survey) unsure() bool { return time.Since(s.changedAt) < 40*time.Second }
+// unsure reports whether a rendition came or went so short a time ago that it may be listed
+// or not: a new one is once a segment is whole.
+func (s *survey) unsure() bool { return time.Since(s.changedAt) < 10*time.Second }
 
 func asDescribed(s *survey) string {
 	for i, p := range s.players {
