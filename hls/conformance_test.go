@@ -3,6 +3,7 @@ package hls
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,15 @@ func (f *fault) befalls(m mode) bool {
 	return (f.files == "" || (&rule{files: f.files}).applies(m.file)) && (!f.switches || m.switches)
 }
 
+// raced are the faults with several renditions that the race detector, which takes ten
+// times as long, is to see: those in which followers begin and end. With one rendition it
+// sees all; scripts/conformance.sh has none left out.
+var raced = []string{"calm", "end", "server", "rest", "vanish"}
+
+func (f *fault) skipped(m mode) bool {
+	return raceDetector && m.switches && !slices.Contains(raced, f.name)
+}
+
 // play runs f with a viewer of a stream that has been on air for a while.
 func (m mode) play(t *testing.T, f func(*stage, *viewer)) {
 	bubble(t, func(t *testing.T) {
@@ -84,7 +94,7 @@ func (v *viewer) check(t *testing.T) {
 func TestConformance(t *testing.T) {
 	for _, m := range modes {
 		for _, f := range faults {
-			if !f.befalls(m) {
+			if !f.befalls(m) || f.skipped(m) {
 				continue
 			}
 			t.Run(m.name+"/"+f.name, func(t *testing.T) {

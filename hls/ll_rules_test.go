@@ -137,6 +137,8 @@ func hintsAnswered(s *sighting) string {
 		case s.away:
 		case r.w.Code == http.StatusOK && !s.isListed(r.uri, r.w.Body.Bytes()):
 			return r.uri + " was answered, and is not listed as that"
+		case r.w.Code == http.StatusNotFound && s.p.ended:
+			// There is none: players leave, and a broadcaster that comes back finds others.
 		case r.w.Code == http.StatusNotFound:
 			s.dead[r.uri] = r.to
 		case r.w.Code == http.StatusServiceUnavailable && waited < holdTargets*s.p.targetDuration():

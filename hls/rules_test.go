@@ -102,7 +102,8 @@ func targetStays(s *sighting) string {
 		return "it fell"
 	}
 	for i, listed := range s.p.segments {
-		if _, known := s.uris[s.p.sequence+uint64(i)]; !known && rounded(listed.duration) == int(s.p.target) {
+		// Its number may have been another's, before the node was restarted.
+		if s.uris[s.p.sequence+uint64(i)].uri != listed.uri && rounded(listed.duration) == int(s.p.target) {
 			return ""
 		}
 	}
@@ -226,7 +227,7 @@ func programTimes(s *sighting) string {
 		if !listed.programTime.Equal(shot.programTime.Truncate(time.Millisecond)) {
 			return fmt.Sprintf("%s begins at %v, and is said to at %v", shot.name, shot.programTime, listed.programTime)
 		}
-		if i == 0 || listed.discontinuity && shot.jump {
+		if i == 0 || listed.discontinuity && s.jumped(s.shots[i-1], shot) {
 			continue
 		}
 		before := s.p.segments[i-1]
@@ -235,6 +236,17 @@ func programTimes(s *sighting) string {
 		}
 	}
 	return ""
+}
+
+// jumped reports whether the broadcaster's clock was set back after a and before b, whether
+// what is between them is listed or not.
+func (s *sighting) jumped(a, b *testShot) bool {
+	for i := b.index; a != nil && i > a.index; i-- {
+		if s.order[i].jump {
+			return true
+		}
+	}
+	return a == nil
 }
 
 func threeAtFirst(s *sighting) string {

@@ -266,11 +266,19 @@ func (s *testShot) made(part int) bool {
 	return !s.lost[part] && !time.Now().Before(s.due.Add(-left))
 }
 
-// air publishes segments in real time.
+// air publishes segments in real time, until a rule was not kept.
 func (st *stage) air(n int) {
 	for range n {
+		if st.failed() {
+			return
+		}
 		st.publish(st.shoot(false))
 	}
+}
+
+// failed reports whether a rule was not kept: the first violation is what is of interest.
+func (st *stage) failed() bool {
+	return slices.ContainsFunc(st.viewers, func(v *viewer) bool { return v.failed() != nil })
 }
 
 // shoot makes the next segment of each rendition.
