@@ -33,9 +33,9 @@
 //
 // Of several renditions, a viewer's node carries those that players fetched within the
 // last minute, else the one that was played last, at first the best. The others are listed
-// in the multivariant playlist as their headers describe them; who asks for one has the
-// node carry it, and waits until its last segments are there. Its discontinuity sequence
-// goes on from the other renditions'.
+// in the multivariant playlist as their headers describe them, however late the newest are;
+// who asks for one has the node carry it, and waits until its last segments are there. Its
+// discontinuity sequence goes on from the other renditions'.
 //
 // A [Tail] hands out the same segments to whoever keeps them, such as hls/record. It decides
 // with the same edge, but begins with one segment, waits for a missing one three times as
@@ -67,8 +67,11 @@
 //
 // The numbers are the tests': rules_test.go has a check for each, with its source, and
 // holds each reload to all of them, in calm and through each fault of faults_test.go;
-// broken_test.go breaks each and sees it fail. scripts/conformance.sh does so for hours of
-// stream, and has hls-parser read the playlists.
+// broken_test.go breaks each and sees it fail. scripts/conformance.sh has index.m3u8,
+// ll.m3u8 and dvr.m3u8, each of one rendition and of two between which a player switches,
+// go through each fault, and hls-parser read all playlists in its strict mode; with
+// --hours 6 they go through all faults, in any order, for six hours of stream, too. With two
+// renditions the race detector sees only the faults in which followers begin and end.
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
 //     longest known one, rounded. Rounding gives a stream of 2.0 s segments room up to
@@ -98,10 +101,10 @@
 //
 //  8. There is no PLAYLIST-TYPE.
 //
-//  9. ENDLIST is set five target durations after the newest epoch has ended and all of it
-//     is listed. Players leave for good when they see it, and a broadcaster that is
-//     restarted ends its epoch too: until then they play what they have. It goes away
-//     when the broadcaster comes back with a new epoch later.
+//  9. ENDLIST is set five of the playlist's target durations after the newest epoch has
+//     ended and all of it is listed. Players leave for good when they see it, and a
+//     broadcaster that is restarted ends its epoch too: until then they play what they
+//     have. It goes away when the broadcaster comes back with a new epoch later.
 //
 //  10. VERSION is 3, with low latency 9; header tags come once, before the first segment.
 //

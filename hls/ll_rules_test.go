@@ -117,7 +117,10 @@ func hintIsNext(s *sighting) string {
 	}
 	n := s.last.next()
 	i := int(n - s.p.sequence)
-	if s.p.ended || n >= s.p.sequence && i < len(s.p.segments) && (len(s.p.parts[n]) == 0 || s.cut[i] || s.shots[i] != nil && s.shots[i].garbage) {
+	if n < s.p.sequence {
+		return "" // it slid out as it became known: so much was listed at once
+	}
+	if s.p.ended || i < len(s.p.segments) && (len(s.p.parts[n]) == 0 || s.cut[i] || s.shots[i] != nil && s.shots[i].garbage) {
 		return ""
 	}
 	return s.last.hint + " did not come"
