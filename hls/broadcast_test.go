@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -37,21 +38,24 @@ const testRendition = "main"
 // broadcast makes a stream for tests: a real publisher's headers and chunks, which
 // the test hands to the timeline and the store when it likes.
 type broadcast struct {
-	t         testing.TB
-	key       stream.Key
-	epoch     uint64
-	publisher *stream.Publisher
-	timeline  *stream.Timeline
-	store     *stream.Store
-	random    *rand.ChaCha8
-	next      uint64               // segment number
-	clock     time.Time            // programme time
-	sent      map[string]*testShot // by segment name
-	order     []*testShot
-	film      *film // makes the parts' bytes; nil for random ones
-	rendition string
-	media     stream.Media
-	others    []*broadcast // renditions of the same stream
+	t           testing.TB
+	key         stream.Key
+	epoch       uint64
+	publisher   *stream.Publisher
+	timeline    *stream.Timeline
+	store       *stream.Store
+	random      *rand.ChaCha8
+	next        uint64               // segment number
+	clock       time.Time            // programme time
+	sent        map[string]*testShot // by segment name
+	order       []*testShot
+	film        *film // makes the parts' bytes; nil for random ones
+	rendition   string
+	media       stream.Media
+	others      []*broadcast // renditions of the same stream
+	forgotten   int          // of order
+	longestPart time.Duration
+	ended       map[uint64]time.Time // when each epoch did
 }
 
 // testShot is the truth about one published segment.
@@ -63,7 +67,30 @@ type testShot struct {
 	programTime   time.Time
 	discontinuity bool
 	headers       []*stream.SignedHeader
-	chunks        [][]stream.Chunk // by part
+	chunks        [][]stream.Chunk  // by part
+	sum           [sha256.Size]byte // of data
+	index         int               // in the order in which they were made
+	here          []time.Time       // when each part was; zero for not yet
+	known         time.Time         // when its first header was
+	due           time.Time         // when all of it was to be here
+	lost          []bool            // parts that never come
+	garbage       bool              // it is not MPEG-TS
+	sps           []byte            // of its pictures
+	jump          bool              // its programme time is before that of the segment before it
+}
+
+// whole returns when all of it was here, zero if that is not so.
+func (s *testShot) whole() time.Time {
+	var last time.Time
+	for _, at := range s.here {
+		if at.IsZero() {
+			return at
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 func newBroadcast(t testing.TB, storeSize int64) *broadcast {
@@ -86,7 +113,7 @@ func newBroadcast(t testing.TB, storeSize int64) *broadcast {
 // another returns a further rendition of the same stream.
 func (b *broadcast) another(rendition string) *broadcast {
 	o := *b
-	o.rendition, o.others, o.epoch = rendition, nil, 0
+	o.rendition, o.others, o.epoch, o.ended = rendition, nil, 0, nil
 	o.sent, o.order = make(map[string]*testShot), nil
 	o.film = newFilm(b.t)
 	o.timeline = stream.NewTimeline(o.key.ID(), rendition)
@@ -97,6 +124,9 @@ func (b *broadcast) another(rendition string) *broadcast {
 
 // restart begins the next epoch.
 func (b *broadcast) restart() {
+	if b.ended == nil {
+		b.ended = make(map[uint64]time.Time)
+	}
 	b.epoch++
 	b.next = 0
 	var err error
@@ -108,24 +138,33 @@ func (b *broadcast) restart() {
 
 // shoot publishes a segment of four parts and hands out nothing.
 func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
-	const parts = 4
-	s := &testShot{key: key{b.epoch, b.next}, duration: d, programTime: b.clock.Truncate(time.Microsecond), discontinuity: discontinuity}
+	return b.shootParts([]time.Duration{d / 4, d / 4, d / 4, d / 4}, discontinuity)
+}
+
+// shootParts does so with parts of these durations.
+func (b *broadcast) shootParts(parts []time.Duration, discontinuity bool) *testShot {
+	s := &testShot{key: key{b.epoch, b.next}, programTime: b.clock.Truncate(time.Microsecond), discontinuity: discontinuity}
 	s.name = segmentName(s.key)
-	for i := range parts {
+	if n := len(b.order); n > 0 {
+		before := b.order[n-1]
+		s.jump = s.programTime.Before(before.programTime.Add(before.duration))
+	}
+	for i, d := range parts {
 		data := make([]byte, 7000+i)
 		if i == 0 {
 			data = make([]byte, stream.MaxChunkSize+1000) // several chunks, one of which starts at 32768
 		}
-		_, _ = b.random.Read(data) // never fails
 		if b.film != nil {
-			data = b.film.part(s.name, i, d/parts)
+			data = b.film.part(s.name, i, d)
+		} else {
+			_, _ = b.random.Read(data) // never fails
 		}
 		h, chunks, err := b.publisher.Publish(stream.Part{
 			StartsSegment: i == 0,
-			EndsSegment:   i == parts-1,
+			EndsSegment:   i == len(parts)-1,
 			Independent:   i == 0,
 			Discontinuity: discontinuity && i == 0,
-			Duration:      d / parts,
+			Duration:      d,
 			ProgramTime:   b.clock,
 			Media:         b.media,
 			Data:          data,
@@ -133,12 +172,18 @@ func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		b.clock = b.clock.Add(d / parts)
+		b.clock = b.clock.Add(d)
+		b.longestPart = max(b.longestPart, d)
+		s.duration += d
 		s.data = append(s.data, data...)
 		s.headers = append(s.headers, h)
 		s.chunks = append(s.chunks, chunks)
 	}
 	b.next++
+	s.sum, s.index, s.here = sha256.Sum256(s.data), len(b.order), make([]time.Time, len(parts))
+	if b.film != nil {
+		s.sps = b.film.sps
+	}
 	b.sent[s.name] = s
 	b.order = append(b.order, s)
 	return s
@@ -147,9 +192,19 @@ func (b *broadcast) shoot(d time.Duration, discontinuity bool) *testShot {
 // announce puts the segment's headers into the timeline.
 func (b *broadcast) announce(s *testShot) {
 	for _, h := range s.headers {
-		if err := b.timeline.Add(h, time.Now()); err != nil {
-			b.t.Fatal(err)
-		}
+		b.t.Helper()
+		b.add(h)
+	}
+	if s.known.IsZero() {
+		s.known = time.Now()
+	}
+}
+
+// add puts a header into the timeline.
+func (b *broadcast) add(h *stream.SignedHeader) {
+	b.t.Helper()
+	if err := b.timeline.Add(h, time.Now()); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
@@ -162,16 +217,22 @@ func (b *broadcast) deliver(s *testShot, but int) {
 		for _, c := range part {
 			b.store.Put(c)
 		}
+		if s.here[i].IsZero() {
+			s.here[i] = time.Now()
+		}
 	}
 }
 
-// airPart publishes one part.
+// airPart publishes one part, of which the header may be known.
 func (b *broadcast) airPart(s *testShot, i int) {
-	if err := b.timeline.Add(s.headers[i], time.Now()); err != nil {
-		b.t.Fatal(err)
+	if b.timeline.Header(s.headers[i].Position) == nil {
+		b.add(s.headers[i])
 	}
 	for _, c := range s.chunks[i] {
 		b.store.Put(c)
+	}
+	if s.here[i] = time.Now(); s.known.IsZero() {
+		s.known = s.here[i]
 	}
 }
 
@@ -189,9 +250,8 @@ func (b *broadcast) end() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.timeline.Add(h, time.Now()); err != nil {
-		b.t.Fatal(err)
-	}
+	b.add(h)
+	b.ended[b.epoch] = time.Now()
 }
 
 func (b *broadcast) path(name string) string {

@@ -110,33 +110,36 @@ func better(a, b variant) int {
 	)
 }
 
-// describe says of a rendition that is not carried what its last whole segments' headers
-// say.
+// describeSegments is how many segments describe a rendition.
+const describeSegments = 6
+
+// describe says of a rendition that is not carried what the headers of its last whole
+// segments say.
 func describe(t *stream.Timeline) variant {
 	v := variant{rendition: t.Rendition()}
 	var size int64
 	var d time.Duration
-	recent := t.Recent(describeSegments)
-	if len(recent) == 0 {
-		return v
-	}
-	for _, g := range t.Segments(recent[0].Position) {
-		var bytes int64
-		for _, h := range g.Headers {
-			bytes += int64(h.Size)
-			if h.Media != nil {
-				v.media = *h.Media
-			}
-		}
-		if g.Complete {
-			v.peak = max(v.peak, bitrate(bytes, g.Duration()))
-			size += bytes
-			d += g.Duration()
-		}
+	for _, s := range lastWhole(t, describeSegments) {
+		v.media = *s.Headers[0].Media
+		v.peak = max(v.peak, bitrate(s.Size(), s.Duration()))
+		size += s.Size()
+		d += s.Duration()
 	}
 	v.average = bitrate(size, d)
 	return v
 }
 
-// describeSegments is how many segments describe a rendition.
-const describeSegments = 6
+// lastWhole returns the last n segments of which all headers are known, however far back
+// they are: players read which renditions there are once, and headers may be late.
+func lastWhole(t *stream.Timeline, n int) []stream.Segment {
+	for among := n + 1; ; among *= 2 { // the newest may be growing
+		recent := t.Recent(among)
+		if len(recent) == 0 {
+			return nil
+		}
+		whole := slices.DeleteFunc(t.Segments(recent[0].Position), func(s stream.Segment) bool { return !s.Complete })
+		if len(whole) >= n || len(recent) >= t.Len() {
+			return whole[max(0, len(whole)-n):]
+		}
+	}
+}

@@ -273,3 +273,17 @@ func TestARenditionThatIsLateIsListed(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestDescribeLooksPastWhatIsLate has headers of a rendition come late.
+func TestDescribeLooksPastWhatIsLate(t *testing.T) {
+	b := newBroadcast(t, 1_000_000)
+	whole := b.shoot(2*time.Second, false)
+	b.announce(whole)
+	want := bitrate(int64(len(whole.data)), whole.duration)
+	for i := range 4 * describeSegments {
+		if v := describe(b.timeline); v.average != want || v.peak != want || v.media != b.media {
+			t.Fatalf("with %d segments that are late: %+v, want %d bits per second", i, v, want)
+		}
+		b.add(b.shoot(2*time.Second, false).headers[0])
+	}
+}

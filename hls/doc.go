@@ -33,9 +33,9 @@
 //
 // Of several renditions, a viewer's node carries those that players fetched within the
 // last minute, else the one that was played last, at first the best. The others are listed
-// in the multivariant playlist as their headers describe them; who asks for one has the
-// node carry it, and waits until its last segments are there. Its discontinuity sequence
-// goes on from the other renditions'.
+// in the multivariant playlist as their headers describe them, however late the newest are;
+// who asks for one has the node carry it, and waits until its last segments are there. Its
+// discontinuity sequence goes on from the other renditions'.
 //
 // A [Tail] hands out the same segments to whoever keeps them, such as hls/record. It decides
 // with the same edge, but begins with one segment, waits for a missing one three times as
@@ -65,31 +65,61 @@
 //
 // # What players need, and how it is kept
 //
-// The numbers are the tests' (see conformance_test.go and ll_conformance_test.go).
+// The numbers are the tests': rules_test.go has a check for each, with its source, and
+// holds each reload to all of them, in calm and through each fault of faults_test.go;
+// broken_test.go breaks each and sees it fail. scripts/conformance.sh has index.m3u8,
+// ll.m3u8 and dvr.m3u8, each of one rendition and of two between which a player switches,
+// go through each fault, and hls-parser read all playlists in its strict mode; with
+// --hours 6 they go through all faults, in any order, for six hours of stream, too. With two
+// renditions the race detector sees only the faults in which followers begin and end.
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
 //     longest known one, rounded. Rounding gives a stream of 2.0 s segments room up to
 //     2.5 s. A segment that is longer still raises it, once, and it never falls: players
 //     read the tag at each reload and carry on, whereas an EXTINF above it is refused by
 //     some, and a left out segment is seen by all. Raises are counted and logged.
+//
 //  2. MEDIA-SEQUENCE is this node's own, rises by one per segment and never falls, even
 //     over a restart of the node: it starts at the seconds since 2020, and segments are
-//     a second or longer.
-//  3. DISCONTINUITY-SEQUENCE counts the marks that slid out.
+//     a second or longer. (A node that is restarted before it ran for as long as it lists
+//     gives some numbers twice.)
+//
+//  3. DISCONTINUITY-SEQUENCE counts the marks that slid out, from when the node began. It
+//     does not fall when a rendition is let go and carried again.
+//
 //  4. A discontinuity is marked where the broadcaster says so, where an epoch begins and
 //     where a segment is left out. Each segment has its PROGRAM-DATE-TIME.
+//
 //  5. The first answer is held until three segments are whole. After that a segment is
 //     removed only while three target durations stay.
+//
 //  6. A segment is listed as soon as it is whole and all before it are. A playlist that
 //     is asked for when one is due waits for it, a second at most.
+//
 //  7. What is listed is pinned in memory, whatever the store lets go, while it is listed
 //     and for its duration plus the longest playlist's after that.
+//
 //  8. There is no PLAYLIST-TYPE.
-//  9. ENDLIST is set five target durations after the newest epoch has ended and all of it
-//     is listed. Players leave for good when they see it, and a broadcaster that is
-//     restarted ends its epoch too: until then they play what they have. It goes away
-//     when the broadcaster comes back with a new epoch later.
+//
+//  9. ENDLIST is set five of the playlist's target durations after the newest epoch has
+//     ended and all of it is listed. Players leave for good when they see it, and a
+//     broadcaster that is restarted ends its epoch too: until then they play what they
+//     have. It goes away when the broadcaster comes back with a new epoch later.
+//
 //  10. VERSION is 3, with low latency 9; header tags come once, before the first segment.
+//
+//  25. Playlists are not to be cached, segments for ever, and any page may read both.
+//
+//  26. Each segment begins with a keyframe that has its parameter sets.
+//
+//  27. Timestamps go on from one segment to the next unless there is a mark.
+//
+// Of several renditions:
+//
+//  28. The multivariant playlist lists each, whether it is carried or not.
+//  29. They have the same target duration, and their discontinuity sequence numbers agree
+//     unless one has holes that another has not: each marks its own.
+//  30. A rendition report says what the other's playlist does.
 //
 // A segment that is late does not extend the playlist: every player survives a wait.
 // One that stays missing while later ones are whole is left out after two target
@@ -166,7 +196,8 @@
 //  19. Holes of the past are left out of it and marked when it begins.
 //  20. Media sequence numbers count on from the first segment's programme time, in seconds
 //     since 2020. Whoever lists the same first segment gives the same numbers, so a node
-//     that restarts goes on where it was. They are not those of index.m3u8.
+//     that restarts goes on where it was. They are not those of index.m3u8. A rendition
+//     that is carried again gets numbers above those that it had.
 //  21. It lists only what will still be there in a while: what the store keeps though a
 //     sixteenth of it comes anew, and what peers claim, who are asked again every ten
 //     seconds while somebody plays. What is listed and not to be had any more takes all

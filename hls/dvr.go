@@ -36,8 +36,9 @@ type dvr struct {
 	live  *follower
 	past  Past
 	log   *slog.Logger
-	wake  chan struct{} // somebody asked
-	again chan struct{} // peers were asked, or a segment is lost
+	wake  chan struct{}                           // somebody asked
+	again chan struct{}                           // peers were asked, or a segment is lost
+	goOn  func() (sequence, discontinuity uint64) // where an earlier list left off, or 0
 
 	list dvrList // only run uses it
 
@@ -60,6 +61,7 @@ func newDVR(live *follower, past Past, most time.Duration, log *slog.Logger) *dv
 		log:     log.With("rendition", live.timeline.Rendition(), "playlist", "dvr"),
 		wake:    make(chan struct{}, 1),
 		again:   make(chan struct{}, 1),
+		goOn:    func() (uint64, uint64) { return 0, 0 },
 		list:    dvrList{most: most},
 		view:    &dvrView{},
 		changed: make(chan struct{}),
@@ -108,14 +110,22 @@ func (d *dvr) run(ctx context.Context) {
 	defer running.Wait()
 	running.Go(func() { d.learn(ctx) })
 	running.Go(func() { d.fetch(ctx) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		v, next := d.live.current()
-		d.follow(v, time.Now())
+		now := time.Now()
+		if again := d.follow(v, now); again.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(again.Sub(now))
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-next:
 		case <-d.again:
+		case <-timer.C:
 		}
 	}
 }
@@ -180,14 +190,14 @@ func (d *dvr) reach() (since time.Time, bytes int64) {
 }
 
 // follow brings the list up to what the live playlist lists, and removes what cannot be
-// had any more.
-func (d *dvr) follow(v *view, now time.Time) {
+// had any more. It returns when to follow again at the latest; zero for not at all.
+func (d *dvr) follow(v *view, now time.Time) (again time.Time) {
 	d.mu.Lock()
 	learned, scan := d.learned, d.scan
 	d.scan = false
 	d.mu.Unlock()
 	if !learned || !v.playable() {
-		return
+		return time.Time{}
 	}
 	live := v.window.entries
 	held := d.held()
@@ -198,21 +208,28 @@ func (d *dvr) follow(v *view, now time.Time) {
 			entries = d.appendLive(entries, e)
 		}
 		if len(entries) == 0 {
-			return
+			return time.Time{}
 		}
 		d.list.begin(entries, v.window.target, now)
+		sequence, discontinuity := d.goOn()
+		d.list.goOn(sequence, discontinuity)
 		scan = false
 	} else {
 		d.extend(live, held)
 	}
 	if v.window.ended && len(d.list.entries) > 0 {
-		d.list.ended = true
+		// Its target duration may be more than the live playlist's, as it lists what is older.
+		end := v.edge.blocked.Add(endTargets * d.list.targetDuration())
+		if d.list.ended = !now.Before(end); !d.list.ended {
+			again = end
+		}
 	}
 	d.list.trim(live[0].key)
 	d.shrink(live[0].key, held, scan)
 	if l := &d.list; len(l.entries) > 0 && (l.sequence != before.sequence || len(l.entries) != len(before.entries) || l.ended != before.ended) {
 		d.publish()
 	}
+	return again
 }
 
 // extend lists what the live playlist lists since.

@@ -52,7 +52,7 @@ func (s *served) dvrVariants(now time.Time) (list []variant, wait <-chan struct{
 			})
 		case live.playable():
 			wait = changed
-		case r.stop == nil:
+		default: // not carried, or not for long
 			if v := describe(r.timeline); v.average > 0 {
 				idle = append(idle, v)
 			}

@@ -51,10 +51,21 @@ func (l *dvrList) begin(entries []*entry, target int, now time.Time) {
 	if len(entries) > 0 && entries[0].programTime.Before(now) {
 		at = entries[0].programTime
 	}
-	l.start(longest, at)
+	l.start(longest, 0, at)
 	l.target = max(l.target, target)
 	for _, e := range entries {
 		l.append(e)
+	}
+}
+
+// goOn raises the numbers of a list that has just begun to where another left off.
+func (l *dvrList) goOn(sequence, discontinuity uint64) {
+	l.discontinuity = max(l.discontinuity, discontinuity)
+	if by := sequence - l.entries[0].sequence; l.entries[0].sequence < sequence {
+		for _, e := range l.entries {
+			e.sequence += by
+		}
+		l.sequence += by
 	}
 }
 

@@ -46,6 +46,18 @@ func (a *archive) keep(s *testShot) {
 	}
 }
 
+// forget has the archive lose a segment, the oldest.
+func (a *archive) forget(s *testShot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.shots, s.key)
+	if len(a.spans) > 0 && a.spans[0].Contains(s.epoch, s.number) {
+		if a.spans[0].First++; a.spans[0].First > a.spans[0].Last {
+			a.spans = a.spans[1:]
+		}
+	}
+}
+
 // change changes how the archive behaves.
 func (a *archive) change(f func()) {
 	a.mu.Lock()
@@ -147,7 +159,7 @@ func (a archived) Streams() []Stream {
 }
 
 // late starts a server at a node that joins when an archive has n segments of 2 s.
-func late(t *testing.T, n int, cfg Config) (*broadcast, *archive, *inspector) {
+func late(t *testing.T, n int, cfg Config) (*broadcast, *archive, *player) {
 	b := newBroadcast(t, 8_000_000) // 146 segments
 	a := newArchive(b)
 	for range n {
@@ -164,7 +176,7 @@ func late(t *testing.T, n int, cfg Config) (*broadcast, *archive, *inspector) {
 }
 
 // rewinding serves b until the test ends.
-func rewinding(t *testing.T, b *broadcast, past Past, cfg Config) *inspector {
+func rewinding(t *testing.T, b *broadcast, past Past, cfg Config) *player {
 	cfg.Node = archived{b, past}
 	s, err := NewServer(cfg)
 	if err != nil {
@@ -178,9 +190,7 @@ func rewinding(t *testing.T, b *broadcast, past Past, cfg Config) *inspector {
 	}()
 	t.Cleanup(func() { cancel(); synctest.Wait() })
 	synctest.Wait()
-	in := newInspector(b, s.Handler())
-	in.dvr = true
-	return in
+	return newPlayer(b, s.Handler(), "dvr.m3u8")
 }
 
 func TestLateViewerRewindsToTheStartAndPlaysToTheEnd(t *testing.T) {
@@ -205,6 +215,36 @@ func TestLateViewerRewindsToTheStartAndPlaysToTheEnd(t *testing.T) {
 		}
 		if p := in.reload(); p.segments[0].uri != b.order[0].name {
 			t.Error("after the end, the playlist lost its beginning")
+		}
+	})
+}
+
+// TestDVREndsByItsOwnTarget has a segment in the past that is longer than all that the live
+// playlist knows of.
+func TestDVREndsByItsOwnTarget(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroadcast(t, 8_000_000)
+		a := newArchive(b)
+		a.keep(b.shoot(5*time.Second, false))
+		b.restart()
+		in := rewinding(t, b, a, Config{})
+		for range 5 {
+			time.Sleep(2 * time.Second)
+			b.air(2 * time.Second)
+		}
+		live := newPlayer(b, in.handler, "index.m3u8")
+		if long, short := in.reload().target, live.reload().target; long != 6 || short != 2 {
+			t.Fatalf("target durations of %d and %d s, want 6 and 2", long, short)
+		}
+		b.end()
+		live.watch(10 * time.Second)
+		in.watch(19 * time.Second)
+		if !live.last.ended || in.last.ended {
+			t.Errorf("29 s after the end: live ended %t, the other %t", live.last.ended, in.last.ended)
+		}
+		in.watch(2 * time.Second)
+		if !in.last.ended {
+			t.Error("31 s after the end: not ended")
 		}
 	})
 }
@@ -235,7 +275,6 @@ func TestRewindingConformsOverHours(t *testing.T) {
 				}
 			}
 		}
-		in.lateCheck = false
 		air(150, nil)
 		if in.last.duration() < window || in.last.duration() >= window+segment || in.marks != 0 {
 			t.Fatalf("%v are listed with %d marks, want %v and none", in.last.duration(), in.marks, window)
@@ -341,7 +380,6 @@ func TestWhatCannotBeHadIsAnswered404OnceAndNeverListedAgain(t *testing.T) {
 				if p.segments[0].uri != b.order[first].name {
 					t.Errorf("the playlist begins with %s, want %s", p.segments[0].uri, b.order[first].name)
 				}
-				in.calm()
 				in.air(20) // peers go on claiming it
 				if in.last.sequence != p.sequence {
 					t.Error("the playlist changed its beginning")

@@ -69,10 +69,10 @@ func (f *film) part(name string, i int, d time.Duration) []byte {
 			unit[0] = 0x65
 			au = [][]byte{f.sps, filmPPS, unit}
 		}
-		at := f.dts + int64(k)*int64(d)*9/1e5/filmPictures
+		at := (f.dts + int64(k)*int64(d)*9/1e5/filmPictures) & (1<<33 - 1)
 		f.check(f.w.WriteH264(f.track, at, at, au))
 		f.n++
 	}
-	f.dts += int64(d) * 9 / 1e5
+	f.dts = (f.dts + int64(d)*9/1e5) & (1<<33 - 1)
 	return bytes.Clone(f.buf.Bytes())
 }

@@ -44,7 +44,7 @@ type follower struct {
 	source
 	log   *slog.Logger
 	ready func() // called when the rendition becomes playable
-	align func(first key) (discontinuity uint64, ok bool)
+	align func(first key) (discontinuity uint64, target int)
 
 	// Only run uses these.
 	window  window
@@ -62,7 +62,7 @@ func newFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Lo
 		source:  newSource(t, store),
 		log:     log,
 		ready:   ready,
-		align:   func(key) (uint64, bool) { return 0, false },
+		align:   func(key) (uint64, int) { return 0, 0 },
 		window:  window{size: size},
 		view:    &view{},
 		changed: make(chan struct{}),
@@ -90,11 +90,10 @@ func (f *follower) advance(now time.Time) time.Time {
 		if !f.edge.begin(states, size) {
 			return time.Time{}
 		}
+		discontinuity, target := f.align(f.edge.next)
 		f.window.size = size
-		f.window.start(most, now)
-		if n, ok := f.align(f.edge.next); ok {
-			f.window.discontinuity = n
-		}
+		f.window.start(most, target, now)
+		f.window.discontinuity = discontinuity
 	}
 	skipped := f.edge.skipped
 	next, again := f.edge.walk(states, f.window.targetDuration, now, func() {

@@ -35,7 +35,7 @@ type llFollower struct {
 	log   *slog.Logger
 	size  int
 	wake  chan struct{} // somebody asked
-	align func(first key) (discontinuity uint64, ok bool)
+	align func(first key) (discontinuity uint64, target int)
 
 	// Only run uses these. All but sequence and discontinuity begin anew each time that
 	// somebody asks after a pause.
@@ -64,7 +64,7 @@ func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.
 		log:     log.With("rendition", t.Rendition(), "playlist", "ll"),
 		size:    max(size, llWindow),
 		wake:    make(chan struct{}, 1),
-		align:   func(key) (uint64, bool) { return 0, false },
+		align:   func(key) (uint64, int) { return 0, 0 },
 		view:    &llView{},
 		changed: make(chan struct{}),
 	}
@@ -126,12 +126,7 @@ func (f *llFollower) begin() {
 func (f *llFollower) end() {
 	if f.window.target > 0 {
 		f.sequence = f.window.sequence + 1 // a segment may have been open
-		f.discontinuity = f.window.discontinuity
-		for _, e := range f.window.entries {
-			if e.discontinuity {
-				f.discontinuity++
-			}
-		}
+		f.discontinuity = f.window.marks()
 		if f.open != nil && f.open.discontinuity {
 			f.discontinuity++
 		}
@@ -139,7 +134,7 @@ func (f *llFollower) end() {
 	f.pending = make(map[key]*assembly)
 	f.window, f.edge, f.removed, f.open = window{}, edge{}, nil, nil
 	f.broken, f.init, f.inits, f.partTarget = false, piece{}, 0, 0
-	f.replace(&llView{})
+	f.replace(&llView{window: window{discontinuity: f.discontinuity}})
 	f.log.Debug("nobody asks any more", "session", f.session)
 }
 
@@ -178,11 +173,10 @@ func (f *llFollower) advance(now time.Time) time.Time {
 		if !f.edge.begin(states, f.window.size) {
 			return time.Time{}
 		}
-		f.window.start(longest(segments), now)
+		discontinuity, target := f.align(f.edge.next)
+		f.window.start(longest(segments), target, now)
 		f.window.sequence = max(f.window.sequence, f.sequence)
-		if n, ok := f.align(f.edge.next); ok {
-			f.window.discontinuity = max(f.window.discontinuity, n)
-		}
+		f.window.discontinuity = max(f.window.discontinuity, discontinuity)
 		f.partTarget = partTargetOf(longestPart(segments))
 	}
 	var again time.Time

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -84,6 +85,30 @@ type Server struct {
 type served struct {
 	renditions []*rendition // in the stream's order
 	demand     *demand
+	counted    counted
+}
+
+// counted is how far playlists came of renditions that do not run any more, or are gone:
+// numbers never fall, and are never used again (RFC 8216, section 6.2.2).
+type counted struct {
+	live, ll, dvr uint64            // discontinuity sequence numbers
+	sequences     map[string]uint64 // where the playlist that rewinds goes on, by rendition
+}
+
+// note notes how far a rendition has come.
+func (c *counted) note(r *rendition) {
+	live, _ := r.current()
+	list := r.dvr.current().list
+	c.live = max(c.live, live.window.marks())
+	c.ll = max(c.ll, r.ll.current().window.marks())
+	c.dvr = max(c.dvr, list.marks())
+	next := maps.Clone(c.sequences)
+	if next == nil {
+		next = make(map[string]uint64)
+	}
+	name := r.timeline.Rendition()
+	next[name] = max(next[name], list.sequence)
+	c.sequences = next
 }
 
 // rendition is a rendition's followers, which run while it is carried.
@@ -172,7 +197,7 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 		if old == nil {
 			next.demand = newDemand(st.Carry, s.log.With("stream", st.ID.Short()))
 		} else {
-			next.demand = old.demand
+			next.demand, next.counted = old.demand, old.counted
 		}
 		carried := next.demand.wanted(st.Timelines, time.Now())
 		for _, t := range st.Timelines {
@@ -196,6 +221,9 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	for id, old := range s.streams {
 		for _, r := range old.renditions {
 			if kept := now[id]; kept == nil || !slices.Contains(kept.renditions, r) {
+				if kept != nil {
+					kept.counted.note(r)
+				}
 				if r.stop != nil {
 					r.stop()
 				}
@@ -217,13 +245,19 @@ func (s *Server) newRendition(st Stream, t *stream.Timeline) *rendition {
 		ll:       newLLFollower(t, st.Store, s.cfg.Window, log),
 		dvr:      newDVR(live, st.Past, s.cfg.DVR, log),
 	}
-	r.align = func(first key) (uint64, bool) {
+	r.align = func(first key) (uint64, int) {
 		served, _, _ := s.find(st.ID)
-		return served.align(t, first, func(r *rendition) window { v, _ := r.current(); return v.window })
+		return served.align(t, first, served.before().live, func(r *rendition) window { v, _ := r.current(); return v.window })
 	}
-	r.ll.align = func(first key) (uint64, bool) {
+	r.ll.align = func(first key) (uint64, int) {
 		served, _, _ := s.find(st.ID)
-		return served.align(t, first, func(r *rendition) window { return r.ll.current().window })
+		return served.align(t, first, served.before().ll, func(r *rendition) window { return r.ll.current().window })
+	}
+	// Holes of the past are each rendition's own: there is nothing to be aligned with.
+	r.dvr.goOn = func() (sequence, discontinuity uint64) {
+		served, _, _ := s.find(st.ID)
+		before := served.before()
+		return before.sequences[t.Rendition()], before.dvr
 	}
 	return r
 }
@@ -237,19 +271,28 @@ func (r *rendition) start(ctx context.Context, running *sync.WaitGroup) {
 }
 
 // align returns the discontinuity sequence with which a playlist that begins with a
-// segment continues those of the other renditions, so that players find their way from
-// one to the other (RFC 8216, section 6.2.4).
-func (s *served) align(t *stream.Timeline, first key, of func(*rendition) window) (uint64, bool) {
+// segment continues those of the other renditions, and their target duration, so that
+// players find their way from one to the other (RFC 8216, section 6.2.4). The sequence is
+// no less than before, how far those came that do not run any more.
+func (s *served) align(t *stream.Timeline, first key, before uint64, of func(*rendition) window) (discontinuity uint64, target int) {
 	if s == nil {
-		return 0, false
+		return before, 0
 	}
 	for _, r := range s.renditions {
 		w := of(r)
 		if n, ok := w.discontinuityAt(first); ok && r.timeline != t {
-			return n, true
+			return max(n, before), w.target
 		}
 	}
-	return 0, false
+	return before, 0
+}
+
+// before is how far renditions came that do not run any more.
+func (s *served) before() counted {
+	if s == nil {
+		return counted{}
+	}
+	return s.counted
 }
 
 // notify wakes those who wait for a stream, or for it to become playable.

@@ -81,10 +81,14 @@ func windowFor(target int) int {
 }
 
 // start numbers the first segment and fixes the target duration for segments of at
-// most longest.
-func (w *window) start(longest time.Duration, now time.Time) {
+// most longest. Others' target, of renditions of the same stream, is taken if it will do; 0
+// for none.
+func (w *window) start(longest time.Duration, others int, now time.Time) {
 	w.sequence = uint64(max(0, now.Sub(epoch0)/time.Second))
 	w.target = targetFor(longest)
+	if others > 0 {
+		w.target = max(others, rounded(longest))
+	}
 }
 
 // targetFor returns the target duration, in seconds, for segments of at most longest.
@@ -145,6 +149,17 @@ func (w *window) discontinuityAt(k key) (n uint64, ok bool) {
 		}
 	}
 	return n, len(w.entries) > 0
+}
+
+// marks is the discontinuity sequence number of the last segment.
+func (w *window) marks() uint64 {
+	n := w.discontinuity
+	for _, e := range w.entries {
+		if e.discontinuity {
+			n++
+		}
+	}
+	return n
 }
 
 // duration is how much is listed.

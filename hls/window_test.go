@@ -28,7 +28,7 @@ func TestWindow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := &window{size: 6}
-			w.start(test.durations[0], epoch0.Add(1000*s))
+			w.start(test.durations[0], 0, epoch0.Add(1000*s))
 			for i, d := range test.durations {
 				before := w.entries
 				removed := w.add(&entry{key: key{1, uint64(i)}, duration: d, discontinuity: i == test.marked, body: &body{size: 1000}})
@@ -81,7 +81,7 @@ func TestTargetDuration(t *testing.T) {
 		{10 * time.Second, 11},
 	} {
 		w := &window{}
-		if w.start(test.longest, time.Now()); w.target != test.want {
+		if w.start(test.longest, 0, time.Now()); w.target != test.want {
 			t.Errorf("segments of %v get target duration %d, want %d", test.longest, w.target, test.want)
 		}
 	}

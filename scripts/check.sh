@@ -67,6 +67,7 @@ step "staticcheck" go tool staticcheck ./...
 step "tidy" go mod tidy -diff
 step "arrows and dependencies" go test -run 'TestArrows|TestForbidden|TestDirectDependencies' ./cmd/grapevine
 step "tests" unit
+step "conformance" scripts/conformance.sh
 step "fuzz" fuzz
 step "swarm" scripts/bench.sh swarm --short
 step "end to end" scripts/e2e.sh

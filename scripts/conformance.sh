@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Has every kind of playlist go through every fault in virtual time, holds each reload to
+# each rule (hls/rules_test.go), and has hls-parser read each playlist in its strict mode.
+#
+#   scripts/conformance.sh              some minutes of stream for each fault
+#   scripts/conformance.sh --hours 6    and hours of all of them for each kind of playlist
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/tools.sh
+
+hours=0
+case "${1:-}" in
+"") ;;
+--hours) hours=${2:?how many} ;;
+*)
+  sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+  ;;
+esac
+
+install_tools
+install_node_packages
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+mkdir "$dir/playlists"
+go test -count 1 -timeout 30m -run '^TestConformance' ./hls -hours "${hours}h" -playlists "$dir/playlists"
+NODE_PATH=$NODE_MODULES node scripts/e2e/playlists.mjs "$dir/playlists"
