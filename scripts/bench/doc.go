@@ -82,14 +82,17 @@
 //
 // # How soon a crowd can start
 //
-// In crowd the ten have 200 Mbit/s, and three whole segments for each of 90 joiners are 90
-// times 24 Mbit: 10.8 s, if nobody else sent anything and nothing were live. That joiners
-// pass on what they have makes it less, but what the first of them got within 1.5 s is at
-// most 12 of those 90: no way of sending gets startup_ms of all below that. An independent part for
-// each is 2 Mbit, 180 in all, and the stream itself 4 Mbit/s for each: that is possible, and
-// picture_ms is what it takes. It is not yet what a player shows: ll.m3u8 as well as
-// index.m3u8 is answered first when three whole segments are there, which is startup_ms.
-// Only a player that began with the parts at the live edge would get by with picture_ms.
+// In crowd, three whole segments for each of 90 joiners are 90 times 24 Mbit. The ten, which
+// have 200 Mbit/s, would send that in 10.8 s if nothing else were sent; within 1.5 s they
+// could serve 12. With the joiners' own uplinks there are 2,000 Mbit/s, of which the stream
+// takes 400: 1.4 s from when all have joined, if from that moment on everybody always had
+// something to send that others lack. So no way of sending gets the p99 of startup_ms near
+// 1.5 s. An independent part for each is 180 Mbit in all: that is possible.
+//
+// picture_ms is when a player that began with the parts at the live edge could show one.
+// Playlists are answered later, ll.m3u8 too: they wait for three whole segments, which is
+// startup_ms. So picture_ms is the least that a viewer may wait, and startup_ms what one
+// waits.
 //
 // # How it runs
 //
