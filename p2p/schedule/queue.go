@@ -39,7 +39,8 @@ type item struct {
 // for, but broken for the sake of wants they make ever more of these. Of each the oldest
 // part goes first, as it is played first; of what was asked for the rarest; of what was
 // promised to those who pass it on, and each chunk once before any goes out twice. What
-// was asked for of the past, which joiners do, waits for what is played now. Who got as much as a whole part, and asks for more of it, is served last.
+// was asked for of the past, which joiners do, waits for what is played now. Who got as
+// much as a whole part, and asks for more of it, is served last.
 type queue []item
 
 func (q queue) Len() int      { return len(q) }
