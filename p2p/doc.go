@@ -47,8 +47,12 @@
 // its topics; whatever is taken from them must still be signed by the whole ID's key. A
 // node refuses to join the second of two streams with the same topics.
 //
+// gossipsub makes those peers its neighbours at once that it knows when it subscribes, and
+// others at the next heartbeat, a second later. So a joiner subscribes when it has met a
+// first peer that holds the stream, or after 0.7 s.
+//
 // Everybody gets the headers of all renditions. The second topic is joined for those that
-// are carried, see [Swarm.Carry]; one carried anew begins with its last whole segments, as
+// are carried, see [Swarm.Carry]; one carried anew begins at the live edge, as
 // a joiner does.
 //
 // A message on the first is a stream.SignedHeader, of which gossipsub's ID is the

@@ -73,7 +73,8 @@ type flow struct {
 // exchanged is a part that is exchanged.
 type exchanged struct {
 	header *stream.SignedHeader
-	late   bool // the header came by fetch
+	late   bool      // the header came by fetch
+	since  time.Time // when it came
 }
 
 // earlyChunk is a chunk that cannot be verified yet.
@@ -144,6 +145,16 @@ func (e *exchange) number(id peer.ID) schedule.Peer {
 	return n
 }
 
+// idsOf returns the peers of numbers.
+func (e *exchange) idsOf(numbers []schedule.Peer) (out []peer.ID) {
+	for _, n := range numbers {
+		if id, ok := e.ids[n]; ok {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // known returns the number of a peer that speaks of a rendition, known to its flow.
 func (e *exchange) known(f *flow, id peer.ID) schedule.Peer {
 	n, ok := e.numbers[id]
@@ -174,7 +185,7 @@ func (e *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 	if f.headers[h.Position] != nil || !f.x.Header(part, now) {
 		return
 	}
-	f.headers[h.Position] = &exchanged{h, late}
+	f.headers[h.Position] = &exchanged{h, late, now}
 	f.opened = append(f.opened, h.Position)
 	early := f.early[h.Position]
 	f.forgetEarly(h.Position)

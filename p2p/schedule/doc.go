@@ -50,7 +50,7 @@
 //
 // What waits for the uplink is ordered: what was promised, then what was asked for; of the
 // first the oldest part, and in it what is passed on by its receiver, of the second the
-// rarest. The broadcaster gives each chunk away once, before it repeats any; who got as
+// rarest, and last what is older than the last two segments. The broadcaster gives each chunk away once, before it repeats any; who got as
 // much as a whole part and asks for more of it comes last. Nothing goes to a neighbour that says nothing of
 // the present parts; if chunks wait too long, promises are taken back.
 //

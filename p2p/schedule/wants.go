@@ -25,6 +25,9 @@ const (
 	idleRoom  = 0.5
 	// leastRate is what a stream is taken to have at least, in bits per second.
 	leastRate = 64_000
+	// vainFetches is how often a chunk of the past is fetched in vain until it is wanted of
+	// neighbours as live ones are.
+	vainFetches = 2
 	// silence is how long a parent may say nothing about a part until it is taken as gone.
 	silence = 200 * time.Millisecond
 )
@@ -104,9 +107,10 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 		}
 		look := missingPoll
 		p.hungry = false
+		past := p.late && x.past(p.pos)
 		for i := range p.asks {
 			a := &p.asks[i]
-			if p.have.Get(i) || a.fetch {
+			if p.have.Get(i) || a.fetch || past && a.from == None && a.fetches < vainFetches {
 				continue
 			}
 			if a.from != None {
