@@ -180,7 +180,7 @@ func (r *repair) stepTimeline(now time.Time) {
 	if r.s.publishing() || now.Before(r.nextTimeline) || r.asks >= maxTimelineAsks || !r.behind(now) {
 		return
 	}
-	id, p := r.pick(now, nil, nil)
+	id, p := r.pickHeard(now, nil, nil)
 	if p == nil {
 		return
 	}
@@ -348,7 +348,7 @@ func (r *repair) stepChunks(now time.Time) {
 			for _, n := range failed {
 				avoid = append(avoid, r.s.exchange.ids[n])
 			}
-			id, p := r.pickHolder(f, avoid, now)
+			id, p := r.pickHeard(now, r.s.holdersOf(f.rendition), avoid)
 			if p == nil {
 				break // another rendition has other holders
 			}
@@ -357,14 +357,16 @@ func (r *repair) stepChunks(now time.Time) {
 	}
 }
 
-// pickHolder chooses a peer to ask for chunks: one that carries the rendition, if any is
-// known to, and if possible one that did not fail before.
-func (r *repair) pickHolder(f *flow, avoid []peer.ID, now time.Time) (peer.ID, *source) {
-	holders := r.s.holdersOf(f.rendition)
-	if id, p := r.pick(now, holders, avoid); p != nil {
-		return id, p
+// pickHeard is pick, but prefers those that speak of the stream now, as who does not may be
+// dead, and among them those that did not fail before.
+func (r *repair) pickHeard(now time.Time, only map[peer.ID]struct{}, failed []peer.ID) (peer.ID, *source) {
+	quiet := r.s.exchange.quiet(now)
+	for _, avoid := range [][]peer.ID{slices.Concat(quiet, failed), quiet, failed, nil} {
+		if id, p := r.pick(now, only, avoid); p != nil {
+			return id, p
+		}
 	}
-	return r.pick(now, holders, nil)
+	return "", nil
 }
 
 // askChunks asks a peer for the holes of a rendition.

@@ -170,6 +170,49 @@ func TestLateChunkIsWantedFromAnother(t *testing.T) {
 	}
 }
 
+func TestFetchFromTheDeadGivesWayToANeighbour(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		speaks, announces bool // the peer that it is fetched from speaks; the other neighbour has the chunk
+		from              Peer // that the chunk is wanted from in the end
+	}{
+		{"dead, and another has it", false, true, 2},
+		{"dead, and nobody else has it", false, false, 1},
+		{"alive", true, true, 1},
+	} {
+		x := New(Config{Uplink: unlimited(100e6), Seed: 1})
+		x.Neighbour(1, true, 50*time.Millisecond)
+		x.Neighbour(2, true, 50*time.Millisecond)
+		now := start
+		x.Header(header(0), now)
+		want, have := stream.NewBitmap(16), stream.NewBitmap(16)
+		want.Set(4)
+		if c.announces {
+			have.Set(4)
+		}
+		x.Metadata(1, at(0), Metadata{}, now)
+		x.Fetching(1, []Hole{{at(0), want}}, now)
+		for range 20 {
+			now = now.Add(50 * time.Millisecond)
+			x.Metadata(2, at(0), Metadata{Have: have}, now)
+			if c.speaks {
+				x.Metadata(1, at(0), Metadata{}, now)
+			}
+			x.Step(now)
+		}
+		if a := x.parts[at(0)].asks[4]; a.from != c.from || a.fetch != (c.from == 1) {
+			t.Errorf("%s: wanted from %d, fetched %t", c.name, a.from, a.fetch)
+		}
+		x.Fetched(1, []Hole{{at(0), want}}, true)
+		if a := x.parts[at(0)].asks[4]; c.from == 2 && a.from != 2 {
+			t.Errorf("%s: wanted from %d when the fetch was over", c.name, a.from)
+		}
+		if v := x.Admit(1, at(0), 4, true, now); v != Accept {
+			t.Errorf("%s: verdict %v on what was fetched", c.name, v)
+		}
+	}
+}
+
 func TestParentThatHadToAskForAllIsLeft(t *testing.T) {
 	x, now := fed(t)
 	s := Stripe(at(1), 0)

@@ -242,6 +242,13 @@ func (x *Exchange) quiet(n *neighbour, now time.Time) bool {
 	return x.silentFor(n, now) > x.duration+quietAfter+n.rtt
 }
 
+// Quiet reports whether a peer says nothing of parts of which neighbours do, so that it may
+// be dead, or is not known.
+func (x *Exchange) Quiet(id Peer, now time.Time) bool {
+	n := x.peers[id]
+	return n == nil || x.quiet(n, now)
+}
+
 // silentFor returns how long a neighbour has said nothing while there was something to say.
 func (x *Exchange) silentFor(n *neighbour, now time.Time) time.Duration {
 	p := x.parts[x.newest]
