@@ -58,8 +58,10 @@
 // # Silence
 //
 // A neighbour that says nothing of a part when others do is quiet: no longer a parent, and
-// asked last. That takes about a part's duration, and whoever answers nothing at all for
-// some seconds while others do is dead; see [Silences].
+// asked last. That takes about a part's duration. The broadcaster then promises its stripes
+// to others at once, as nobody gets them from anywhere else; other nodes wait twice as
+// long. Whoever answers nothing at all for some seconds while others do is dead; see
+// [Silences].
 //
 // # Trust
 //

@@ -472,3 +472,71 @@ func FuzzExchange(f *testing.F) {
 		}
 	})
 }
+
+func TestBroadcasterFeedsAnotherSoonAfterAChildDied(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		silent time.Duration // of child 2, from its answer to part 3 on
+		pause  time.Duration // of the stream, after part 3
+		fed    Peer          // its stripe in the end
+	}{
+		{"alive", 0, 0, 2},
+		{"dead", 2 * time.Second, 0, 3},
+		{"slow to speak", 300 * time.Millisecond, 0, 2},
+		{"the stream pauses", 0, 5 * time.Second, 2},
+		{"a part is late", 0, 700 * time.Millisecond, 2},
+	} {
+		x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
+		now := start
+		stripe := mask(5)
+		publish := func(part uint32) {
+			h := header(part)
+			h.Own = true
+			x.Header(h, now)
+		}
+		step := func(d time.Duration) {
+			for range d / reviewEvery {
+				now = now.Add(reviewEvery)
+				x.Step(now)
+			}
+		}
+		speak := func(part uint32) {
+			x.Metadata(2, at(part), Metadata{Standing: &stripe}, now)
+			x.Metadata(3, at(part), Metadata{}, now)
+		}
+		for id := Peer(2); id < 4; id++ {
+			x.Neighbour(id, true, 20*time.Millisecond)
+			x.Metadata(id, at(0), Metadata{State: strong()}, now)
+		}
+		for part := range uint32(4) {
+			publish(part)
+			step(100 * time.Millisecond)
+			speak(part)
+			step(400 * time.Millisecond)
+		}
+		if !x.peers[2].grants.Has(5) {
+			t.Fatalf("%s: it was not fed", c.name)
+		}
+		step(c.pause)
+		silentUntil := now.Add(c.silent)
+		for part := range uint32(2) {
+			publish(4 + part)
+			for range 10 {
+				step(reviewEvery)
+				if now.After(silentUntil) {
+					x.Metadata(2, at(4+part), Metadata{Standing: &stripe}, now)
+				}
+				// It was fed by the child, and asks for the stripe if nobody gets it.
+				x.Metadata(3, at(4+part), Metadata{}, now)
+				if x.room().Has(5) {
+					x.Metadata(3, at(4+part), Metadata{Standing: &stripe}, now)
+				}
+			}
+		}
+		for id := Peer(2); id < 4; id++ {
+			if fed := x.peers[id].grants.Has(5); fed != (id == c.fed) {
+				t.Errorf("%s: neighbour %d is fed: %t", c.name, id, fed)
+			}
+		}
+	}
+}
