@@ -476,15 +476,17 @@ func FuzzExchange(f *testing.F) {
 func TestBroadcasterFeedsAnotherSoonAfterAChildDied(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		silent time.Duration // of child 2, from its answer to part 3 on
+		silent time.Duration // of child 2, from part 4 on
+		all    bool          // neighbour 3, too
 		pause  time.Duration // of the stream, after part 3
 		fed    Peer          // its stripe in the end
 	}{
-		{"alive", 0, 0, 2},
-		{"dead", 2 * time.Second, 0, 3},
-		{"slow to speak", 300 * time.Millisecond, 0, 2},
-		{"the stream pauses", 0, 5 * time.Second, 2},
-		{"a part is late", 0, 700 * time.Millisecond, 2},
+		{"alive", 0, false, 0, 2},
+		{"dead", 2 * time.Second, false, 0, 3},
+		{"slow to speak", 300 * time.Millisecond, false, 0, 2},
+		{"nobody is heard for a while", 600 * time.Millisecond, true, 0, 2},
+		{"the stream pauses", 0, false, time.Second, 2},
+		{"a part is late", 0, false, 700 * time.Millisecond, 2},
 	} {
 		x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
 		now := start
@@ -523,13 +525,15 @@ func TestBroadcasterFeedsAnotherSoonAfterAChildDied(t *testing.T) {
 			publish(4 + part)
 			for range 10 {
 				step(reviewEvery)
+				// The other one was fed by the child, and asks for the stripe if nobody gets it.
+				if now.After(silentUntil) || !c.all {
+					x.Metadata(3, at(4+part), Metadata{}, now)
+					if x.room().Has(5) {
+						x.Metadata(3, at(4+part), Metadata{Standing: &stripe}, now)
+					}
+				}
 				if now.After(silentUntil) {
 					x.Metadata(2, at(4+part), Metadata{Standing: &stripe}, now)
-				}
-				// It was fed by the child, and asks for the stripe if nobody gets it.
-				x.Metadata(3, at(4+part), Metadata{}, now)
-				if x.room().Has(5) {
-					x.Metadata(3, at(4+part), Metadata{Standing: &stripe}, now)
 				}
 			}
 		}

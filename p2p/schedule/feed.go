@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -428,13 +429,17 @@ func (x *Exchange) review(now time.Time) {
 
 // lost reports whether a neighbour is silent for so long that nothing is promised to it any
 // more. It gets time to speak again, but of the broadcaster, whose stripe nobody gets as
-// long as it is fed to the dead, only until others speak of a part.
+// long as it is fed to the dead, only while nobody else speaks of the newest part either.
 func (x *Exchange) lost(n *neighbour, now time.Time) bool {
 	if x.silentFor(n, now) > 2*x.quietLimit(n) {
 		return true
 	}
+	if !x.cfg.Source || !x.quiet(n, now) {
+		return false
+	}
 	p := x.parts[x.newest]
-	return x.cfg.Source && x.quiet(n, now) && n.heard.Before(p.ready) && now.Sub(p.ready) > quietAfter+n.rtt
+	return n.heard.Before(p.ready) && now.Sub(p.ready) > quietAfter+n.rtt &&
+		slices.ContainsFunc(x.ids, func(o *neighbour) bool { return o.heard.After(p.ready) })
 }
 
 // lessUseful returns which of the broadcaster's children of a stripe it can rather do
