@@ -437,6 +437,17 @@ func (e *exchange) needy(f *flow, id peer.ID) int {
 	return 0
 }
 
+// quiet returns the peers that once spoke of the stream's parts, or were neighbours, and
+// speak of none now.
+func (e *exchange) quiet(now time.Time) (ids []peer.ID) {
+	for id, n := range e.numbers {
+		if !slices.ContainsFunc(e.flows, func(f *flow) bool { return !f.x.Quiet(n, now) }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // giveUpOld gives up what is too old to be played: it was the newest of what was
 // fetched after a long silence, when it came.
 func (e *exchange) giveUpOld(f *flow) {

@@ -185,7 +185,7 @@ func (r *repair) stepTimeline(now time.Time) {
 	if r.s.publishing() || now.Before(r.nextTimeline) || r.asks >= maxTimelineAsks || !r.behind(now) {
 		return
 	}
-	id, p := r.pick(now, nil, nil)
+	id, p := r.pickHeard(now, nil, nil)
 	if p == nil {
 		return
 	}
@@ -387,21 +387,28 @@ func (r *repair) share(f *flow, holes []schedule.Hole, now time.Time) int {
 }
 
 // pickHolder chooses a peer to ask for chunks: one that says that it has them, or else one
-// that carries the rendition, if any is known to, and if possible one that did not fail
-// before.
-func (r *repair) pickHolder(f *flow, has, avoid []peer.ID, now time.Time) (peer.ID, *source) {
+// that carries the rendition, if any is known to.
+func (r *repair) pickHolder(f *flow, has, failed []peer.ID, now time.Time) (peer.ID, *source) {
 	say := make(map[peer.ID]struct{}, len(has))
 	for _, id := range has {
 		say[id] = struct{}{}
 	}
-	if id, p := r.pick(now, say, avoid); p != nil {
-		return id, p
+	return r.pickHeard(now, failed, say, r.s.holdersOf(f.rendition))
+}
+
+// pickHeard is pick among several sets, of which the first are better. It prefers peers that
+// speak of the stream now, as who does not may be dead, and among them those that did not
+// fail before.
+func (r *repair) pickHeard(now time.Time, failed []peer.ID, sets ...map[peer.ID]struct{}) (peer.ID, *source) {
+	quiet := r.s.exchange.quiet(now)
+	for _, avoid := range [][]peer.ID{slices.Concat(quiet, failed), quiet, failed, nil} {
+		for _, only := range sets {
+			if id, p := r.pick(now, only, avoid); p != nil {
+				return id, p
+			}
+		}
 	}
-	holders := r.s.holdersOf(f.rendition)
-	if id, p := r.pick(now, holders, avoid); p != nil {
-		return id, p
-	}
-	return r.pick(now, holders, nil)
+	return "", nil
 }
 
 // askChunks asks a peer for the holes of a rendition.

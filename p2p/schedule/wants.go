@@ -93,6 +93,13 @@ func (n *neighbour) expired(a *ask, now time.Time) bool {
 	return since > max(mostPatience, a.patience) || since > a.patience && now.Sub(n.delivered) > a.patience
 }
 
+// forsaken reports whether a chunk is fetched from a peer that seems to be dead, while a
+// neighbour that is not has it: that one is asked rather than the fetch waited for.
+func (x *Exchange) forsaken(p *part, i int, now time.Time) bool {
+	a := &p.asks[i]
+	return now.Sub(a.at) > leastPatience && x.Quiet(a.from, now) && x.held(p, i, now)
+}
+
 // stepWants sets from whom each missing chunk is wanted explicitly: those that no
 // parent sends, or not in time. Each is wanted from one peer at a time.
 func (x *Exchange) stepWants(now time.Time) time.Duration {
@@ -110,8 +117,11 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 		past := p.late && x.past(p.pos)
 		for i := range p.asks {
 			a := &p.asks[i]
-			if p.have.Get(i) || a.fetch || past && a.from == None && a.fetches < vainFetches {
+			if p.have.Get(i) || a.fetch && !x.forsaken(p, i, now) || past && a.from == None && a.fetches < vainFetches {
 				continue
+			}
+			if a.fetch {
+				x.unask(p, i, true)
 			}
 			if a.from != None {
 				n := x.peers[a.from]
