@@ -47,8 +47,12 @@
 // its topics; whatever is taken from them must still be signed by the whole ID's key. A
 // node refuses to join the second of two streams with the same topics.
 //
+// gossipsub makes those peers its neighbours at once that it knows when it subscribes, and
+// others at the next heartbeat, a second later. So a joiner subscribes when it has met a
+// first peer that holds the stream, or after 0.7 s.
+//
 // Everybody gets the headers of all renditions. The second topic is joined for those that
-// are carried, see [Swarm.Carry]; one carried anew begins with its last whole segments, as
+// are carried, see [Swarm.Carry]; one carried anew begins at the live edge, as
 // a joiner does.
 //
 // A message on the first is a stream.SignedHeader, of which gossipsub's ID is the
@@ -138,7 +142,8 @@
 // its messages. A joiner asks up to three peers at once for the last segments'
 // headers, and then up to eight at a time for their chunks. The answer to a timeline
 // request also holds signed records of other peers of the stream, so that a viewer
-// whose link names one relay outlives it. A peer gets a part at most four times over
+// whose link names one relay outlives it. Who speaks of the stream's parts now is asked
+// before others, which may be dead. A peer gets a part at most four times over
 // within a minute, and answers are refused rather than silent.
 //
 // # The past
@@ -174,7 +179,9 @@
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
 //     timed out, or while a parent is exchanged for another.
 //   - No peer is waited on beyond a deadline: 0.3 to 4 s for a want, 2 s of silence for
-//     a fetch.
+//     a fetch, less if it seems to be dead and a neighbour has what is fetched.
+//   - Who dies without a word loses its place within about 6 s: nothing of what is sent to
+//     it by QUIC is acknowledged, though others answer. Over TCP the system decides.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in
 //     [SwarmStats].
 //   - [Node.Close] waits for all goroutines that the node started.

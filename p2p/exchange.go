@@ -73,7 +73,8 @@ type flow struct {
 // exchanged is a part that is exchanged.
 type exchanged struct {
 	header *stream.SignedHeader
-	late   bool // the header came by fetch
+	late   bool      // the header came by fetch
+	since  time.Time // when it came
 }
 
 // earlyChunk is a chunk that cannot be verified yet.
@@ -144,6 +145,16 @@ func (e *exchange) number(id peer.ID) schedule.Peer {
 	return n
 }
 
+// idsOf returns the peers of numbers.
+func (e *exchange) idsOf(numbers []schedule.Peer) (out []peer.ID) {
+	for _, n := range numbers {
+		if id, ok := e.ids[n]; ok {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // known returns the number of a peer that speaks of a rendition, known to its flow.
 func (e *exchange) known(f *flow, id peer.ID) schedule.Peer {
 	n, ok := e.numbers[id]
@@ -174,7 +185,7 @@ func (e *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 	if f.headers[h.Position] != nil || !f.x.Header(part, now) {
 		return
 	}
-	f.headers[h.Position] = &exchanged{h, late}
+	f.headers[h.Position] = &exchanged{h, late, now}
 	f.opened = append(f.opened, h.Position)
 	early := f.early[h.Position]
 	f.forgetEarly(h.Position)
@@ -424,6 +435,17 @@ func (e *exchange) needy(f *flow, id peer.ID) int {
 		return f.x.Needs(n)
 	}
 	return 0
+}
+
+// quiet returns the peers that once spoke of the stream's parts, or were neighbours, and
+// speak of none now.
+func (e *exchange) quiet(now time.Time) (ids []peer.ID) {
+	for id, n := range e.numbers {
+		if !slices.ContainsFunc(e.flows, func(f *flow) bool { return !f.x.Quiet(n, now) }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // giveUpOld gives up what is too old to be played: it was the newest of what was

@@ -291,6 +291,7 @@ func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) e
 func (f *fetchServer) sendPart(ctx context.Context, swarm *Swarm, to peer.ID, i int, p partRequest, send func(fetchResponse) error) error {
 	id := stream.PartID{Stream: swarm.id, Rendition: p.rendition, Position: p.position}
 	have := f.node.store.Have(id).Count()
+	past := swarm.isPast(id)
 	for c := range 8 * len(p.want) {
 		if !p.want.Get(c) {
 			continue
@@ -302,7 +303,7 @@ func (f *fetchServer) sendPart(ctx context.Context, swarm *Swarm, to peer.ID, i 
 		if f.again(to, id, have, time.Now()) {
 			return errFetchRepeats
 		}
-		if err := f.turn(ctx, len(data)); err != nil {
+		if err := f.turn(ctx, len(data), past); err != nil {
 			return err
 		}
 		if err := send(fetchResponse{chunk: &fetchedChunk{i, c, data}}); err != nil {
@@ -318,11 +319,12 @@ func (f *fetchServer) sendPart(ctx context.Context, swarm *Swarm, to peer.ID, i 
 	return nil
 }
 
-// turn waits until the uplink has room for a chunk of n bytes.
-func (f *fetchServer) turn(ctx context.Context, n int) error {
+// turn waits until the uplink has room for a chunk of n bytes, which who needs one of the
+// last segments has first.
+func (f *fetchServer) turn(ctx context.Context, n int, past bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchPatience, errFetchBusy)
 	defer cancel()
-	return f.node.uplink.wait(ctx, n)
+	return f.node.uplink.wait(ctx, n, past)
 }
 
 // peerRecords returns signed records of some peers that hold the stream, so that who

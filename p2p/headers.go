@@ -97,5 +97,5 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 // onHeader runs on the loop.
 func (s *Swarm) onHeader(h *stream.SignedHeader, fetched bool, now time.Time) {
 	s.repair.onHeader(now)
-	s.exchange.onHeader(h, s.repair.wants(h, now), fetched, false, now)
+	s.exchange.onHeader(h, s.repair.wants(h, fetched, now), fetched, false, now)
 }

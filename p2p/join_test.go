@@ -395,3 +395,24 @@ func TestStreamsWhoseTopicsAreTheSameAreNotBothJoined(t *testing.T) {
 		}
 	})
 }
+
+func TestJoinerGetsTheNextPartAsOthersDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
+		net := line(t, 3, 2, src.Key)
+		defer net.Close()
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(context.Background(), t, net.Node(0), 7, false) }()
+		time.Sleep(8*time.Second + 50*time.Millisecond)
+
+		join(t, net, 2, net.Link(src.Key.ID(), 1))
+		time.Sleep(450 * time.Millisecond) // the part after the one that just began is published
+		part := stream.PartID{Stream: src.Key.ID(), Rendition: "main", Position: stream.Position{Epoch: 1, Segment: 4}}
+		took := waitFor(t, 5*time.Second, "the next part", func() bool { return net.Node(2).Store().Whole(part) })
+		t.Logf("the first part that was published since is here %v after its publication", took)
+		if took > 250*time.Millisecond {
+			t.Errorf("it took %v; want at most 250ms, though no heartbeat passed since", took)
+		}
+		<-done
+	})
+}

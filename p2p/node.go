@@ -90,6 +90,7 @@ type Node struct {
 	closed  bool
 	banned  map[peer.ID]ban // peers that lied
 	dropped int64
+	silent  int64 // connections closed
 }
 
 // New checks the configuration. It starts nothing.
@@ -145,6 +146,7 @@ func (n *Node) Start() (err error) {
 	n.wg.Go(func() { n.followPeers(peers) })
 	n.wg.Go(n.measureRTTs)
 	n.wg.Go(n.watchUplink)
+	n.wg.Go(n.watchSilence)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)
@@ -227,7 +229,7 @@ func (n *Node) Stats() Stats {
 		out.MDNSPeers = n.mdns.found.Load()
 	}
 	n.mu.Lock()
-	out.DroppedRPCs = n.dropped
+	out.DroppedRPCs, out.ConnectionsSilent = n.dropped, n.silent
 	n.mu.Unlock()
 	out.UploadBound, out.UploadKnown = n.uplink.rate(), n.cfg.MaxUpload > 0
 	n.fetches.count(func(c *fetchStats) {

@@ -76,7 +76,7 @@ func (f *fetchServer) sendPast(ctx context.Context, swarm *Swarm, to peer.ID, re
 			return nil // there was room for no more
 		}
 		total += size
-		if err := f.turn(ctx, size); err != nil {
+		if err := f.turn(ctx, size, true); err != nil {
 			return err
 		}
 		for range n {

@@ -70,9 +70,9 @@ func (s *Swarm) rendition(name string) (*rendition, error) {
 
 // Carry has the node receive, keep and pass on these renditions and no others, until it
 // is called again; before that a node carries all, and the broadcaster always does. A
-// rendition may be named that the stream does not have yet. One that is new begins with
-// its last whole segments, one that is left stays in the store. Errors come from pubsub,
-// or wrap [ErrClosed].
+// rendition may be named that the stream does not have yet. One that is new begins at
+// the live edge, and its last whole segments follow; one that is left stays in the store.
+// Errors come from pubsub, or wrap [ErrClosed].
 func (s *Swarm) Carry(names []string) error {
 	if s.publishing() {
 		return nil
@@ -127,9 +127,7 @@ func (s *Swarm) carry(r *rendition) error {
 		if !known {
 			return // its first header follows
 		}
-		for _, h := range r.timeline.Recent(joinSegments + 1) {
-			s.exchange.onHeader(h, s.repair.wants(h, now), true, false, now)
-		}
+		s.repair.begin(s.exchange.flow(name), now)
 	})
 	// Nothing ever arrives here: the validator refuses whole messages, and partial ones
 	// go to the exchange. But only subscribers are in the mesh.

@@ -19,7 +19,7 @@ const (
 	// joinSegments is how many of the last whole segments a joiner fetches: enough for
 	// a playlist that any player starts from at once, and one to spare.
 	joinSegments = 4
-	// joinGrace is how long after the first header a joiner still takes up what came
+	// joinGrace is how long after the first header a joiner still asks new peers what came
 	// before it.
 	joinGrace = 5 * time.Second
 	// repairAfter is when chunks of a part whose header came by gossip, but that no
@@ -40,8 +40,10 @@ const (
 	// maxJobs and maxJobsPeer bound the chunk requests under way, in all and to a peer.
 	maxJobs     = 8
 	maxJobsPeer = 2
-	// maxJobBytes bounds what one request asks for, so that several peers share a gap.
-	maxJobBytes = 1 << 20
+	// maxJobBytes bounds what one request asks for. Several peers share a gap that is
+	// larger than leastJobBytes for each.
+	maxJobBytes   = 1 << 20
+	leastJobBytes = 64 << 10
 	// maxFetches is how often a chunk is fetched in vain before it is left to gossip.
 	maxFetches = 8
 	// peerRest is how long a peer that failed a request is not asked again.
@@ -55,11 +57,12 @@ const (
 // repair decides what to fetch: timelines when joining or cut off, chunks of holes.
 // It belongs to its swarm's loop.
 type repair struct {
-	s     *Swarm
-	floor map[string]stream.Position // by rendition: nothing before it is wanted
-	peers map[peer.ID]*source
-	jobs  int // chunk requests under way
-	asks  int // timeline requests under way
+	s       *Swarm
+	floor   map[string]stream.Position // by rendition: nothing before it is wanted
+	joining map[string]time.Time       // renditions of which more may be wanted, since when
+	peers   map[peer.ID]*source
+	jobs    int // chunk requests under way
+	asks    int // timeline requests under way
 
 	nextTimeline time.Time     // when timelines may be asked for again
 	interval     time.Duration // from that time on
@@ -82,6 +85,7 @@ func newRepair(s *Swarm) *repair {
 	return &repair{
 		s:        s,
 		floor:    make(map[string]stream.Position),
+		joining:  make(map[string]time.Time),
 		peers:    make(map[peer.ID]*source),
 		interval: timelineEvery,
 	}
@@ -136,28 +140,28 @@ func (r *repair) onHeader(now time.Time) {
 }
 
 // wants reports whether the chunks of a part are wanted: those of carried renditions from
-// where this node joined on, unless they are too old to be played by anybody at the live edge.
-func (r *repair) wants(h *stream.SignedHeader, now time.Time) bool {
-	t := r.s.timeline(h.Rendition)
+// where this node joined on, unless they are too old to be played by anybody at the live
+// edge. Gossip's first header tells where that is, or else begin.
+func (r *repair) wants(h *stream.SignedHeader, fetched bool, now time.Time) bool {
 	if r.s.exchange.flow(h.Rendition) == nil || r.old(h) {
 		return false
 	}
 	floor, ok := r.floor[h.Rendition]
-	if !ok || h.Position.Compare(floor) < 0 && now.Sub(r.firstHeader) < joinGrace {
-		// Join at the start of the oldest of the last segments, whichever of gossip and
-		// fetch is first to tell of some of them.
-		floor = h.Position
-		if recent := t.Recent(joinSegments + 1); len(recent) > 0 {
-			floor = recent[0].Position
+	if !ok {
+		if fetched {
+			return false // there may be newer ones in the same answer
 		}
-		floor.Part = 0
-		r.floor[h.Rendition] = floor
+		floor = segmentOf(h)
+		r.floor[h.Rendition], r.joining[h.Rendition] = floor, now
 	}
 	return h.Position.Compare(floor) >= 0
 }
 
 // leave forgets a rendition that is carried no more. If it is again, it begins anew.
-func (r *repair) leave(rendition string) { delete(r.floor, rendition) }
+func (r *repair) leave(rendition string) {
+	delete(r.floor, rendition)
+	delete(r.joining, rendition)
+}
 
 // old reports whether a part is too old to be played by anybody at the live edge.
 func (r *repair) old(h *stream.SignedHeader) bool {
@@ -168,6 +172,7 @@ func (r *repair) old(h *stream.SignedHeader) bool {
 // step asks for whatever is due, and returns when to look again at the latest.
 func (r *repair) step(now time.Time) time.Duration {
 	r.stepTimeline(now)
+	r.stepJoin(now)
 	r.stepChunks(now)
 	if r.s.publishing() {
 		return time.Second
@@ -180,7 +185,7 @@ func (r *repair) stepTimeline(now time.Time) {
 	if r.s.publishing() || now.Before(r.nextTimeline) || r.asks >= maxTimelineAsks || !r.behind(now) {
 		return
 	}
-	id, p := r.pick(now, nil, nil)
+	id, p := r.pickHeard(now, nil, nil)
 	if p == nil {
 		return
 	}
@@ -297,6 +302,9 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 				r.interval = timelineEvery
 				r.nextTimeline = now.Add(timelineEvery)
 			}
+			for _, f := range r.s.exchange.flows {
+				r.begin(f, now)
+			}
 			if result.err != nil {
 				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("timeline not fetched", "peer", id, "err", result.err)
@@ -339,16 +347,21 @@ func (r *repair) stepChunks(now time.Time) {
 	limits := schedule.HoleLimits{After: repairAfter, Bytes: maxJobBytes, Parts: maxFetchParts, Fetches: maxFetches}
 	for _, f := range r.s.exchange.flows {
 		r.s.exchange.giveUpOld(f)
+		if r.jobs >= maxJobs {
+			continue
+		}
+		all, _, _ := f.x.Holes(limits, now)
+		if len(all) == 0 {
+			continue
+		}
+		share := limits
+		share.Bytes = r.share(f, all, now)
 		for r.jobs < maxJobs {
-			holes, failed := f.x.Holes(limits, now)
+			holes, has, failed := f.x.Holes(share, now)
 			if len(holes) == 0 {
 				break
 			}
-			var avoid []peer.ID
-			for _, n := range failed {
-				avoid = append(avoid, r.s.exchange.ids[n])
-			}
-			id, p := r.pickHolder(f, avoid, now)
+			id, p := r.pickHolder(f, r.s.exchange.idsOf(has), r.s.exchange.idsOf(failed), now)
 			if p == nil {
 				break // another rendition has other holders
 			}
@@ -357,14 +370,45 @@ func (r *repair) stepChunks(now time.Time) {
 	}
 }
 
-// pickHolder chooses a peer to ask for chunks: one that carries the rendition, if any is
-// known to, and if possible one that did not fail before.
-func (r *repair) pickHolder(f *flow, avoid []peer.ID, now time.Time) (peer.ID, *source) {
-	holders := r.s.holdersOf(f.rendition)
-	if id, p := r.pick(now, holders, avoid); p != nil {
-		return id, p
+// share returns how many bytes of holes one request may ask for, so that all peers that may
+// be asked for them share the work.
+func (r *repair) share(f *flow, holes []schedule.Hole, now time.Time) int {
+	size, peers := 0, 0
+	for _, h := range holes {
+		size += h.Want.Count() * int(f.headers[h.Part].header.ChunkSize)
 	}
-	return r.pick(now, holders, nil)
+	holders := r.s.holdersOf(f.rendition)
+	for id, p := range r.peers {
+		if _, ok := holders[id]; p.holds && (ok || holders == nil) && !now.Before(p.rest) {
+			peers++
+		}
+	}
+	return max(leastJobBytes, min(maxJobBytes, size/max(1, peers*maxJobsPeer)))
+}
+
+// pickHolder chooses a peer to ask for chunks: one that says that it has them, or else one
+// that carries the rendition, if any is known to.
+func (r *repair) pickHolder(f *flow, has, failed []peer.ID, now time.Time) (peer.ID, *source) {
+	say := make(map[peer.ID]struct{}, len(has))
+	for _, id := range has {
+		say[id] = struct{}{}
+	}
+	return r.pickHeard(now, failed, say, r.s.holdersOf(f.rendition))
+}
+
+// pickHeard is pick among several sets, of which the first are better. It prefers peers that
+// speak of the stream now, as who does not may be dead, and among them those that did not
+// fail before.
+func (r *repair) pickHeard(now time.Time, failed []peer.ID, sets ...map[peer.ID]struct{}) (peer.ID, *source) {
+	quiet := r.s.exchange.quiet(now)
+	for _, avoid := range [][]peer.ID{slices.Concat(quiet, failed), quiet, failed, nil} {
+		for _, only := range sets {
+			if id, p := r.pick(now, only, avoid); p != nil {
+				return id, p
+			}
+		}
+	}
+	return "", nil
 }
 
 // askChunks asks a peer for the holes of a rendition.

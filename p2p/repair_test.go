@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grapevine-live/grapevine/p2p/schedule"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -123,6 +124,45 @@ func TestRenditionWhoseHoldersRestHoldsNoOtherUp(t *testing.T) {
 	}
 	s.cancel()
 	s.wg.Wait()
+}
+
+func TestWhoSpeaksOfTheStreamIsAskedFirst(t *testing.T) {
+	s := incomplete(t, "main")
+	f := s.exchange.flow("main")
+	holders := s.renditions["main"].holders
+	now := time.Now()
+	live := stream.PartID{Stream: s.id, Rendition: "main", Position: stream.Position{Epoch: 1, Segment: 1}}
+	f.x.Header(schedule.Part{Position: live.Position, Size: 1, ChunkSize: 1, Chunks: 1, Duration: time.Second}, now)
+	for _, name := range []peer.ID{"dead", "failed", "main"} {
+		holders[name] = struct{}{}
+		s.repair.source(name).holds = true
+		f.x.Neighbour(s.exchange.number(name), true, 0)
+		s.exchange.onMetadata(name, live, schedule.Metadata{}, now)
+	}
+	now = now.Add(2 * time.Second)
+	for _, name := range []peer.ID{"failed", "main"} {
+		s.exchange.onMetadata(name, live, schedule.Metadata{}, now)
+	}
+	for _, c := range []struct {
+		name   string
+		gone   []peer.ID // that hold the rendition no more
+		picked peer.ID
+	}{
+		{"all hold it", nil, "main"},
+		{"who did not fail is dead", []peer.ID{"main"}, "failed"},
+		{"nobody else holds it", []peer.ID{"main", "failed"}, "dead"},
+	} {
+		for _, id := range c.gone {
+			delete(holders, id)
+		}
+		for range 20 { // as it is drawn at random
+			if id, _ := s.repair.pickHeard(now, []peer.ID{"failed"}, s.holdersOf("main")); id != c.picked {
+				t.Errorf("%s: %q is asked, want %q", c.name, id, c.picked)
+				break
+			}
+		}
+	}
+	s.cancel()
 }
 
 func TestWhatWasLostOfARenditionIsStillCountedWhenItIsLeft(t *testing.T) {

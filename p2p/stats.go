@@ -11,6 +11,7 @@ type Stats struct {
 	BytesIn, BytesOut int64   // since the start, as libp2p counts streams' bytes
 	RateIn, RateOut   float64 // bits per second, over the last seconds
 	Connections       int     // peers connected
+	ConnectionsSilent int64   // connections closed, as the peer had died without a word
 	DroppedRPCs       int64   // messages that a full outbound queue lost
 	MDNSPeers         int64   // peers found on the local network
 

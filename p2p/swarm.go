@@ -26,6 +26,8 @@ const (
 	// what is to be said then may take to go out.
 	farewellTimeout = time.Second
 	farewellPause   = 50 * time.Millisecond
+	// subscribeAfter is how long a node that meets nobody waits until it subscribes.
+	subscribeAfter = 700 * time.Millisecond
 )
 
 // Swarm is a node's part in one stream.
@@ -42,7 +44,8 @@ type Swarm struct {
 	wg     sync.WaitGroup
 	inbox  *inbox
 	dialer *dialer
-	source bool // this node is the broadcaster
+	source bool          // this node is the broadcaster
+	met    chan struct{} // closed when a peer is known to hold the stream, or this node begins it
 
 	promised atomic.Int64 // bits per second, to children
 
@@ -68,6 +71,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 		ctx:        ctx,
 		cancel:     cancel,
 		inbox:      newInbox(),
+		met:        make(chan struct{}),
 		renditions: make(map[string]*rendition),
 		mesh:       make(map[string]map[peer.ID]struct{}),
 		subscribed: make(map[peer.ID]struct{}),
@@ -97,18 +101,37 @@ func (s *Swarm) start() error {
 	if err != nil {
 		return fmt.Errorf("watch topic: %w", err)
 	}
-	sub, err := topic.Subscribe(pubsub.WithBufferSize(headerBuffer))
-	if err != nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
 	s.mu.Lock()
 	s.topic = topic
 	s.mu.Unlock()
-	s.wg.Go(func() { s.drain(sub) })
+	if s.source {
+		close(s.met)
+	}
+	s.wg.Go(func() { s.subscribe(topic) })
 	s.wg.Go(func() { s.followSubscribers(events) })
 	s.wg.Go(s.loop)
 	s.wg.Go(s.dialer.run)
 	return nil
+}
+
+// subscribe subscribes to the headers when a first peer is known to, as gossipsub makes
+// those that it knows its neighbours at once and seeks others only each heartbeat; or
+// before the second of these, so that peers hear of this node, too.
+func (s *Swarm) subscribe(topic *pubsub.Topic) {
+	select {
+	case <-s.ctx.Done():
+		return
+	case <-s.met:
+	case <-time.After(subscribeAfter):
+	}
+	sub, err := topic.Subscribe(pubsub.WithBufferSize(headerBuffer))
+	if err != nil {
+		if s.ctx.Err() == nil {
+			s.log.Error("cannot subscribe", "err", err)
+		}
+		return
+	}
+	s.drain(sub)
 }
 
 // close leaves the stream's topics and waits for all goroutines.
@@ -164,10 +187,15 @@ func (s *Swarm) drain(sub *pubsub.Subscription) {
 // followSubscribers keeps the set of connected peers that hold the stream.
 func (s *Swarm) followSubscribers(events *pubsub.TopicEventHandler) {
 	defer events.Cancel()
+	met := s.source
 	for {
 		e, err := events.NextPeerEvent(s.ctx)
 		if err != nil {
 			return
+		}
+		if !met {
+			met = true
+			close(s.met)
 		}
 		s.mu.Lock()
 		if e.Type == pubsub.PeerJoin {

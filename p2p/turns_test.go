@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,14 +20,15 @@ type contest struct {
 	silence       time.Duration
 }
 
-// compete lets live sending, of which there is so much, and as many answers as the
-// uplink allows send chunks of a size for a while.
-func compete(t *testing.T, bits, demand, size int) contest {
+// compete lets live sending, of which there is so much and so much was promised, and as
+// many answers as the uplink allows send chunks of a size for a while.
+func compete(t *testing.T, bits, demand, promised, size int, past bool) contest {
 	t.Helper()
 	const took = 20 * time.Second
 	var c contest
 	synctest.Test(t, func(t *testing.T) {
 		l := newUplink(bits)
+		l.promise(promised)
 		end := time.Now().Add(took)
 		ctx, cancel := context.WithDeadline(context.Background(), end)
 		defer cancel()
@@ -46,13 +48,13 @@ func compete(t *testing.T, bits, demand, size int) contest {
 				}
 			}
 		})
-		if err := l.wait(ctx, size); err != nil { // which shows the size
+		if err := l.wait(ctx, size, past); err != nil { // which shows the size
 			t.Error(err)
 		}
 		for range l.answers() {
 			wg.Go(func() {
 				last := time.Now()
-				for l.wait(ctx, size) == nil {
+				for l.wait(ctx, size, past) == nil {
 					mu.Lock()
 					c.silence = max(c.silence, time.Since(last))
 					fetched += size
@@ -69,19 +71,24 @@ func compete(t *testing.T, bits, demand, size int) contest {
 
 func TestFetchesGetWhatLiveChunksLeave(t *testing.T) {
 	for _, c := range []struct {
-		name               string
-		bits, demand, size int
-		fetched, live      float64 // at least, as parts of what chunks may fill
+		name                   string
+		bits, demand, promised int
+		size                   int
+		past                   bool
+		fetched, live          float64 // at least, as parts of what chunks may fill
 	}{
-		{"nothing is live", 8_000_000, 0, 8 << 10, 0.95, 0},
-		{"half is live", 8_000_000, 4_000_000 * 93 / 100, 8 << 10, 0.45, 0.48},
-		{"more is live than there is room for", 8_000_000, 16_000_000, 8 << 10, 0.095, 0.85},
-		{"the same on a fast uplink", 100_000_000, 200_000_000, 32 << 10, 0.09, 0.85},
-		{"the same on a slow uplink", 1_000_000, 2_000_000, 4 << 10, 0.095, 0.8},
-		{"the same on a slower one", 300_000, 2_000_000, 4 << 10, 0.095, 0.45},
-		{"large chunks on a slow uplink", 1_000_000, 2_000_000, 32 << 10, 0.15, 0.45},
+		{"nothing is live", 8_000_000, 0, 0, 8 << 10, true, 0.95, 0},
+		{"half is live", 8_000_000, 4_000_000 * 93 / 100, 0, 8 << 10, true, 0.45, 0.48},
+		{"more is live than there is room for", 8_000_000, 16_000_000, 0, 8 << 10, true, 0.095, 0.85},
+		{"the same on a fast uplink", 100_000_000, 200_000_000, 0, 32 << 10, true, 0.09, 0.85},
+		{"the same on a slow uplink", 1_000_000, 2_000_000, 0, 4 << 10, true, 0.095, 0.8},
+		{"the same on a slower one", 300_000, 2_000_000, 0, 4 << 10, true, 0.095, 0.45},
+		{"large chunks on a slow uplink", 1_000_000, 2_000_000, 0, 32 << 10, true, 0.15, 0.45},
+		{"joiners where nothing is promised", 8_000_000, 16_000_000, 0, 8 << 10, false, 0.48, 0.45},
+		{"joiners where half is promised", 8_000_000, 16_000_000, 4_000_000 * 93 / 100, 8 << 10, false, 0.23, 0.7},
+		{"joiners where all is promised", 8_000_000, 16_000_000, 8_000_000, 8 << 10, false, 0.095, 0.85},
 	} {
-		got := compete(t, c.bits, c.demand, c.size)
+		got := compete(t, c.bits, c.demand, c.promised, c.size, c.past)
 		room := float64(c.bits) * 0.93
 		t.Logf("%s: live %.1f%%, fetched %.1f%%, silent for %v at most", c.name, 100*got.live/room, 100*got.fetched/room, got.silence)
 		if got.fetched < c.fetched*room || got.live < c.live*room {
@@ -96,13 +103,37 @@ func TestFetchesGetWhatLiveChunksLeave(t *testing.T) {
 	}
 }
 
+func TestFetchesOfThePastWaitForThoseOfTheLastSegments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newUplink(1_000_000)
+		var mu sync.Mutex
+		var order []bool // past
+		var wg sync.WaitGroup
+		for _, past := range []bool{true, true, false, true, false} {
+			wg.Go(func() {
+				if err := l.wait(t.Context(), 32<<10, past); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, past)
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if want := []bool{true, false, false, true, true}; !slices.Equal(order, want) {
+			t.Errorf("of the past: %v, want %v; there was room for the first", order, want)
+		}
+	})
+}
+
 func TestFetchDoesNotWaitForeverForTheUplink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newUplink(8)
 		l.take(1<<10, time.Now()) // for 17 minutes
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, errFetchBusy)
 		defer cancel()
-		if err := l.wait(ctx, 1<<10); !errors.Is(err, errFetchBusy) {
+		if err := l.wait(ctx, 1<<10, false); !errors.Is(err, errFetchBusy) {
 			t.Errorf("waited for a turn: %v", err)
 		}
 		if len(l.waiting) > 0 {
@@ -117,7 +148,7 @@ func TestUnknownUplinkWithoutABoundLetsFetchesPass(t *testing.T) {
 		start := time.Now()
 		for range 1000 {
 			l.take(32<<10, time.Now())
-			if err := l.wait(context.Background(), 32<<10); err != nil {
+			if err := l.wait(context.Background(), 32<<10, false); err != nil {
 				t.Fatal(err)
 			}
 		}

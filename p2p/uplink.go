@@ -31,11 +31,19 @@ const (
 	// turn before fetches get it.
 	liveSlack = 20 * time.Millisecond
 	// fetchShare is the part of the uplink that fetches get at least while live sending
-	// wants all of it, so that joiners start. On a slow one it is a chunk each fetchRound
-	// instead, if that is no more than half.
+	// wants all of it. On a slow one it is a chunk each fetchRound instead, if that is no
+	// more than half.
 	fetchShare = 0.1
+	// recentShare is what part fetches of the last segments get of what was not promised,
+	// if that is more: joiners start from these. The rest is for who asks for live chunks.
+	recentShare = 0.5
 	// fetchRound is how long it takes at most until every answer has had its turn.
 	fetchRound = time.Second
+	// answersFor is within what time an answer should be over: who is refused instead asks
+	// somebody else, and so finds those that have room.
+	answersFor = 500 * time.Millisecond
+	// leastAnswers is how many there may be for all that.
+	leastAnswers = 2
 	// fetchPatience is how long a chunk may wait for the uplink: who asked for it gives
 	// this node up after fetchSilence.
 	fetchPatience = fetchSilence * 3 / 4
@@ -46,14 +54,15 @@ const (
 // uplink holds all chunks that a node sends to what its uplink carries: those of live
 // parts first, and those that are fetched in what is left.
 type uplink struct {
-	mu      sync.Mutex // guards all following
-	bucket  *schedule.Uplink
-	live    time.Time // until when live chunks are expected to come back for their turn
-	waited  bool      // something waited since the last sample
-	waiting []*fetchTurn
-	size    float64   // of the larger chunks that fetches waited with lately
-	credit  float64   // bytes that fetches may send though live chunks wait
-	at      time.Time // when credit was right
+	mu       sync.Mutex // guards all following
+	bucket   *schedule.Uplink
+	live     time.Time    // until when live chunks are expected to come back for their turn
+	waited   bool         // something waited since the last sample
+	waiting  []*fetchTurn // those of the last segments first
+	promised float64      // bytes per second, to children
+	size     float64      // of the larger chunks that fetches waited with lately
+	credit   float64      // bytes that fetches may send though live chunks wait
+	at       time.Time    // when credit was right
 
 	conns map[*quic.Conn]*connMark
 	tcp   map[peer.ID]int64 // bytes sent to peers whose connections tell nothing
@@ -66,6 +75,7 @@ type uplink struct {
 // fetchTurn is a chunk that waits.
 type fetchTurn struct {
 	n     int
+	past  bool          // of a segment before the last two
 	ready chan struct{} // closed when it was taken
 }
 
@@ -106,16 +116,28 @@ func (l *uplink) take(n int, now time.Time) time.Duration {
 	return wait
 }
 
-// wait takes n bytes for a chunk that was asked for by fetch, when it is its turn.
-func (l *uplink) wait(ctx context.Context, n int) error {
-	turn := &fetchTurn{n, make(chan struct{})}
+// promise notes how many bits per second are promised to children.
+func (l *uplink) promise(bits int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.promised = float64(bits) / 8
+}
+
+// wait takes n bytes for a chunk that was asked for by fetch, when it is its turn, which
+// what is of the past has last.
+func (l *uplink) wait(ctx context.Context, n int, past bool) error {
+	turn := &fetchTurn{n, past, make(chan struct{})}
 	now := time.Now()
 	l.mu.Lock()
 	l.size = max(float64(n), l.size-l.size/fetchSizes)
 	if len(l.waiting) == 0 {
 		l.at = now // no credit for times without anybody to take it
 	}
-	l.waiting = append(l.waiting, turn)
+	place := len(l.waiting)
+	for !past && place > 0 && l.waiting[place-1].past {
+		place--
+	}
+	l.waiting = slices.Insert(l.waiting, place, turn)
 	next := l.serveLocked(now, false)
 	l.mu.Unlock()
 	timer := time.NewTimer(next)
@@ -143,12 +165,15 @@ func (l *uplink) wait(ctx context.Context, n int) error {
 	}
 }
 
-// serveLocked lets fetches send, the longest waiting first: all that there is room for
+// serveLocked lets fetches send in their order: all that there is room for
 // if no live chunk waits, or else what their share has earned. It returns when to look
 // again.
 func (l *uplink) serveLocked(now time.Time, live bool) time.Duration {
 	share := l.shareLocked()
 	if len(l.waiting) > 0 {
+		if !l.waiting[0].past {
+			share = l.recentShareLocked()
+		}
 		if since := now.Sub(l.at).Seconds(); since > 0 {
 			l.credit = min(stream.MaxChunkSize, l.credit+share*since)
 			l.at = now
@@ -178,15 +203,21 @@ func (l *uplink) shareLocked() float64 {
 	return min(rate/2, max(rate*fetchShare, l.size/fetchRound.Seconds()))
 }
 
-// answers returns how many answers with chunks may be under way at a time, so that none
-// of them waits longer for its turn than who asked waits for it.
+// recentShareLocked is shareLocked for the last segments.
+func (l *uplink) recentShareLocked() float64 {
+	return max(l.shareLocked(), recentShare*(float64(l.bucket.Rate())/8-l.promised))
+}
+
+// answers returns how many answers with chunks may be under way at a time, so that they
+// are over soon, and none waits longer for its turn than who asked waits for it.
 func (l *uplink) answers() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bucket.Rate() == 0 {
 		return maxServing
 	}
-	return max(1, min(maxServing, int(l.shareLocked()*fetchRound.Seconds()/l.size)))
+	soon := max(leastAnswers, int(l.recentShareLocked()*answersFor.Seconds()/leastJobBytes))
+	return max(1, min(maxServing, soon, int(l.shareLocked()*fetchRound.Seconds()/l.size)))
 }
 
 // watchUplink adapts the bound to what connections see of the uplink, or, if that is
@@ -199,6 +230,7 @@ func (n *Node) watchUplink() {
 		case <-n.ctx.Done():
 			return
 		case now := <-ticker.C:
+			n.uplink.promise(n.promised())
 			n.uplink.observe(n.host.Network().Conns(), n.bytesTo, now)
 		}
 	}

@@ -43,16 +43,25 @@
 //
 // What no parent sends, or not in time, is wanted explicitly, each chunk of one peer at a
 // time: of who is expected to send it first and is not busy. In time means after what the
-// stripe's chunks took lately, and what they varied. News of a chunk that came in
+// stripe's chunks took lately, and what they varied. What is being fetched from a peer
+// that fell silent is wanted of a neighbour that has it. News of a chunk that came in
 // an unusual way go out at once, others in bunches.
 //
 // # Sending
 //
 // What waits for the uplink is ordered: what was promised, then what was asked for; of the
 // first the oldest part, and in it what is passed on by its receiver, of the second the
-// rarest. The broadcaster gives each chunk away once, before it repeats any; who got as
+// rarest, and last what is older than the last two segments. The broadcaster gives each chunk away once, before it repeats any; who got as
 // much as a whole part and asks for more of it comes last. Nothing goes to a neighbour that says nothing of
 // the present parts; if chunks wait too long, promises are taken back.
+//
+// # Silence
+//
+// A neighbour that says nothing of a part when others do is quiet: no longer a parent, and
+// asked last. That takes about a part's duration. The broadcaster then promises its stripes
+// to others at once, as nobody gets them from anywhere else; other nodes wait twice as
+// long. Whoever answers nothing at all for some seconds while others do is dead; see
+// [Silences].
 //
 // # Trust
 //

@@ -233,7 +233,7 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 			}
 		}
 	}
-	if h.Duration > 0 && !h.Late {
+	if h.Duration > 0 && (!h.Late || x.rate == 0) { // a joiner knows of no other
 		x.duration = h.Duration
 		if x.rate == 0 {
 			x.openAt = now.Add(acquaint)
@@ -361,6 +361,12 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 		if st := &x.stripes[Stripe(pos, i)]; pushed && st.parent == from {
 			st.measure(p, now) // this node's patience was short
 			st.late = 0
+		}
+		if pp := p.peer(from); pp != nil && !fetched {
+			pp.owesAck = true // else the sender never hears that its chunk came
+			if p.newsAt.IsZero() {
+				p.newsAt = now
+			}
 		}
 		return Duplicate
 	}

@@ -170,6 +170,49 @@ func TestLateChunkIsWantedFromAnother(t *testing.T) {
 	}
 }
 
+func TestFetchFromTheDeadGivesWayToANeighbour(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		speaks, announces bool // the peer that it is fetched from speaks; the other neighbour has the chunk
+		from              Peer // that the chunk is wanted from in the end
+	}{
+		{"dead, and another has it", false, true, 2},
+		{"dead, and nobody else has it", false, false, 1},
+		{"alive", true, true, 1},
+	} {
+		x := New(Config{Uplink: unlimited(100e6), Seed: 1})
+		x.Neighbour(1, true, 50*time.Millisecond)
+		x.Neighbour(2, true, 50*time.Millisecond)
+		now := start
+		x.Header(header(0), now)
+		want, have := stream.NewBitmap(16), stream.NewBitmap(16)
+		want.Set(4)
+		if c.announces {
+			have.Set(4)
+		}
+		x.Metadata(1, at(0), Metadata{}, now)
+		x.Fetching(1, []Hole{{at(0), want}}, now)
+		for range 20 {
+			now = now.Add(50 * time.Millisecond)
+			x.Metadata(2, at(0), Metadata{Have: have}, now)
+			if c.speaks {
+				x.Metadata(1, at(0), Metadata{}, now)
+			}
+			x.Step(now)
+		}
+		if a := x.parts[at(0)].asks[4]; a.from != c.from || a.fetch != (c.from == 1) {
+			t.Errorf("%s: wanted from %d, fetched %t", c.name, a.from, a.fetch)
+		}
+		x.Fetched(1, []Hole{{at(0), want}}, true)
+		if a := x.parts[at(0)].asks[4]; c.from == 2 && a.from != 2 {
+			t.Errorf("%s: wanted from %d when the fetch was over", c.name, a.from)
+		}
+		if v := x.Admit(1, at(0), 4, true, now); v != Accept {
+			t.Errorf("%s: verdict %v on what was fetched", c.name, v)
+		}
+	}
+}
+
 func TestParentThatHadToAskForAllIsLeft(t *testing.T) {
 	x, now := fed(t)
 	s := Stripe(at(1), 0)
@@ -428,4 +471,76 @@ func FuzzExchange(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestBroadcasterFeedsAnotherSoonAfterAChildDied(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		silent time.Duration // of child 2, from part 4 on
+		all    bool          // neighbour 3, too
+		pause  time.Duration // of the stream, after part 3
+		fed    Peer          // its stripe in the end
+	}{
+		{"alive", 0, false, 0, 2},
+		{"dead", 2 * time.Second, false, 0, 3},
+		{"slow to speak", 300 * time.Millisecond, false, 0, 2},
+		{"nobody is heard for a while", 600 * time.Millisecond, true, 0, 2},
+		{"the stream pauses", 0, false, time.Second, 2},
+		{"a part is late", 0, false, 700 * time.Millisecond, 2},
+	} {
+		x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
+		now := start
+		stripe := mask(5)
+		publish := func(part uint32) {
+			h := header(part)
+			h.Own = true
+			x.Header(h, now)
+		}
+		step := func(d time.Duration) {
+			for range d / reviewEvery {
+				now = now.Add(reviewEvery)
+				x.Step(now)
+			}
+		}
+		speak := func(part uint32) {
+			x.Metadata(2, at(part), Metadata{Standing: &stripe}, now)
+			x.Metadata(3, at(part), Metadata{}, now)
+		}
+		for id := Peer(2); id < 4; id++ {
+			x.Neighbour(id, true, 20*time.Millisecond)
+			x.Metadata(id, at(0), Metadata{State: strong()}, now)
+		}
+		for part := range uint32(4) {
+			publish(part)
+			step(100 * time.Millisecond)
+			speak(part)
+			step(400 * time.Millisecond)
+		}
+		if !x.peers[2].grants.Has(5) {
+			t.Fatalf("%s: it was not fed", c.name)
+		}
+		step(c.pause)
+		silentUntil := now.Add(c.silent)
+		for part := range uint32(2) {
+			publish(4 + part)
+			for range 10 {
+				step(reviewEvery)
+				// The other one was fed by the child, and asks for the stripe if nobody gets it.
+				if now.After(silentUntil) || !c.all {
+					x.Metadata(3, at(4+part), Metadata{}, now)
+					if x.room().Has(5) {
+						x.Metadata(3, at(4+part), Metadata{Standing: &stripe}, now)
+					}
+				}
+				if now.After(silentUntil) {
+					x.Metadata(2, at(4+part), Metadata{Standing: &stripe}, now)
+				}
+			}
+		}
+		for id := Peer(2); id < 4; id++ {
+			if fed := x.peers[id].grants.Has(5); fed != (id == c.fed) {
+				t.Errorf("%s: neighbour %d is fed: %t", c.name, id, fed)
+			}
+		}
+	}
 }

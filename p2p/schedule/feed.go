@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -264,7 +265,7 @@ func (x *Exchange) replace(s int, n *neighbour, now time.Time) bool {
 // grantSource decides for the broadcaster, which gives each byte away once: to those
 // that can pass it on, equally.
 func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slots int, now time.Time) bool {
-	share, spare := x.share(n), 0
+	share, spare := x.share(n, now), 0
 	if share > 0 && (total >= Stripes*3/4 || now.Sub(x.openAt) > begging) {
 		spare = 1 // no stripe shall be left over because of rounding
 	}
@@ -281,10 +282,10 @@ func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slot
 
 // share returns how many stripes the broadcaster gives a neighbour: as many as it is
 // strong among all, the same to each as long as nothing is known.
-func (x *Exchange) share(n *neighbour) int {
+func (x *Exchange) share(n *neighbour, now time.Time) int {
 	strength, mesh := 0, 0
 	for _, c := range x.ids {
-		if c.mesh {
+		if c.mesh && !x.lost(c, now) {
 			mesh++
 			if c.known {
 				strength += int(c.state.Slots)
@@ -314,11 +315,11 @@ func (x *Exchange) shareOut(now time.Time) {
 	var most *neighbour
 	over, wanting := 0, false
 	for _, c := range x.ids {
-		share, has := x.share(c), (c.grants &^ c.extra).Count()
+		share, has := x.share(c, now), (c.grants &^ c.extra).Count()
 		if has > share+max(over, 1) || share == 0 && has > over {
 			most, over = c, has-share
 		}
-		wanting = wanting || c.mesh && c.known && has < share && c.leaving == 0
+		wanting = wanting || c.mesh && c.known && has < share && c.leaving == 0 && !x.lost(c, now)
 	}
 	if most == nil || !wanting {
 		return
@@ -371,7 +372,7 @@ func (x *Exchange) review(now time.Time) {
 		if n.leaving|n.extra|n.grants == 0 {
 			continue
 		}
-		if x.silentFor(n, now) > 2*(x.duration+quietAfter+n.rtt) {
+		if x.lost(n, now) {
 			for s := range x.stripes {
 				if (n.grants | n.leaving).Has(s) {
 					n.end(s, x.newest)
@@ -424,6 +425,21 @@ func (x *Exchange) review(now time.Time) {
 	}
 	x.revokeAt = now.Add(behind + x.duration)
 	x.most, x.mostUntil = x.children(), now.Add(mostFor)
+}
+
+// lost reports whether a neighbour is silent for so long that nothing is promised to it any
+// more. It gets time to speak again, but of the broadcaster, whose stripe nobody gets as
+// long as it is fed to the dead, only while nobody else speaks of the newest part either.
+func (x *Exchange) lost(n *neighbour, now time.Time) bool {
+	if x.silentFor(n, now) > 2*x.quietLimit(n) {
+		return true
+	}
+	if !x.cfg.Source || !x.quiet(n, now) {
+		return false
+	}
+	p := x.parts[x.newest]
+	return n.heard.Before(p.ready) && now.Sub(p.ready) > quietAfter+n.rtt &&
+		slices.ContainsFunc(x.ids, func(o *neighbour) bool { return o.heard.After(p.ready) })
 }
 
 // lessUseful returns which of the broadcaster's children of a stripe it can rather do

@@ -21,10 +21,10 @@ type HoleLimits struct {
 	Fetches int // a chunk that was fetched in vain so often is left to neighbours
 }
 
-// Holes returns the most urgent missing chunks that nobody was asked for, and the
-// peers that failed the first of them. What a parent sends and is not late with yet, and
+// Holes returns the most urgent missing chunks that nobody was asked for, and of the first
+// of them the peers that say that they have it, and those that failed it. What a parent sends and is not late with yet, and
 // for a while what a neighbour has and has no room to send, is not among them.
-func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Peer) {
+func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, has, avoid []Peer) {
 	size := 0
 	for _, p := range x.order {
 		if !p.missing() || !p.late && now.Sub(p.ready) < l.After {
@@ -38,7 +38,7 @@ func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Pee
 			if want == nil {
 				want = stream.NewBitmap(p.n)
 				if len(holes) == 0 {
-					avoid = p.asks[i].failed
+					has, avoid = p.holders(i), p.asks[i].failed
 				}
 			}
 			want.Set(i)
@@ -53,7 +53,17 @@ func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, avoid []Pee
 			break
 		}
 	}
-	return holes, avoid
+	return holes, has, avoid
+}
+
+// holders returns the peers that say that they have a chunk.
+func (p *part) holders(i int) (out []Peer) {
+	for id, pp := range p.peers {
+		if pp.have.Get(i) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // busyFor is how many times longer a chunk is left to neighbours that have it: they were

@@ -239,7 +239,17 @@ func (x *Exchange) unqueue(n *neighbour) {
 // quiet reports whether a neighbour says nothing of parts of which it should by now, as
 // everybody has something to say of each: it may be dead.
 func (x *Exchange) quiet(n *neighbour, now time.Time) bool {
-	return x.silentFor(n, now) > x.duration+quietAfter+n.rtt
+	return x.silentFor(n, now) > x.quietLimit(n)
+}
+
+// quietLimit returns how long a live neighbour says nothing at most.
+func (x *Exchange) quietLimit(n *neighbour) time.Duration { return x.duration + quietAfter + n.rtt }
+
+// Quiet reports whether a peer says nothing of parts of which neighbours do, so that it may
+// be dead, or is not known.
+func (x *Exchange) Quiet(id Peer, now time.Time) bool {
+	n := x.peers[id]
+	return n == nil || x.quiet(n, now)
 }
 
 // silentFor returns how long a neighbour has said nothing while there was something to say.

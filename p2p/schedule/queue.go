@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"container/heap"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 const (
@@ -21,6 +23,7 @@ type item struct {
 	i      int
 	to     *neighbour
 	asked  bool   // explicitly
+	past   bool   // asked for, and of a segment before the last two
 	rank   int    // 0 for who passes it on, 1 for who does not
 	parked bool   // waited for the window
 	repeat bool   // the broadcaster sent it to somebody else before
@@ -35,8 +38,9 @@ type item struct {
 // explicitly: promises are within the uplink, and kept in time they leave little to ask
 // for, but broken for the sake of wants they make ever more of these. Of each the oldest
 // part goes first, as it is played first; of what was asked for the rarest; of what was
-// promised to those who pass it on, and each chunk once before any goes out twice. Who
-// got as much as a whole part, and asks for more of it, is served last.
+// promised to those who pass it on, and each chunk once before any goes out twice. What
+// was asked for of the past, which joiners do, waits for what is played now. Who got as
+// much as a whole part, and asks for more of it, is served last.
 type queue []item
 
 func (q queue) Len() int      { return len(q) }
@@ -51,6 +55,9 @@ func (q queue) Less(i, j int) bool {
 	}
 	if a.asked != b.asked {
 		return b.asked
+	}
+	if a.past != b.past {
+		return b.past
 	}
 	if c := a.p.pos.Compare(b.p.pos); c != 0 {
 		return c < 0
@@ -109,6 +116,7 @@ func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Ti
 	x.seq++
 	it.seq = x.seq
 	if asked {
+		it.past = x.past(p.pos)
 		for _, pp := range p.peers {
 			if pp.have.Get(i) {
 				it.rank++ // the rarest first
@@ -122,6 +130,11 @@ func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Ti
 	}
 	it.repeat = p.own && !p.seen[i].IsZero()
 	x.queue.push(it)
+}
+
+// past reports whether a part is of a segment before the last two.
+func (x *Exchange) past(pos stream.Position) bool {
+	return pos.Epoch != x.newest.Epoch || pos.Segment+1 < x.newest.Segment
 }
 
 // copies returns to how many neighbours a chunk was sent.

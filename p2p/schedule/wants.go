@@ -25,6 +25,9 @@ const (
 	idleRoom  = 0.5
 	// leastRate is what a stream is taken to have at least, in bits per second.
 	leastRate = 64_000
+	// vainFetches is how often a chunk of the past is fetched in vain until it is wanted of
+	// neighbours as live ones are.
+	vainFetches = 2
 	// silence is how long a parent may say nothing about a part until it is taken as gone.
 	silence = 200 * time.Millisecond
 )
@@ -90,6 +93,13 @@ func (n *neighbour) expired(a *ask, now time.Time) bool {
 	return since > max(mostPatience, a.patience) || since > a.patience && now.Sub(n.delivered) > a.patience
 }
 
+// forsaken reports whether a chunk is fetched from a peer that seems to be dead, while a
+// neighbour that is not has it: that one is asked rather than the fetch waited for.
+func (x *Exchange) forsaken(p *part, i int, now time.Time) bool {
+	a := &p.asks[i]
+	return now.Sub(a.at) > leastPatience && x.Quiet(a.from, now) && x.held(p, i, now)
+}
+
 // stepWants sets from whom each missing chunk is wanted explicitly: those that no
 // parent sends, or not in time. Each is wanted from one peer at a time.
 func (x *Exchange) stepWants(now time.Time) time.Duration {
@@ -104,10 +114,14 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 		}
 		look := missingPoll
 		p.hungry = false
+		past := p.late && x.past(p.pos)
 		for i := range p.asks {
 			a := &p.asks[i]
-			if p.have.Get(i) || a.fetch {
+			if p.have.Get(i) || a.fetch && !x.forsaken(p, i, now) || past && a.from == None && a.fetches < vainFetches {
 				continue
+			}
+			if a.fetch {
+				x.unask(p, i, true)
 			}
 			if a.from != None {
 				n := x.peers[a.from]

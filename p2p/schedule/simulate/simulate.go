@@ -429,7 +429,7 @@ func (w *World) Mesh(i, j int) {
 func (w *World) Kill(i int) {
 	w.nodes[i].dead = true
 	for _, j := range w.nodes[i].peers {
-		after := closeAfter + time.Duration(w.rng.Int64N(int64(closeAfter)))
+		after := closeAfter + time.Duration(w.rng.Int64N(int64(closeVaries)))
 		w.push(event{at: w.now + after, to: int32(j), kind: closed, msg: int32(i)})
 	}
 }
@@ -449,8 +449,12 @@ func (w *World) Disconnect(i, j int) {
 	n.banned[j] = true
 }
 
-// closeAfter is after how long at least a connection to a dead node is closed.
-const closeAfter = 10 * time.Second
+// closeAfter is after how long at least a connection to a dead node is closed, and
+// closeVaries how much longer it may take; see [schedule.Silences].
+const (
+	closeAfter  = 5 * time.Second
+	closeVaries = 2 * time.Second
+)
 
 // Alive returns the viewers that are alive.
 func (w *World) Alive() (out []int) {

@@ -1,0 +1,101 @@
+package schedule
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// of returns the header of the first part of a segment.
+func of(segment uint64) Part {
+	h := header(0)
+	h.Position = stream.Position{Epoch: 1, Segment: segment}
+	return h
+}
+
+// few is an uplink that has room for so many chunks.
+type few int
+
+func (f *few) Take(int, time.Time) time.Duration {
+	if *f == 0 {
+		return time.Second
+	}
+	*f--
+	return 0
+}
+func (*few) Rate() int { return 100e6 }
+
+func TestWhatIsPlayedNowIsSentBeforeThePast(t *testing.T) {
+	room := few(2)
+	x := New(Config{Uplink: &room, Seed: 1})
+	x.Neighbour(1, false, 50*time.Millisecond)
+	now := start
+	for segment := range uint64(4) {
+		h := of(segment)
+		h.Have = stream.NewBitmap(h.Chunks)
+		for i := range h.Chunks {
+			h.Have.Set(i)
+		}
+		x.Header(h, now)
+	}
+	var sent []uint64
+	for segment := range uint64(4) {
+		want := stream.NewBitmap(16)
+		want.Set(3)
+		x.Metadata(1, of(segment).Position, Metadata{Want: want}, now)
+	}
+	actions, _ := x.Step(now)
+	for _, a := range actions {
+		if len(a.Chunks) > 0 {
+			sent = append(sent, a.Part.Segment)
+		}
+	}
+	if want := []uint64{2, 3}; !slices.Equal(sent, want) {
+		t.Errorf("sent of the segments %v first, want %v", sent, want)
+	}
+}
+
+func TestThePastIsFetchedOfWhoHasIt(t *testing.T) {
+	x := New(Config{Uplink: unlimited(100e6), Seed: 1})
+	x.Neighbour(1, true, 50*time.Millisecond)
+	x.Neighbour(2, true, 50*time.Millisecond)
+	now := start
+	for segment := range uint64(4) {
+		h := of(segment)
+		h.Late = true
+		x.Header(h, now)
+		have := stream.NewBitmap(h.Chunks)
+		for i := range h.Chunks {
+			have.Set(i)
+		}
+		x.Metadata(2, h.Position, Metadata{Have: have, State: strong()}, now)
+	}
+	x.Step(now)
+	asked := func(segment uint64) bool {
+		pp := x.parts[of(segment).Position].peers[2]
+		return pp.asked.Count() > 0
+	}
+	if asked(0) || asked(1) {
+		t.Error("the past was wanted of a neighbour")
+	}
+	if !asked(2) && !asked(3) {
+		t.Error("nothing of the last segments was wanted of the neighbour that has it")
+	}
+	limits := HoleLimits{Bytes: 1 << 20, Parts: 64, Fetches: 8}
+	holes, has, _ := x.Holes(limits, now)
+	if len(holes) == 0 || holes[0].Part.Segment != 0 || !slices.Equal(has, []Peer{2}) {
+		t.Errorf("holes %v, which %v have, want those of segment 0, which peer 2 has", holes, has)
+	}
+	// What cannot be fetched is wanted all the same.
+	for range vainFetches {
+		holes, _, _ = x.Holes(limits, now)
+		x.Fetching(1, holes, now)
+		x.Fetched(1, holes, true)
+	}
+	x.Step(now)
+	if !asked(0) {
+		t.Error("what was fetched in vain is not wanted of the neighbour that has it")
+	}
+}

@@ -1,0 +1,52 @@
+package p2p
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+)
+
+// silenceEvery is how often to look which peers answer.
+const silenceEvery = time.Second
+
+// watchSilence closes connections to peers that died without a word, until the node
+// closes: gossipsub keeps who is connected in its mesh, the dialer seeks nobody in its
+// place, and joiners are told of it. Connections on TCP are left to the system.
+func (n *Node) watchSilence() {
+	ticker := time.NewTicker(silenceEvery)
+	defer ticker.Stop()
+	var silences schedule.Silences[network.Conn]
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, c := range silences.Observe(packetCounts(n.host.Network().Conns()), now) {
+				n.closeSilent(c)
+			}
+		}
+	}
+}
+
+// packetCounts returns what connections on QUIC carried so far.
+func packetCounts(conns []network.Conn) map[network.Conn]schedule.PacketCount {
+	counts := make(map[network.Conn]schedule.PacketCount, len(conns))
+	for _, c := range conns {
+		if q, ok := quicConn(c); ok {
+			st := q.ConnectionStats()
+			counts[c] = schedule.PacketCount{Sent: st.PacketsSent, Received: st.PacketsReceived}
+		}
+	}
+	return counts
+}
+
+// closeSilent closes a connection of which the other end is dead.
+func (n *Node) closeSilent(c network.Conn) {
+	n.mu.Lock()
+	n.silent++
+	n.mu.Unlock()
+	n.log.Info("connection closed: the peer answers nothing", "peer", c.RemotePeer())
+	n.wg.Go(func() { _ = c.Close() }) // it may wait, and fails only if it is closed already
+}
