@@ -43,10 +43,10 @@ type SegmentInfo struct {
 // parts of a segment, joined, are the segment. It finds where frames begin and publishes
 // what is before while the rest still arrives.
 //
-// For each segment, call Begin, Write as often as bytes arrive, and Close once all did. A
-// segment that is not closed before the next begins stays without its last part, so that
-// nobody lists it, and the next is marked as a discontinuity. Only Stats may be called
-// from several goroutines.
+// For each segment, call Begin, Write as often as bytes arrive, and Close once all did. If
+// a segment of which parts were published is not closed before the next begins, it stays
+// without its last part, so that nobody lists it, and the next is marked as a discontinuity.
+// Only Stats may be called from several goroutines.
 type Splitter struct {
 	part    int64 // ticks
 	publish func(stream.Part) error
@@ -95,6 +95,9 @@ type splitSegment struct {
 	opens   bool          // that frame is the first of its part
 }
 
+// Begun reports whether parts of the segment that is open, or was last, were published.
+func (s *Splitter) Begun() bool { return s.seg.parts > 0 }
+
 // NewSplitter returns a splitter.
 func NewSplitter(cfg SplitConfig) *Splitter {
 	if cfg.Part == 0 {
@@ -108,7 +111,7 @@ func NewSplitter(cfg SplitConfig) *Splitter {
 
 // Begin begins a segment.
 func (s *Splitter) Begin(info SegmentInfo) {
-	s.broken = s.broken || s.open || info.Discontinuity
+	s.broken = s.broken || s.open && s.seg.parts > 0 || info.Discontinuity
 	s.open = true
 	s.seg = splitSegment{info: info, hint: s.seg.hint}
 	for _, t := range s.tracks {

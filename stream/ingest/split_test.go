@@ -203,16 +203,24 @@ func TestSplitLeavesASegmentOpen(t *testing.T) {
 // TestSplitKeepsFramesWhole: no part ends where a sound is under way, if there is a better
 // place within reach.
 func TestSplitKeepsFramesWhole(t *testing.T) {
-	segment := continued(t, clip{size: 700}, 1)[0]
-	var woven [][]byte // each sound is put between the first packets of the picture after it
+	segment := continued(t, clip{size: 700, audio: &codecs.MPEG1Audio{}}, 1)[0]
+	var woven, held [][]byte // a sound's second packet comes after the next picture's first
+	pictures := 0
 	for b := segment; len(b) > 0; b = b[packetSize:] {
-		n := len(woven)
-		p := transport.ParsePacket(b[:packetSize])
-		if p.PID == 256 && p.Start && n > 0 && transport.ParsePacket(woven[n-1]).PID == 257 && n/packetSize%3 != 0 {
-			woven = slices.Insert(woven, n-1, b[:packetSize])
+		raw := b[:packetSize]
+		switch p := transport.ParsePacket(raw); {
+		case p.PID == 257 && !p.Start && pictures%5 != 0:
+			held = append(held, raw)
 			continue
+		case p.PID == 257:
+			woven = append(append(woven, held...), raw)
+			held = nil
+			continue
+		case p.PID == 256 && p.Start:
+			pictures++
 		}
-		woven = append(woven, b[:packetSize])
+		woven = append(append(woven, raw), held...)
+		held = nil
 	}
 	parts := splitAll(t, 1000, slices.Concat(woven...))
 	if len(parts) < 3 {
