@@ -98,14 +98,15 @@ func (d *demand) tell() {
 	}
 }
 
-// betterTimeline compares renditions by what their newest part shows: the size of the
-// picture, then the bits.
-func betterTimeline(a, b *stream.Timeline) int {
-	x, y := describe(a), describe(b)
+// betterTimeline compares renditions by what their newest part shows.
+func betterTimeline(a, b *stream.Timeline) int { return better(describe(a), describe(b)) }
+
+// better compares renditions by the size of the picture, then by the bits.
+func better(a, b variant) int {
 	return cmp.Or(
-		cmp.Compare(x.media.Width*x.media.Height, y.media.Width*y.media.Height),
-		cmp.Compare(x.average, y.average),
-		cmp.Compare(b.Rendition(), a.Rendition()),
+		cmp.Compare(a.media.Width*a.media.Height, b.media.Width*b.media.Height),
+		cmp.Compare(a.average, b.average),
+		cmp.Compare(b.rendition, a.rendition),
 	)
 }
 

@@ -3,6 +3,7 @@ package hls
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/grafov/m3u8"
@@ -115,11 +116,13 @@ type variant struct {
 }
 
 // renderMultivariant writes the multivariant playlist of the media playlists called
-// name, its addresses relative to /<stream-id>/.
+// name, its addresses relative to /<stream-id>/. The best comes first: some players
+// begin with that, and it is the one that a node carries before anybody asks.
 func renderMultivariant(variants []variant, name string) []byte {
 	p := m3u8.NewMasterPlaylist()
 	p.SetIndependentSegments(true)
-	for _, v := range variants {
+	best := slices.SortedFunc(slices.Values(variants), func(a, b variant) int { return better(b, a) })
+	for _, v := range best {
 		params := m3u8.VariantParams{
 			Bandwidth:        uint32(min(v.peak, 1<<31-1)),
 			AverageBandwidth: uint32(min(v.average, 1<<31-1)),

@@ -100,14 +100,17 @@ const goldenMultivariant = `#EXTM3U
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-STREAM-INF:PROGRAM-ID=0,BANDWIDTH=4200000,AVERAGE-BANDWIDTH=3900000,CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1920x1080,FRAME-RATE=29.970
 main/index.m3u8
+#EXT-X-STREAM-INF:PROGRAM-ID=0,BANDWIDTH=1600000,AVERAGE-BANDWIDTH=1500000,CODECS="avc1.64001e,mp4a.40.2",RESOLUTION=854x480,FRAME-RATE=29.970
+480p/index.m3u8
 #EXT-X-STREAM-INF:PROGRAM-ID=0,BANDWIDTH=130000,AVERAGE-BANDWIDTH=128000,CODECS="mp4a.40.2"
 audio/index.m3u8
 `
 
 func TestRenderMultivariant(t *testing.T) {
 	got := renderMultivariant([]variant{
-		{"main", stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1920, Height: 1080, FrameRate: 29.97}, 4_200_000, 3_900_000},
+		{"480p", stream.Media{Codecs: "avc1.64001e,mp4a.40.2", Width: 854, Height: 480, FrameRate: 29.97}, 1_600_000, 1_500_000},
 		{"audio", stream.Media{Codecs: "mp4a.40.2"}, 130_000, 128_000},
+		{"main", stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1920, Height: 1080, FrameRate: 29.97}, 4_200_000, 3_900_000},
 	}, "index.m3u8")
 	if string(got) != goldenMultivariant {
 		t.Errorf("%s\nwant\n%s", got, goldenMultivariant)
@@ -116,7 +119,7 @@ func TestRenderMultivariant(t *testing.T) {
 	if err != nil || kind != m3u8.MASTER {
 		t.Fatalf("kind %v, %v", kind, err)
 	}
-	if n := len(list.(*m3u8.MasterPlaylist).Variants); n != 2 {
+	if n := len(list.(*m3u8.MasterPlaylist).Variants); n != 3 {
 		t.Errorf("%d variants read back", n)
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
 
 const (
-	// rendition is the name of the one encoding that broadcast publishes.
+	// rendition is the name of what broadcast publishes unless it encodes several.
 	rendition = "main"
 	// endGrace bounds how long a broadcaster tells its neighbours that the stream has
 	// ended. It is part of endLimit, and leaves the rest of the node its time.
@@ -45,8 +45,10 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input tcp://127.0.0.1:9000",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file, tcp://ADDR or udp://ADDR to listen on"},
+			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
+			encodeFlag(),
+			encoderFlag(),
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
 			&cli.DurationFlag{Name: "part", Usage: "publish parts of about `DURATION`", Value: 500 * time.Millisecond},
 			keyFlag(),
@@ -75,6 +77,9 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err := b.check(env.stdin); err != nil {
 				return err
 			}
+			if b.ladder, err = readLadder(c); err != nil {
+				return err
+			}
 			return b.run(c.Context, set, newScreen(env, set.json))
 		},
 	}
@@ -85,6 +90,7 @@ type broadcast struct {
 	key    string
 	qr     bool
 	ingest ingest.Config
+	ladder *transcode.Config // nil to publish the input as it is
 }
 
 // check refuses before anything starts what can be known to fail.
@@ -127,24 +133,57 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err != nil {
 		return err
 	}
+	b.ingest.Logger = newLogger(scr, set.level)
+	in, closeInput, err := b.open(ctx, scr)
+	defer func() { err = errors.Join(err, closeInput()) }()
+	if err != nil {
+		return err
+	}
 	s, err := startSession(ctx, roleBroadcast, set, h, scr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	b.ingest.Logger = newLogger(scr, set.level)
-	in, err := ingest.New(b.ingest)
+	casts := &casts{node: s.node, key: key, epoch: epoch}
+	link, err := casts.begin(b.firstRendition())
 	if err != nil {
 		return err
 	}
-	cast, err := s.node.Broadcast(key, rendition, epoch)
-	if err != nil {
-		return fmt.Errorf("broadcast: %w", err)
-	}
-	if err := b.announce(s, set, cast.Swarm().Link()); err != nil {
+	if err := b.announce(s, set, link); err != nil {
 		return err
 	}
-	return b.publish(s, in, cast)
+	return b.publish(s, in, casts)
+}
+
+// open prepares the input, before anybody is told of the stream. Whoever calls it calls
+// closeInput.
+func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInput func() error, err error) {
+	cfg, encoder := b.ingest, ""
+	if b.ladder != nil {
+		encoder = b.ladder.Encoder
+	}
+	closeInput = func() error { return nil }
+	file, err := openFile(ctx, &cfg, encoder, scr)
+	if err != nil {
+		return nil, closeInput, err
+	}
+	if file != nil {
+		closeInput = file.Close
+	}
+	if b.ladder != nil {
+		in, err = openLadder(ctx, *b.ladder, cfg, scr)
+		return in, closeInput, err
+	}
+	single, err := ingest.New(cfg)
+	return singleSource{single}, closeInput, err
+}
+
+// firstRendition is one that is published, whatever the input is like.
+func (b *broadcast) firstRendition() string {
+	if b.ladder != nil {
+		return transcode.Name(b.ladder.Heights[len(b.ladder.Heights)-1])
+	}
+	return rendition
 }
 
 // announce tells how to watch.
@@ -162,11 +201,11 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 }
 
 // publish hands the input to the swarm until it ends, and tells figures meanwhile.
-func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) error {
+func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	meter := &inputMeter{in: in}
 	input := make(chan error, 1)
 	s.running.Go(func() {
-		input <- in.Run(s.ctx, func(p stream.Part) error { return cast.Publish(s.ctx, p) })
+		input <- in.run(s.ctx, casts)
 	})
 	var inputErr error
 	inputEnded := false
@@ -184,10 +223,7 @@ func (b *broadcast) publish(s *session, in *ingest.Ingest, cast *p2p.Broadcast) 
 
 	endCtx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), endGrace)
 	defer cancel()
-	endErr := cast.End(endCtx)
-	if errors.Is(endErr, context.DeadlineExceeded) {
-		endErr = nil // slow neighbours; the rest have it
-	}
+	endErr := casts.end(endCtx)
 	if inputEnded && inputErr == nil && endErr == nil {
 		grace := min(afterEndSegments*b.ingest.Segment, maxAfterEnd)
 		s.screen.say("The input has ended. Viewers have %v to see the rest; ctrl-c ends at once.", grace)
@@ -228,6 +264,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		source,
 		count(peers, "peer"),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
+		in.Encoding.line(),
 	)
 }
 

@@ -25,6 +25,7 @@ var arrows = []struct{ from, to, why string }{
 	{"cmd/grapevine", "stream", "links, keys and IDs on the command line"},
 	{"cmd/grapevine", "stream/heap", "the cache does not double a node's memory"},
 	{"cmd/grapevine", "stream/ingest", "broadcast reads an encoder's bytes"},
+	{"cmd/grapevine", "stream/ingest/transcode", "broadcast may encode several renditions"},
 	{"hls", "hls/fmp4", "low-latency playlists list parts in fragmented MP4"},
 	{"hls", "stream", "playlists are made of timelines and the store"},
 	{"hls/record", "hls", "recordings get what playlists list, decided in the same way"},
@@ -63,6 +64,8 @@ var arrows = []struct{ from, to, why string }{
 	{"stream", "stream/wire", "headers are Protocol Buffers"},
 	{"hls/fmp4", "stream/transport", "it reads what ingest wrote"},
 	{"stream/ingest", "stream", "it makes parts"},
+	{"stream/ingest/transcode", "stream", "parts go in and out"},
+	{"stream/ingest/transcode", "stream/ingest", "it is between two: what is encoded, and what cuts each rendition"},
 	{"stream/ingest", "stream/transport", "it reads packets and tables"},
 }
 
@@ -82,6 +85,8 @@ var never = []struct{ from, to, why string }{
 	{"hls/fmp4", "log/slog", "remuxing returns errors and logs nothing"},
 	{"hls/record", "net/http", "recordings are files; hls serves"},
 	{"stream/ingest", "github.com/libp2p/", "encoders know no peers"},
+	{"stream/ingest", "os/exec", "programs are run by transcode"},
+	{"stream/ingest/transcode", "github.com/libp2p/", "encoders know no peers"},
 	{"p2p", "net/http", "HTTP is for players"},
 	{"p2p", "github.com/grafov/m3u8", "playlists are for players"},
 	{"p2p/schedule", "github.com/libp2p/go-libp2p/core/network", "decisions are pure: no connections"},

@@ -10,6 +10,8 @@
 //	errors.go    errors become a sentence and a hint, and an exit code
 //	home.go      the directory that keeps keys, epochs and locks
 //	session.go   a p2p node and an HLS server that start and end together
+//	source.go    what broadcast publishes: an input as it is, or encode.go, a ladder made
+//	             of it (--encode); file.go has ffmpeg read files; casts.go: the renditions that it publishes
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)

@@ -13,6 +13,7 @@ import (
 	"github.com/grapevine-live/grapevine/hls/record"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
 
 // Exit codes.
@@ -43,6 +44,12 @@ type inputError struct {
 
 func (e *inputError) Error() string { return fmt.Sprintf("read input %s: %v", e.input, e.err) }
 func (e *inputError) Unwrap() error { return e.err }
+
+// encodeError is about making renditions with ffmpeg.
+type encodeError struct{ err error }
+
+func (e *encodeError) Error() string { return fmt.Sprintf("encode: %v", e.err) }
+func (e *encodeError) Unwrap() error { return e.err }
 
 // keyError is about a file with a private key.
 type keyError struct {
@@ -98,6 +105,7 @@ func explain(err error) (sentence, hint string, code int) {
 		usage   *usageError
 		address *addressError
 		input   *inputError
+		encode  *encodeError
 		key     *keyError
 		home    *homeError
 		rec     *recordError
@@ -114,6 +122,8 @@ func explain(err error) (sentence, hint string, code int) {
 			"copy the whole link that the broadcaster prints, and put it in quotes: 'grapevine://…?peer=…'", exitUsage
 	case errors.As(err, &address):
 		sentence, hint = explainAddress(address)
+	case errors.As(err, &encode):
+		sentence, hint = explainEncode(encode)
 	case errors.As(err, &input):
 		sentence, hint = explainInput(input)
 	case errors.Is(err, errStreamBusy):
@@ -169,14 +179,29 @@ func isErrno(err error, errno syscall.Errno) bool {
 
 func explainInput(e *inputError) (sentence, hint string) {
 	const remux = "ffmpeg can make it: ffmpeg -re -i INPUT -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -"
-	var codec *ingest.UnsupportedCodecError
+	var (
+		codec   *ingest.UnsupportedCodecError
+		version *transcode.VersionError
+		encoder *transcode.EncoderError
+	)
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist):
 		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR or udp://ADDR"
 	case errors.Is(e.err, fs.ErrPermission):
 		return fmt.Sprintf("You may not read %s.", e.input), "check who owns the file and its mode"
 	case errors.Is(e.err, syscall.EISDIR):
-		return fmt.Sprintf("%s is a directory.", e.input), "--input takes one file of MPEG-TS"
+		return fmt.Sprintf("%s is a directory.", e.input), "--input takes one file"
+	case errors.Is(e.err, transcode.ErrNoFFmpeg):
+		return fmt.Sprintf("The file %s is not MPEG-TS, and ffmpeg, which may know it, is not installed here.", e.input),
+			"install it (https://ffmpeg.org/download.html) with ffprobe"
+	case errors.As(e.err, &version):
+		return fmt.Sprintf("The file %s is not MPEG-TS, and the ffmpeg at %s is too old to read it: it is %s.", e.input, version.Path, version.Version),
+			"install 5.1 or newer"
+	case errors.Is(e.err, transcode.ErrUnreadable):
+		return fmt.Sprintf("The file %s is neither MPEG-TS nor anything that ffmpeg can play.", e.input), "ffprobe FILE tells what it is"
+	case errors.As(e.err, &encoder):
+		return fmt.Sprintf("The file %s has to be encoded, and ffmpeg's encoder %s does not work here: %v.", e.input, encoder.Name, encoder.Err),
+			"install an ffmpeg with libx264"
 	case errors.Is(e.err, ingest.ErrNotMPEGTS):
 		return fmt.Sprintf("The input %s is not MPEG-TS.", e.input), remux
 	case errors.Is(e.err, ingest.ErrNoTracks):
@@ -191,6 +216,37 @@ func explainInput(e *inputError) (sentence, hint string) {
 		return explainAddress(&addressError{flag: "input", addr: e.input, err: e.err})
 	}
 	return fmt.Sprintf("The input %s failed: %s.", e.input, system(e.err)), ""
+}
+
+func explainEncode(e *encodeError) (sentence, hint string) {
+	const without = "leave --encode out to publish the input as it is"
+	var (
+		version *transcode.VersionError
+		encoder *transcode.EncoderError
+		small   *transcode.TooSmallError
+		died    *transcode.DiedError
+	)
+	switch {
+	case errors.Is(e.err, transcode.ErrNoPipes):
+		return "--encode does not work on this system yet.", without
+	case errors.Is(e.err, transcode.ErrNoFFmpeg):
+		return "--encode needs ffmpeg, which is not installed here.", "install it (https://ffmpeg.org/download.html), or " + without
+	case errors.As(e.err, &version):
+		return fmt.Sprintf("The ffmpeg at %s is too old for --encode: it is %s.", version.Path, version.Version),
+			"install 5.1 or newer, or " + without
+	case errors.As(e.err, &encoder):
+		return fmt.Sprintf("ffmpeg's encoder %s does not work here: %v.", encoder.Name, encoder.Err),
+			"choose another with --encoder NAME (ffmpeg -encoders lists them), or leave --encoder out"
+	case errors.Is(e.err, transcode.ErrNoVideo):
+		return "The input has no picture that --encode could make renditions of.", without
+	case errors.As(e.err, &small):
+		return fmt.Sprintf("The input's picture of %dx%d is smaller than all renditions of --encode.", small.Width, small.Height),
+			fmt.Sprintf("name smaller ones, such as --encode %s, or %s", transcode.Name(small.Lines&^1), without)
+	case errors.As(e.err, &died):
+		return fmt.Sprintf("ffmpeg died %d times: %v.", died.Times, died.Err),
+			"--log-level debug shows all that it says; " + without
+	}
+	return fmt.Sprintf("Encoding failed: %s.", system(e.err)), without
 }
 
 func explainKey(e *keyError) (sentence, hint string) {

@@ -66,6 +66,28 @@ type inputStats struct {
 	Bytes  int64   `json:"bytes"`
 	Rate   float64 `json:"rate"`             // bits per second
 	Listen string  `json:"listen,omitempty"` // what tcp:// and udp:// are bound to
+	// Of a broadcaster that encodes.
+	Encoding *encodingStats `json:"encoding,omitempty"`
+}
+
+// encodingStats are the figures of ffmpeg. Times are in seconds.
+type encodingStats struct {
+	Encoder    string           `json:"encoder"`
+	Renditions []renditionStats `json:"renditions"`
+	Speed      float64          `json:"speed"`   // seconds of the input a second; 0 if not known yet
+	Waiting    float64          `json:"waiting"` // of the input, not taken yet
+	Behind     bool             `json:"behind"`  // too slow for the input
+	Times      uint64           `json:"behind_times"`
+	Restarts   uint64           `json:"restarts"` // it died
+	Lost       float64          `json:"lost"`     // of the input, meanwhile; at least
+}
+
+type renditionStats struct {
+	Name   string `json:"name"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	Bits   int    `json:"bits"` // of the video, per second, as ffmpeg was told
+	Bytes  uint64 `json:"bytes_published"`
 }
 
 // streamStats are the figures of one stream at this node.

@@ -3,8 +3,6 @@ package main
 import (
 	"sync"
 	"time"
-
-	"github.com/grapevine-live/grapevine/stream/ingest"
 )
 
 // meterWindow is the time over which an input's rate is taken: longer than a part, so
@@ -13,7 +11,7 @@ const meterWindow = 5 * time.Second
 
 // inputMeter derives the rate of an input from its count of bytes.
 type inputMeter struct {
-	in *ingest.Ingest
+	in source
 
 	mu      sync.Mutex // guards all following
 	samples []sample   // of the last meterWindow, at least one
@@ -25,11 +23,12 @@ type sample struct {
 }
 
 func (m *inputMeter) stats() *inputStats {
-	st := m.in.Stats()
+	st, encoding := m.in.stats()
 	return &inputStats{
-		Bytes:  int64(st.Bytes),
-		Rate:   m.rate(sample{time.Now(), int64(st.Bytes)}),
-		Listen: st.Listen,
+		Bytes:    int64(st.Bytes),
+		Rate:     m.rate(sample{time.Now(), int64(st.Bytes)}),
+		Listen:   st.Listen,
+		Encoding: encoding,
 	}
 }
 

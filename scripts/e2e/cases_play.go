@@ -117,6 +117,45 @@ func socketCase(ctx context.Context, b *bench, network, options string) (string,
 	return fmt.Sprintf("%d of %d frames, none missing", frames, seconds*frameRate), err
 }
 
+// fileCase plays files that are shorter than what is watched of them: one with what browsers
+// play, and one that must be encoded.
+func fileCase(ctx context.Context, b *bench) (string, error) {
+	const length, seconds = 5, 12
+	var figures []string
+	for _, kind := range []struct {
+		file   string
+		codecs []string
+	}{
+		{"talk.mp4", []string{"-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-c:a", "aac"}},
+		{"talk.mkv", []string{"-c:v", "mpeg4", "-c:a", "flac"}},
+	} {
+		file := filepath.Join(b.dir, kind.file)
+		args := []string{"-v", "error", "-y", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=320x180:rate=%d:duration=%d", frameRate, length),
+			"-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=440:sample_rate=48000:duration=%d", length), "-pix_fmt", "yuv420p"}
+		if _, err := output(ctx, "ffmpeg", append(append(args, kind.codecs...), file)...); err != nil {
+			return "", err
+		}
+		broadcaster, err := b.grapevine(ctx, nil, kind.file, nil, append([]string{"broadcast", "--input", file, "--loop"}, anyLoopback...)...)
+		if err != nil {
+			return "", err
+		}
+		player, err := b.ffmpeg(nil, broadcaster.HLS, seconds)
+		if err != nil {
+			return "", err
+		}
+		// Where it begins again, sound may be a little longer than the pictures.
+		frames, err := player.steady(ctx, (seconds-1)*frameRate, 2*ticksPerFrame)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", kind.file, err)
+		}
+		figures = append(figures, fmt.Sprintf("%s: %d frames, none missing", kind.file, frames))
+		if _, err := broadcaster.terminate(ctx); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(figures, "; "), nil
+}
+
 func vlcCase(ctx context.Context, b *bench) (string, error) {
 	c, err := b.chain(ctx)
 	if err != nil {

@@ -78,6 +78,15 @@ func (p *ffmpegPlayer) complained() string {
 // perfect waits for the player to end, and checks that it decoded at least so many
 // frames, each exactly one frame's time after the one before, without an error.
 func (p *ffmpegPlayer) perfect(ctx context.Context, atLeast int) (int, error) {
+	return p.steps(ctx, atLeast, ticksPerFrame, ticksPerFrame)
+}
+
+// steady is perfect, but for frames that may be up to most ticks after the one before.
+func (p *ffmpegPlayer) steady(ctx context.Context, atLeast int, most int64) (int, error) {
+	return p.steps(ctx, atLeast, 1, most)
+}
+
+func (p *ffmpegPlayer) steps(ctx context.Context, atLeast int, least, most int64) (int, error) {
 	if err := p.wait(ctx); err != nil {
 		return 0, err
 	}
@@ -89,8 +98,8 @@ func (p *ffmpegPlayer) perfect(ctx context.Context, atLeast int) (int, error) {
 		return 0, err
 	}
 	for i := 1; i < len(times); i++ {
-		if step := times[i] - times[i-1]; step != ticksPerFrame {
-			return i, fmt.Errorf("frame %d of %d comes %d ticks after the one before, want %d", i, len(times), step, ticksPerFrame)
+		if step := times[i] - times[i-1]; step < least || step > most {
+			return i, fmt.Errorf("frame %d of %d comes %d ticks after the one before, want %d to %d", i, len(times), step, least, most)
 		}
 	}
 	if len(times) < atLeast {

@@ -36,6 +36,7 @@ type cutter struct {
 	publish                func(stream.Part) error
 	log                    *slog.Logger
 	stats                  *Stats
+	base                   *Base // nil unless it is shared
 
 	tracks []*track
 	leader *track

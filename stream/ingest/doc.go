@@ -9,7 +9,7 @@
 //	  |      188-byte packets
 //	demux    PES packets, continuity, time line                 pes.go, demux.go; stream/transport
 //	  |      frames, with 64-bit timestamps
-//	cutter   keyframes -> segments, time -> parts               cut.go, clock.go
+//	cutter   keyframes -> segments, time -> parts               cut.go, clock.go, base.go
 //	  |      frames, with output timestamps
 //	muxer    tables, PES, PCR, continuity counters              mux.go
 //	  |
@@ -34,6 +34,13 @@
 // even a player that misses the mark has nothing to trip over. Before the output itself
 // would wrap, a discontinuity takes it back to 10 s. Durations and program times are
 // differences of one clock in whole microseconds, so that they add up without drift.
+//
+// # One time line for several ingests
+//
+// Where one ingest's output is encoded to several renditions, the ingests of those have
+// the first one's [Base]: their input has its output timestamps, which stay as they are,
+// and program times are looked up there. Where another encoder's output follows, their
+// input returns [ErrBreak].
 //
 // # Libraries
 //

@@ -23,6 +23,10 @@ var (
 	ErrNoKeyframe = errors.New("input has no keyframe")
 )
 
+// ErrBreak is what a Read of [Config.Stdin] returns where another muxer's output follows,
+// with timestamps that may have nothing to do with those before. Reading goes on.
+var ErrBreak = errors.New("the input breaks off, and another follows")
+
 // UnsupportedCodecError says that the input's only video, or only audio, is in a codec
 // that players of HLS do not know.
 type UnsupportedCodecError struct {
@@ -67,6 +71,8 @@ type Config struct {
 	// KeyframeTimeout bounds the time, by timestamps and by the clock while bytes
 	// arrive, without a keyframe; 0 means 30 s.
 	KeyframeTimeout time.Duration
+	// Base is the time line that ingests of one broadcast share; nil for one of its own.
+	Base *Base
 	// Logger receives what is odd about the input; nil discards.
 	Logger *slog.Logger
 }

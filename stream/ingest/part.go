@@ -13,7 +13,13 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	if c.changed {
 		c.changed, c.marked = false, true
 	}
+	tied, isTied := place{}, false
+	if !c.based || c.rebase {
+		tied, isTied = c.base.find(pts)
+	}
 	switch {
+	case isTied:
+		c.tie(pts, tied)
 	case !c.based:
 		c.offset, c.based = c.first-pts, true
 		c.loopStart, c.loopOffset = c.first, c.offset
@@ -27,6 +33,7 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	if c.fresh {
 		c.fresh, c.anchorOut = false, c.anchorIn+c.offset
+		c.base.note(place{c.anchorOut, c.anchorWall})
 	}
 	if at := pts + c.offset; at > lastTimestamp {
 		c.log.Info("output timestamps start again")
@@ -42,20 +49,38 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	return nil
 }
 
+// tie takes the timestamps as they are, and the program time from a place.
+func (c *cutter) tie(pts int64, at place) {
+	if !c.based {
+		c.based, c.marked = true, false // nothing came before
+	}
+	if pts < c.partStart {
+		c.move(pts - c.partStart)
+	}
+	c.offset = 0
+	c.anchorOut, c.anchorWall, c.fresh = at.out, at.wall, false
+}
+
 // shift moves output time, before a segment that is a discontinuity.
 func (c *cutter) shift(by int64) {
 	c.anchorWall = c.programTime(firstTimestamp - by)
 	c.anchorOut = firstTimestamp
+	c.base.note(place{c.anchorOut, c.anchorWall})
 	c.offset += by
 	c.loopStart += by
 	c.loopOffset += by
+	c.move(by)
+	c.marked = true
+}
+
+// move tells that output time goes back, or on.
+func (c *cutter) move(by int64) {
 	c.ended += by
 	for _, t := range c.tracks {
 		t.last += by
 		t.end += by
 	}
 	c.mux.lastPCR = -wrap
-	c.marked = true
 }
 
 // startPart ends the part that is open, and begins the next at ts, in output time.

@@ -36,7 +36,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	r := &runner{i: i, src: src, loop: src.rewind != nil}
 	r.cut = cutter{
 		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
-		first: firstTimestamp, log: i.log, stats: &r.stats,
+		first: firstTimestamp, base: i.cfg.Base, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			return publish(p)
@@ -120,6 +120,7 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 			return
 		}
 		switch {
+		case c.err == ErrBreak:
 		case c.err == io.EOF && r.loop:
 			failed = r.src.rewind()
 		case c.err != nil:
@@ -158,6 +159,10 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 	}
 	if c.err == io.EOF && r.loop {
 		return r.again()
+	}
+	if c.err == ErrBreak {
+		r.demux.rewind()
+		return r.cut.discontinuity()
 	}
 	if err := r.cut.end(); err != nil {
 		return err

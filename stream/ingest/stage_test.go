@@ -2,11 +2,14 @@ package ingest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/iotest"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
 	"github.com/grapevine-live/grapevine/stream/transport"
@@ -66,6 +69,28 @@ func TestSyncer(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestIsMPEGTS(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   []byte
+		want bool
+	}{
+		{"the test card", sample, true},
+		{"after some garbage", slices.Concat(make([]byte, 1000), sample[:10*packetSize]), true},
+		{"nothing", nil, false},
+		{"text", []byte("no packets"), false},
+		{"sync bytes at other distances", bytes.Repeat([]byte("G at each ten"), 100_000), false},
+		{"after too much garbage", slices.Concat(make([]byte, notTSAfter+1), sample), false},
+	} {
+		if got, err := IsMPEGTS(bytes.NewReader(tt.in)); got != tt.want || err != nil {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+	}
+	if _, err := IsMPEGTS(iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got %v", err)
 	}
 }
 

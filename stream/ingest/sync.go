@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/grapevine-live/grapevine/stream/transport"
 )
@@ -98,4 +99,22 @@ func (s *syncer) lock(b []byte, final bool) (skipped int, ok bool) {
 			return at, true
 		}
 	}
+}
+
+// IsMPEGTS reports whether an ingest would find packets in what r delivers. It reads 256 KB
+// at most, and fails when reading does.
+func IsMPEGTS(r io.Reader) (bool, error) {
+	var s syncer
+	buf := make([]byte, 16<<10)
+	for read := 0; !s.seen && read < notTSAfter; {
+		n, err := r.Read(buf)
+		read += n
+		if err != nil && err != io.EOF {
+			return false, fmt.Errorf("read: %w", err)
+		}
+		if s.write(buf[:n], err == io.EOF, func([]byte) error { return nil }) != nil || err == io.EOF {
+			break
+		}
+	}
+	return s.seen, nil
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
+)
+
+func encodeFlag() cli.Flag {
+	return &cli.StringFlag{Name: "encode", Usage: "publish several renditions of `HEIGHTS`, such as 1080p,720p,480p, made with ffmpeg"}
+}
+
+func encoderFlag() cli.Flag {
+	return &cli.StringFlag{Name: "encoder", Usage: "have ffmpeg's encoder `NAME` make them", DefaultText: "the hardware's if it works, else libx264"}
+}
+
+// readLadder reads the flags about encoding, nil if there are none.
+func readLadder(c *cli.Context) (*transcode.Config, error) {
+	if !c.IsSet("encode") {
+		if c.IsSet("encoder") {
+			return nil, &usageError{"--encoder is for --encode.", "name the renditions too, such as --encode 720p,480p"}
+		}
+		return nil, nil
+	}
+	text := c.String("encode")
+	heights, err := transcode.ParseHeights(text)
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("--encode cannot be %q: %v.", text, err), "renditions look like 1080p,720p,480p"}
+	}
+	return &transcode.Config{Heights: heights, Encoder: c.String("encoder")}, nil
+}
+
+// ladder is an input that is encoded as several renditions.
+type ladder struct {
+	*transcode.Ladder
+	screen  *screen
+	encoder string
+}
+
+// openLadder finds what encodes, before anybody is told of the stream.
+func openLadder(ctx context.Context, cfg transcode.Config, input ingest.Config, scr *screen) (source, error) {
+	cfg.Input = input
+	l, err := transcode.New(cfg)
+	if err != nil {
+		return nil, &encodeError{err}
+	}
+	encoder, err := l.Prepare(ctx)
+	if err != nil {
+		return nil, &encodeError{err}
+	}
+	return &ladder{l, scr, encoder}, nil
+}
+
+func (l *ladder) run(ctx context.Context, casts *casts) error {
+	err := l.Run(ctx, func(plan transcode.Plan) ([]func(stream.Part) error, error) {
+		l.tell(plan)
+		var publishers []func(stream.Part) error
+		for _, r := range plan.Renditions {
+			publish, err := casts.publisher(ctx, r.Name)
+			if err != nil {
+				return nil, err
+			}
+			publishers = append(publishers, publish)
+		}
+		return publishers, nil
+	})
+	var small *transcode.TooSmallError
+	var died *transcode.DiedError
+	if errors.Is(err, transcode.ErrNoVideo) || errors.As(err, &small) || errors.As(err, &died) {
+		err = &encodeError{err}
+	}
+	return err
+}
+
+// tell says what is made of the input.
+func (l *ladder) tell(plan transcode.Plan) {
+	var made []string
+	for _, r := range plan.Renditions {
+		made = append(made, fmt.Sprintf("%s (%dx%d, %s)", r.Name, r.Width, r.Height, formatRate(float64(r.Bits))))
+	}
+	l.screen.say("The input has %dx%d; %s encodes %s.", plan.Width, plan.Height, l.encoder, strings.Join(made, ", "))
+	if len(plan.LeftOut) > 0 {
+		l.screen.say("Left out: %s, larger than the input.", strings.Join(plan.LeftOut, ", "))
+	}
+}
+
+func (l *ladder) stats() (ingest.Stats, *encodingStats) {
+	st := l.Stats()
+	out := &encodingStats{
+		Encoder:    l.encoder,
+		Renditions: []renditionStats{},
+		Speed:      st.Speed,
+		Waiting:    st.Waiting.Seconds(),
+		Behind:     st.Behind,
+		Times:      st.BehindTimes,
+		Restarts:   st.Restarts,
+		Lost:       st.Lost.Seconds(),
+	}
+	for _, r := range st.Renditions {
+		out.Renditions = append(out.Renditions, renditionStats{r.Name, r.Width, r.Height, r.Bits, r.Ingest.PartBytes})
+	}
+	return st.Input, out
+}
+
+// line is what there is to say of encoding, "" if all is well.
+func (e *encodingStats) line() string {
+	if e == nil {
+		return ""
+	}
+	var facts []string
+	if e.Behind {
+		facts = append(facts, fmt.Sprintf("this machine is too slow to encode all: %.2f of real time, %.0f s behind", e.Speed, e.Waiting))
+	} else if e.Times > 0 {
+		facts = append(facts, "encoding fell behind "+count(int(e.Times), "time"))
+	}
+	if e.Restarts > 0 {
+		facts = append(facts, fmt.Sprintf("ffmpeg died %s, %.1f s lost", count(int(e.Restarts), "time"), e.Lost))
+	}
+	return joinFacts(facts...)
+}
