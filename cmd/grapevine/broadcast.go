@@ -14,6 +14,7 @@ import (
 
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/origin"
 	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
 
@@ -45,8 +46,8 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input tcp://127.0.0.1:9000",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on"},
-			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
+			&cli.StringFlag{Name: "input", Usage: "read MPEG-TS from `SOURCE`: - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on; or an HLS stream at http://… or https://…"},
+			&cli.BoolFlag{Name: "loop", Usage: "begin a file, or an HLS stream that has ended, again at its end"},
 			encodeFlag(),
 			encoderFlag(),
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
@@ -80,6 +81,9 @@ func broadcastCommand(env *environment) *cli.Command {
 			if b.ladder, err = readLadder(c); err != nil {
 				return err
 			}
+			if b.ladder != nil && origin.Is(b.ingest.Input) {
+				return &usageError{"--encode cannot be used with an HLS stream, which is published as it is.", "ffmpeg can bring it in: ffmpeg -re -i URL -c copy -f mpegts - | grapevine broadcast --input - --encode 720p"}
+			}
 			return b.run(c.Context, set, newScreen(env, set.json))
 		},
 	}
@@ -97,7 +101,7 @@ type broadcast struct {
 func (b *broadcast) check(stdin *os.File) error {
 	switch in := b.ingest.Input; {
 	case in == "":
-		return &usageError{"broadcast needs an --input.", "--input takes - for standard input, a file, tcp://ADDR or udp://ADDR"}
+		return &usageError{"broadcast needs an --input.", "--input takes - for standard input, a file, tcp://ADDR, udp://ADDR or the https:// address of an HLS stream"}
 	case in == "-" && term.IsTerminal(int(stdin.Fd())):
 		return &usageError{"Standard input is a terminal.", "pipe MPEG-TS in: ffmpeg … -f mpegts - | grapevine broadcast --input -"}
 	case in != "-" && !strings.Contains(in, ":"):
@@ -109,7 +113,13 @@ func (b *broadcast) check(stdin *os.File) error {
 			return &inputError{in, err}
 		}
 	}
-	if _, err := ingest.New(b.ingest); err != nil {
+	var err error
+	if origin.Is(b.ingest.Input) {
+		_, err = origin.New(originConfig(b.ingest))
+	} else {
+		_, err = ingest.New(b.ingest)
+	}
+	if err != nil {
 		return &usageError{sentence: capital(err.Error()) + "."}
 	}
 	return nil
@@ -145,7 +155,7 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	casts := &casts{node: s.node, key: key, epoch: epoch}
-	link, err := casts.begin(b.firstRendition())
+	link, err := casts.begin(b.firstRendition(in))
 	if err != nil {
 		return err
 	}
@@ -163,6 +173,10 @@ func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInpu
 		encoder = b.ladder.Encoder
 	}
 	closeInput = func() error { return nil }
+	if origin.Is(cfg.Input) {
+		in, err := openOrigin(ctx, cfg, scr)
+		return in, closeInput, err
+	}
 	file, err := openFile(ctx, &cfg, encoder, scr)
 	if err != nil {
 		return nil, closeInput, err
@@ -179,7 +193,10 @@ func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInpu
 }
 
 // firstRendition is one that is published, whatever the input is like.
-func (b *broadcast) firstRendition() string {
+func (b *broadcast) firstRendition(in source) string {
+	if o, ok := in.(*originSource); ok {
+		return o.Renditions()[0].Name()
+	}
 	if b.ladder != nil {
 		return transcode.Name(b.ladder.Heights[len(b.ladder.Heights)-1])
 	}
@@ -237,7 +254,7 @@ func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:
-		return &inputError{b.ingest.Input, inputErr}
+		return &inputError{shownInput(b.ingest.Input), inputErr}
 	case endErr != nil:
 		return fmt.Errorf("publish the end: %w", endErr)
 	}
@@ -265,6 +282,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		count(peers, "peer"),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		in.Encoding.line(),
+		in.Origin.line(),
 	)
 }
 
@@ -275,6 +293,14 @@ func inputName(input string) string {
 		return "standard input"
 	case sampleInput:
 		return "the test card"
+	}
+	return shownInput(input)
+}
+
+// shownInput is an input without what is nobody's business.
+func shownInput(input string) string {
+	if origin.Is(input) {
+		return origin.Redact(input)
 	}
 	return input
 }

@@ -11,7 +11,8 @@
 //	home.go      the directory that keeps keys, epochs and locks
 //	session.go   a p2p node and an HLS server that start and end together
 //	source.go    what broadcast publishes: an input as it is, or encode.go, a ladder made
-//	             of it (--encode); file.go has ffmpeg read files; casts.go: the renditions that it publishes
+//	             of it (--encode); file.go has ffmpeg read files;
+//	             origin.go follows an HLS stream; casts.go: the renditions that it publishes
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)

@@ -184,9 +184,12 @@ func explainInput(e *inputError) (sentence, hint string) {
 		version *transcode.VersionError
 		encoder *transcode.EncoderError
 	)
+	if sentence, hint := explainOrigin(e); sentence != "" {
+		return sentence, hint
+	}
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist):
-		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR or udp://ADDR"
+		return fmt.Sprintf("There is no file %s.", e.input), "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR or the https:// address of an HLS stream"
 	case errors.Is(e.err, fs.ErrPermission):
 		return fmt.Sprintf("You may not read %s.", e.input), "check who owns the file and its mode"
 	case errors.Is(e.err, syscall.EISDIR):

@@ -68,6 +68,8 @@ type inputStats struct {
 	Listen string  `json:"listen,omitempty"` // what tcp:// and udp:// are bound to
 	// Of a broadcaster that encodes.
 	Encoding *encodingStats `json:"encoding,omitempty"`
+	// Of a broadcaster that publishes an HLS stream again.
+	Origin *originStats `json:"origin,omitempty"`
 }
 
 // encodingStats are the figures of ffmpeg. Times are in seconds.

@@ -24,12 +24,16 @@ type sample struct {
 
 func (m *inputMeter) stats() *inputStats {
 	st, encoding := m.in.stats()
-	return &inputStats{
+	in := &inputStats{
 		Bytes:    int64(st.Bytes),
 		Rate:     m.rate(sample{time.Now(), int64(st.Bytes)}),
 		Listen:   st.Listen,
 		Encoding: encoding,
 	}
+	if o, ok := m.in.(*originSource); ok {
+		in.Origin = o.figures()
+	}
+	return in
 }
 
 // rate returns bits per second over the window that ends with now.

@@ -48,6 +48,9 @@ type Origin struct {
 	clock      clock
 }
 
+// ErrLive says that a playlist that has not ended cannot loop.
+var ErrLive = errors.New("it is live, and cannot loop")
+
 // New validates cfg. It fetches nothing.
 func New(cfg Config) (*Origin, error) {
 	u, err := url.Parse(cfg.URL)
@@ -80,7 +83,7 @@ func Is(input string) bool {
 func Redact(input string) string { return redact(input) }
 
 // Open fetches the playlists and finds the renditions. Errors wrap [ErrNoPlaylist],
-// [ErrInsecure], [ErrScheme], [ErrRedirects], [ErrSlow], [ErrTooLarge], or are a
+// [ErrInsecure], [ErrScheme], [ErrRedirects], [ErrSlow], [ErrTooLarge], [ErrLive], or are a
 // [*StatusError], an [*UnsupportedError] or those of the network.
 func (o *Origin) Open(ctx context.Context) error {
 	text, at, err := o.client.text(ctx, o.url.String(), 0)

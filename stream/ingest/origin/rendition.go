@@ -82,6 +82,9 @@ func (r *Rendition) check(text string, at *url.URL) error {
 	if len(l.segments) == 0 && l.ended {
 		return fmt.Errorf("%w: it has ended, and has no segments", ErrNoPlaylist)
 	}
+	if r.origin.cfg.Loop && !l.ended {
+		return ErrLive
+	}
 	for _, s := range l.segments {
 		if err := s.supported(); err != nil {
 			return err
