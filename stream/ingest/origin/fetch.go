@@ -19,6 +19,9 @@ const (
 	maxSegment = 128 << 20
 	// answerTime bounds the wait for an answer's header, beyond what is asked to be held.
 	answerTime = 10 * time.Second
+	// textTime bounds a playlist, likewise, and pieceTime a partial segment.
+	textTime  = 30 * time.Second
+	pieceTime = 10 * time.Second
 	// stallTime bounds the wait for each further piece of an answer.
 	stallTime = 10 * time.Second
 )
@@ -106,8 +109,9 @@ func (c *client) get(ctx context.Context, s span, limit int64, hold time.Duratio
 	a := &answer{ctx: ctx, cancel: cancel, left: limit, exact: -1}
 	a.watch = time.AfterFunc(answerTime+hold, func() { cancel(ErrSlow) })
 	if err := a.ask(c, s, encoding); err != nil {
+		err = a.why(err)
 		a.Close()
-		return nil, fmt.Errorf("fetch %s: %w", redact(s.url), a.why(err))
+		return nil, fmt.Errorf("fetch %s: %w", redact(s.url), err)
 	}
 	return a, nil
 }
@@ -197,10 +201,9 @@ func (a *answer) Read(b []byte) (int, error) {
 	if a.exact > 0 {
 		b = b[:min(int64(len(b)), a.exact)]
 	}
+	a.watch.Reset(stallTime)
 	n, err := a.body.Read(b)
-	if n > 0 {
-		a.watch.Reset(stallTime)
-	}
+	a.watch.Stop() // whoever reads may take its time
 	a.left -= int64(n)
 	if a.exact > 0 {
 		a.exact -= int64(n)
@@ -234,6 +237,8 @@ func (a *answer) Close() {
 
 // text fetches a playlist. hold is for how long the server may hold it back.
 func (c *client) text(ctx context.Context, address string, hold time.Duration) (string, *url.URL, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, textTime+hold, ErrSlow)
+	defer cancel()
 	a, err := c.get(ctx, span{url: address}, maxPlaylist, hold, "gzip")
 	if err != nil {
 		return "", nil, err

@@ -39,6 +39,7 @@ type playlist struct {
 	sequence uint64 // of the first segment
 	ended    bool
 	blocks   bool // it can be asked for what is not there yet
+	partial  bool // it lists parts
 	segments []segment
 }
 
@@ -149,6 +150,8 @@ func (r *reader) line(line string) error {
 		return r.part(m3u8.DecodeAttributeList(value))
 	case "#EXT-X-SERVER-CONTROL":
 		r.list.blocks = m3u8.DecodeAttributeList(value)["CAN-BLOCK-RELOAD"] == "YES"
+	case "#EXT-X-PART-INF":
+		r.list.partial = true
 	case "#EXT-X-SKIP":
 		r.skipped = true
 	case "#EXTM3U", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-MAP",

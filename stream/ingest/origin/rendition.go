@@ -308,7 +308,7 @@ func (r *Rendition) blocking() string {
 	if r.growing != nil {
 		part = r.growing.parts
 	}
-	if r.list.hasParts() {
+	if r.list.partial {
 		ask += fmt.Sprintf("&_HLS_part=%d", part)
 	}
 	if u.RawQuery != "" {
@@ -316,15 +316,6 @@ func (r *Rendition) blocking() string {
 	}
 	u.RawQuery = ask
 	return u.String()
-}
-
-func (l *playlist) hasParts() bool {
-	for _, s := range l.segments {
-		if len(s.parts) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // info is what is known of a segment before its first byte. behind is from its beginning

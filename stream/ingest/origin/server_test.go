@@ -29,8 +29,20 @@ const (
 	segmentLength = 2 * time.Second
 )
 
+var made sync.Map // of name the bytes
+
 // testSegment is segment n of a made-up stream: two seconds of pictures and sound.
 func testSegment(label string, n int) []byte {
+	key := fmt.Sprint(label, n)
+	if b, ok := made.Load(key); ok {
+		return b.([]byte)
+	}
+	b := makeSegment(label, n)
+	made.Store(key, b)
+	return b
+}
+
+func makeSegment(label string, n int) []byte {
 	video := &mpegts.Track{Codec: &codecs.H264{}}
 	audio := &mpegts.Track{Codec: &codecs.MPEG4Audio{Config: mpeg4audio.AudioSpecificConfig{
 		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
@@ -122,6 +134,7 @@ type live struct {
 	ends   int // segments in all; 0 for no end
 	first  int // number of the first
 	dated  bool
+	over   chan struct{} // closed when nobody asks any more
 
 	// break*, if set, answer in place of the origin.
 	breakPlaylist func(w http.ResponseWriter, r *http.Request, text string)
@@ -133,7 +146,7 @@ type live struct {
 }
 
 func newLive() *live {
-	return &live{began: time.Now().Add(-20 * time.Second), window: 5, gets: make(map[int]int)}
+	return &live{began: time.Now().Add(-20 * time.Second), window: 5, gets: make(map[int]int), over: make(chan struct{})}
 }
 
 // text is the playlist as it is now.
@@ -228,7 +241,7 @@ func (c *collector) numbers(t *testing.T, label string) string {
 	var out []string
 	for i, g := range c.segments {
 		n := -1
-		for k := range 200 {
+		for k := range 40 {
 			b := testSegment(label, k)
 			if g.whole && bytes.Equal(b, g.data) || !g.whole && bytes.HasPrefix(b, g.data) {
 				n = k
@@ -274,6 +287,9 @@ func follow(t *testing.T, h http.Handler, long time.Duration, change func(*Confi
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
+	if l, ok := h.(*live); ok {
+		defer close(l.over)
+	}
 	var c collector
 	err = o.Run(ctx, func(string) (func(stream.Part) error, error) { return c.publish, nil })
 	return &c, o, err

@@ -58,7 +58,7 @@ func (r *Rendition) segment(ctx context.Context, s *segment) error {
 		t = &taken{to: r.out, sum: sha256.New()}
 	}
 	begin()
-	err := r.retry(ctx, func() error {
+	err := r.retry(ctx, func(ctx context.Context) error {
 		err := r.fetch(ctx, s.media, t)
 		if err == nil {
 			if err = r.out.Close(); err != nil {
@@ -74,12 +74,17 @@ func (r *Rendition) segment(ctx context.Context, s *segment) error {
 	return err
 }
 
-// retry attempts to get something of a segment until it is of no use any more.
-func (r *Rendition) retry(ctx context.Context, attempt func() error) error {
-	deadline := time.Now().Add(max(segmentTargets*r.list.target, segmentTime))
+// retry attempts to get something of a segment until it is of no use any more. Attempts'
+// context ends then.
+func (r *Rendition) retry(ctx context.Context, attempt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, max(segmentTargets*r.list.target, segmentTime), ErrSlow)
+	defer cancel()
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
-		err := attempt()
-		if err == nil || ctx.Err() != nil || !r.again(err) || time.Now().Add(pause).After(deadline) {
+		err := attempt(ctx)
+		if err == nil || !r.again(err) {
+			return err
+		}
+		if deadline, _ := ctx.Deadline(); ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
 			return err
 		}
 		r.note(func(st *Stats) { st.Retries++ })
@@ -151,20 +156,16 @@ func (r *Rendition) grow(ctx context.Context, s *segment) error {
 		r.growing = g
 		r.out.Begin(r.info(s))
 	}
-	for _, p := range s.parts[min(g.parts, len(s.parts)):] {
-		if p.gap {
-			return errGap
-		}
-		if err := r.piece(ctx, p.span, g); err != nil {
-			return err
-		}
-	}
-	if !s.whole {
-		return errGrowing
-	}
-	if len(s.parts) < g.parts || g.parts == 0 {
-		// Its parts are not listed any more.
-		if err := r.retry(ctx, func() error { return r.fetch(ctx, s.media, &g.taken) }); err != nil {
+	err := r.pieces(ctx, s, g)
+	var content *contentError
+	switch {
+	case errors.Is(err, errGap), errors.As(err, &content):
+		return err
+	case !s.whole:
+		return errGrowing // what failed is tried again with the next playlist
+	case err != nil || len(s.parts) < g.parts || g.parts == 0:
+		// Its parts are not to be had, or not listed any more.
+		if err := r.retry(ctx, func(ctx context.Context) error { return r.fetch(ctx, s.media, &g.taken) }); err != nil {
 			return err
 		}
 	}
@@ -175,20 +176,31 @@ func (r *Rendition) grow(ctx context.Context, s *segment) error {
 	return nil
 }
 
-// piece takes one part of a segment, all of it or nothing.
-func (r *Rendition) piece(ctx context.Context, s span, g *growing) error {
-	var whole bytes.Buffer
-	err := r.retry(ctx, func() error {
-		whole.Reset()
-		return r.fetch(ctx, s, &taken{to: &whole, sum: sha256.New()})
-	})
-	if err != nil {
-		return err
+// pieces takes the parts that are new, each of them whole or not at all.
+func (r *Rendition) pieces(ctx context.Context, s *segment, g *growing) error {
+	for _, p := range s.parts[min(g.parts, len(s.parts)):] {
+		if p.gap {
+			return errGap
+		}
+		whole, err := r.piece(ctx, p.span)
+		if err != nil {
+			r.failed = err
+			r.note(func(st *Stats) { st.Retries++ })
+			return err
+		}
+		if _, err := g.Write(whole); err != nil {
+			return err
+		}
+		g.parts++
+		r.gained = true
 	}
-	if _, err := g.Write(whole.Bytes()); err != nil {
-		return err
-	}
-	g.parts++
-	r.gained = true
 	return nil
+}
+
+func (r *Rendition) piece(ctx context.Context, s span) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, pieceTime, ErrSlow)
+	defer cancel()
+	var whole bytes.Buffer
+	err := r.fetch(ctx, s, &taken{to: &whole, sum: sha256.New()})
+	return whole.Bytes(), err
 }
