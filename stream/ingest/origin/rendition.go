@@ -22,6 +22,8 @@ const (
 	// segmentTime for how long at least.
 	segmentTargets = 3
 	segmentTime    = 10 * time.Second
+	// hopeless is how many segments may be no good before the first that is.
+	hopeless = 3
 )
 
 // UnsupportedError says that an origin uses what is not supported.
@@ -54,7 +56,7 @@ type Rendition struct {
 	loaded  time.Time // when it was asked for
 	arrived time.Time // when it came
 	seq     sequence
-	out     sink
+	out     *output
 	growing *growing // the segment whose parts are taken one by one
 	gained  bool     // the newest playlist had something to publish
 	broken  bool     // what is published next does not continue what was
@@ -105,7 +107,7 @@ func (s *segment) supported() error {
 // nothing new came for too long: a [*QuietError].
 func (r *Rendition) Run(ctx context.Context, publish func(stream.Part) error) error {
 	r.mu.Lock()
-	r.out = r.newSink(ctx, publish)
+	r.out = &output{Splitter: r.newSplitter(ctx, publish)}
 	r.mu.Unlock()
 	r.progress = time.Now()
 	if r.list.ended {
@@ -147,8 +149,8 @@ func (r *Rendition) over() (again bool, err error) {
 	return true, nil
 }
 
-// newSink returns what takes the segments.
-func (r *Rendition) newSink(ctx context.Context, publish func(stream.Part) error) sink {
+// newSplitter returns what cuts the segments and publishes them.
+func (r *Rendition) newSplitter(ctx context.Context, publish func(stream.Part) error) *ingest.Splitter {
 	return ingest.NewSplitter(ingest.SplitConfig{
 		Part:   r.origin.cfg.Part,
 		Logger: r.origin.log.With("rendition", r.name),
@@ -193,10 +195,11 @@ func (r *Rendition) play(ctx context.Context, list []segment) error {
 			err = r.segment(ctx, s)
 		}
 		var failed *publishError
+		var unsupported *UnsupportedError
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, &failed):
+		case errors.As(err, &failed), errors.As(err, &unsupported):
 			return err
 		case err == errGrowing:
 			return nil
@@ -226,7 +229,12 @@ func (r *Rendition) leaveOut(s *segment, why error) error {
 	r.note(func(st *Stats) { st.LeftOut++ })
 	r.origin.log.Warn("a segment is left out", "rendition", r.name, "number", s.number, "err", why)
 	var codec *ingest.UnsupportedCodecError
-	if errors.As(why, &codec) && r.Stats().Input.Segments == 0 {
+	var content *contentError
+	switch st := r.Stats(); {
+	case st.Input.Segments > 0:
+	case errors.As(why, &codec):
+		return why
+	case errors.As(why, &content) && !errors.Is(why, ingest.ErrNoKeyframe) && st.LeftOut >= hopeless:
 		return why
 	}
 	return nil

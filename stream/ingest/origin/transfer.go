@@ -19,22 +19,13 @@ var (
 	errGrowing = errors.New("segment is under way")
 )
 
-// sink takes segments, one after the other; see [ingest.Splitter].
-type sink interface {
-	Begin(ingest.SegmentInfo)
-	io.Writer
-	Close() error
-	Begun() bool
-	Stats() ingest.Stats
-}
-
-// contentError is the sink's: the bytes came, but are no good.
+// contentError is the output's: the bytes came, but are no good.
 type contentError struct{ err error }
 
 func (e *contentError) Error() string { return e.err.Error() }
 func (e *contentError) Unwrap() error { return e.err }
 
-// taken is what a sink took of a segment. It is written to.
+// taken is what the output took of a segment. It is written to.
 type taken struct {
 	to   io.Writer
 	sum  hash.Hash
@@ -52,6 +43,9 @@ func (t *taken) Write(b []byte) (int, error) {
 
 // segment publishes a whole segment.
 func (r *Rendition) segment(ctx context.Context, s *segment) error {
+	if err := r.prepare(ctx, s.init); err != nil {
+		return err
+	}
 	var t *taken
 	begin := func() {
 		r.out.Begin(r.info(s))
@@ -152,6 +146,9 @@ type growing struct {
 func (r *Rendition) grow(ctx context.Context, s *segment) error {
 	g := r.growing
 	if g == nil {
+		if err := r.prepare(ctx, s.init); err != nil {
+			return err
+		}
 		g = &growing{number: s.number, taken: taken{to: r.out, sum: sha256.New()}}
 		r.growing = g
 		r.out.Begin(r.info(s))
