@@ -87,21 +87,26 @@ func checkPlaylist(text string) error {
 
 // side is what a line says that m3u8 does not know, or loses.
 type side struct {
-	gap, unplaced, hasKey bool
-	encrypted             string
-	parts                 []piece
+	gap, unplaced bool
+	discontinuity bool
+	programTime   time.Time
+	init          span
+	encrypted     string
+	parts         []piece
 }
 
 // reader prepares a media playlist's lines for m3u8, which takes empty lines for
-// addresses, and collects what it has no place for: gaps, ranges without an offset, partial
-// segments.
+// addresses and panics at some that come alone, and collects what it has no place for: gaps,
+// ranges without an offset, partial segments, and what is told of a segment under way.
 type reader struct {
 	base  *url.URL
 	lines strings.Builder
-	info  string // EXTINF that waits for its address
+	info  string   // EXTINF that waits for its address
+	held  []string // further tags that do
 	now   side
 	sides []side
 	keyed string // METHOD in force
+	init  span   // EXT-X-MAP in force
 
 	partEnd map[string]int64 // where the last range of an address ended
 	list    playlist
@@ -145,7 +150,14 @@ func (r *reader) line(line string) error {
 		}
 	case "#EXT-X-BYTERANGE":
 		r.now.unplaced = !strings.Contains(value, "@")
-		r.pass(line)
+		r.held = append(r.held, line)
+	case "#EXT-X-DISCONTINUITY":
+		r.now.discontinuity = true
+	case "#EXT-X-PROGRAM-DATE-TIME":
+		// One that cannot be read is as good as none.
+		r.now.programTime, _ = m3u8.FullTimeParse(value)
+	case "#EXT-X-MAP":
+		return r.section(m3u8.DecodeAttributeList(value))
 	case "#EXT-X-PART":
 		return r.part(m3u8.DecodeAttributeList(value))
 	case "#EXT-X-SERVER-CONTROL":
@@ -154,15 +166,15 @@ func (r *reader) line(line string) error {
 		r.list.partial = true
 	case "#EXT-X-SKIP":
 		r.skipped = true
-	case "#EXTM3U", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-MAP",
-		"#EXT-X-PROGRAM-DATE-TIME", "#EXT-X-DISCONTINUITY", "#EXT-X-ENDLIST":
+	case "#EXTM3U", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-ENDLIST":
 		r.pass(line)
 	default:
 		if !strings.HasPrefix(line, "#") && r.info != "" {
-			r.pass(r.info)
-			r.pass(line)
-			r.now.encrypted = r.keyed
-			r.sides, r.now, r.info = append(r.sides, r.now), side{}, ""
+			for _, tag := range append(r.held, r.info, line) {
+				r.pass(tag)
+			}
+			r.now.encrypted, r.now.init = r.keyed, r.init
+			r.sides, r.now, r.info, r.held = append(r.sides, r.now), side{}, "", nil
 		}
 	}
 	return nil
@@ -181,22 +193,40 @@ func (r *reader) part(attributes map[string]string) error {
 	}
 	p := piece{span: span{url: at}, gap: attributes["GAP"] == "YES"}
 	if text := attributes["BYTERANGE"]; text != "" {
-		length, offset, placed := strings.Cut(text, "@")
-		p.length, err = strconv.ParseInt(length, 10, 64)
-		if err == nil && placed {
-			p.offset, err = strconv.ParseInt(offset, 10, 64)
-		} else if err == nil {
-			p.offset = r.partEnd[at]
-		}
-		if err != nil {
-			return fmt.Errorf("%w: a part has the byte range %q", ErrNoPlaylist, text)
+		if err := p.within(text, r.partEnd[at]); err != nil {
+			return err
 		}
 		r.partEnd[at] = p.offset + p.length
 	}
-	if !p.span.valid() {
-		return fmt.Errorf("%w: a part has an impossible byte range", ErrNoPlaylist)
-	}
 	r.now.parts = append(r.now.parts, p)
+	return nil
+}
+
+// section takes the attributes of an initialisation section.
+func (r *reader) section(attributes map[string]string) error {
+	at, err := r.resolve(attributes["URI"])
+	if err != nil {
+		return err
+	}
+	r.init = span{url: at}
+	if text := attributes["BYTERANGE"]; text != "" {
+		return r.init.within(text, 0)
+	}
+	return nil
+}
+
+// within narrows a span to a byte range as an attribute tells it, which begins at next
+// unless it says.
+func (s *span) within(text string, next int64) (err error) {
+	length, offset, placed := strings.Cut(text, "@")
+	s.length, err = strconv.ParseInt(length, 10, 64)
+	s.offset = next
+	if err == nil && placed {
+		s.offset, err = strconv.ParseInt(offset, 10, 64)
+	}
+	if err != nil || s.length == 0 || !s.valid() {
+		return fmt.Errorf("%w: the byte range %q", ErrNoPlaylist, text)
+	}
 	return nil
 }
 
@@ -236,22 +266,15 @@ func (r *reader) finish() (*playlist, error) {
 	}
 	l := &r.list
 	l.sequence, l.ended = read.SeqNo, read.Closed
-	var init span
 	for i, s := range read.Segments[:read.Count()] {
-		if s.Map != nil {
-			if init.url, err = r.resolve(s.Map.URI); err != nil {
-				return nil, err
-			}
-			init.offset, init.length = s.Map.Offset, s.Map.Limit
-		}
-		if err := r.add(i, s, init); err != nil {
+		if err := r.add(i, s); err != nil {
 			return nil, err
 		}
 	}
 	if len(r.now.parts) > 0 && !l.ended {
 		l.segments = append(l.segments, segment{
-			number: l.sequence + uint64(len(l.segments)), init: init,
-			encrypted: r.keyed, parts: r.now.parts, gap: r.now.gap,
+			number: l.sequence + uint64(len(l.segments)), init: r.init, encrypted: r.keyed,
+			discontinuity: r.now.discontinuity, gap: r.now.gap, programTime: r.now.programTime, parts: r.now.parts,
 		})
 	}
 	if err := l.time(read.TargetDuration); err != nil {
@@ -262,7 +285,7 @@ func (r *reader) finish() (*playlist, error) {
 }
 
 // add appends a segment.
-func (r *reader) add(i int, s *m3u8.MediaSegment, init span) error {
+func (r *reader) add(i int, s *m3u8.MediaSegment) error {
 	at, err := r.resolve(s.URI)
 	if err != nil {
 		return err
@@ -271,8 +294,8 @@ func (r *reader) add(i int, s *m3u8.MediaSegment, init span) error {
 	out := segment{
 		number: r.list.sequence + uint64(i),
 		media:  span{url: at, offset: s.Offset, length: s.Limit},
-		init:   init, duration: time.Duration(s.Duration * float64(time.Second)), discontinuity: s.Discontinuity,
-		gap: side.gap, encrypted: side.encrypted, programTime: s.ProgramDateTime, parts: side.parts, whole: true,
+		init:   side.init, duration: time.Duration(s.Duration * float64(time.Second)), discontinuity: side.discontinuity,
+		gap: side.gap, encrypted: side.encrypted, programTime: side.programTime, parts: side.parts, whole: true,
 	}
 	if side.unplaced && i > 0 {
 		// It begins where the one before ends (RFC 8216, section 4.3.2.2).
@@ -283,7 +306,7 @@ func (r *reader) add(i int, s *m3u8.MediaSegment, init span) error {
 	if !(s.Duration >= 0 && s.Duration <= maxDuration.Seconds()) {
 		return fmt.Errorf("%w: a segment of %v s; %v is the longest", ErrNoPlaylist, s.Duration, maxDuration)
 	}
-	if !out.media.valid() || !init.valid() {
+	if !out.media.valid() {
 		return fmt.Errorf("%w: an impossible byte range", ErrNoPlaylist)
 	}
 	r.list.segments = append(r.list.segments, out)
