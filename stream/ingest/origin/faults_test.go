@@ -214,6 +214,7 @@ func TestFaults(t *testing.T) {
 			}
 		}, "7 8 9 10 11", new(StatusError)},
 		{"all segments are gone", func(l *live) {
+			l.ends = 100
 			l.breakSegment = func(w http.ResponseWriter, r *http.Request, n int, b []byte) {
 				if n > 9 {
 					status(403)(w)

@@ -46,9 +46,9 @@ func (o *output) Close() error {
 	return o.Splitter.Close()
 }
 
-// prepare gets ready for segments with this initialisation section.
-func (r *Rendition) prepare(ctx context.Context, init span) error {
-	o := r.out
+// prepare gets ready for a segment with its initialisation section.
+func (r *Rendition) prepare(ctx context.Context, s *segment) error {
+	o, init := r.out, s.init
 	if init.url == "" {
 		o.fragments, o.init = nil, span{}
 		return nil
@@ -57,7 +57,7 @@ func (r *Rendition) prepare(ctx context.Context, init span) error {
 		return nil
 	}
 	var b []byte
-	err := r.retry(ctx, func(ctx context.Context) error {
+	err := r.retry(ctx, s, func(ctx context.Context) error {
 		a, err := r.origin.client.get(ctx, init, maxInit, 0, "identity")
 		if err != nil {
 			return err

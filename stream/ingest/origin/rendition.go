@@ -18,10 +18,13 @@ const (
 	// retryFirst and retryMost are the pauses between attempts at what failed.
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 4 * time.Second
-	// segmentTargets is for how many target durations a segment is tried for, and
-	// segmentTime for how long at least.
-	segmentTargets = 3
-	segmentTime    = 10 * time.Second
+	// leastTargets is for how many target durations a segment is tried for at least: players
+	// wait for as long. segmentTime is for how long at most.
+	leastTargets = 2
+	segmentTime  = 30 * time.Second
+	// holdTargets is for how many target durations a playlist may be held back that was
+	// asked for ahead (rfc8216bis, section 6.2.5.2).
+	holdTargets = 3
 	// hopeless is how many segments may be no good before the first that is.
 	hopeless = 3
 )
@@ -290,7 +293,7 @@ func (r *Rendition) reload(ctx context.Context, changed bool) error {
 func (r *Rendition) load(ctx context.Context) error {
 	address, hold := r.url, time.Duration(0)
 	if r.list.blocks {
-		address, hold = r.blocking(), segmentTargets*r.list.target
+		address, hold = r.blocking(), holdTargets*r.list.target
 	}
 	began := time.Now()
 	text, at, err := r.origin.client.text(ctx, address, hold)

@@ -43,7 +43,7 @@ func (t *taken) Write(b []byte) (int, error) {
 
 // segment publishes a whole segment.
 func (r *Rendition) segment(ctx context.Context, s *segment) error {
-	if err := r.prepare(ctx, s.init); err != nil {
+	if err := r.prepare(ctx, s); err != nil {
 		return err
 	}
 	var t *taken
@@ -52,7 +52,7 @@ func (r *Rendition) segment(ctx context.Context, s *segment) error {
 		t = &taken{to: r.out, sum: sha256.New()}
 	}
 	begin()
-	err := r.retry(ctx, func(ctx context.Context) error {
+	err := r.retry(ctx, s, func(ctx context.Context) error {
 		err := r.fetch(ctx, s.media, t)
 		if err == nil {
 			if err = r.out.Close(); err != nil {
@@ -68,10 +68,25 @@ func (r *Rendition) segment(ctx context.Context, s *segment) error {
 	return err
 }
 
+// spare returns for how long a segment may be tried for without that others are lost: a live
+// playlist drops one after the other.
+func (r *Rendition) spare(s *segment) time.Duration {
+	if r.pace != nil {
+		return segmentTime
+	}
+	spare := -time.Since(r.arrived)
+	for _, o := range r.list.segments {
+		if o.number <= s.number {
+			spare += o.duration
+		}
+	}
+	return max(leastTargets*r.list.target, min(spare, segmentTime))
+}
+
 // retry attempts to get something of a segment until it is of no use any more. Attempts'
 // context ends then.
-func (r *Rendition) retry(ctx context.Context, attempt func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, max(segmentTargets*r.list.target, segmentTime), ErrSlow)
+func (r *Rendition) retry(ctx context.Context, s *segment, attempt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.spare(s), ErrSlow)
 	defer cancel()
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
 		err := attempt(ctx)
@@ -146,7 +161,7 @@ type growing struct {
 func (r *Rendition) grow(ctx context.Context, s *segment) error {
 	g := r.growing
 	if g == nil {
-		if err := r.prepare(ctx, s.init); err != nil {
+		if err := r.prepare(ctx, s); err != nil {
 			return err
 		}
 		g = &growing{number: s.number, taken: taken{to: r.out, sum: sha256.New()}}
@@ -162,7 +177,7 @@ func (r *Rendition) grow(ctx context.Context, s *segment) error {
 		return errGrowing // what failed is tried again with the next playlist
 	case err != nil || len(s.parts) < g.parts || g.parts == 0:
 		// Its parts are not to be had, or not listed any more.
-		if err := r.retry(ctx, func(ctx context.Context) error { return r.fetch(ctx, s.media, &g.taken) }); err != nil {
+		if err := r.retry(ctx, s, func(ctx context.Context) error { return r.fetch(ctx, s.media, &g.taken) }); err != nil {
 			return err
 		}
 	}
