@@ -49,6 +49,7 @@ var cases = []testCase{
 	{"tcp", "an encoder that connects by TCP", 90 * time.Second, tcpCase},
 	{"udp", "an encoder that sends UDP", 90 * time.Second, udpCase},
 	{"file", "an MP4 and a Matroska file with other codecs, again and again", 90 * time.Second, fileCase},
+	{"origin", "an HLS stream that ffmpeg packages, MPEG-TS and fragmented MP4, published again", 2 * time.Minute, originCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
 	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},
