@@ -116,7 +116,7 @@ func explainOrigin(e *inputError) (sentence, hint string) {
 	case errors.Is(e.err, origin.ErrLive):
 		return failed + " is live, and cannot begin again at its end.", "leave --loop out"
 	case errors.Is(e.err, origin.ErrNoPlaylist):
-		return fmt.Sprintf("What %s answers with is no playlist that can be used: %v.", e.input, e.err), address
+		return fmt.Sprintf("What %s answers with is no playlist that can be used: %s.", e.input, reason(e.err, origin.ErrNoPlaylist)), address
 	case errors.Is(e.err, origin.ErrInsecure), errors.Is(e.err, origin.ErrScheme), errors.Is(e.err, origin.ErrRedirects):
 		return fmt.Sprintf("%s cannot be had: %v.", failed, e.err), "use the address that it leads to, if you trust it"
 	case errors.Is(e.err, origin.ErrSlow):
@@ -126,7 +126,7 @@ func explainOrigin(e *inputError) (sentence, hint string) {
 	case errors.As(e.err, &certificate):
 		return fmt.Sprintf("The certificate of %s cannot be trusted: %v.", e.input, certificate.Err),
 			"check the address and this machine's clock; a server of your own needs a certificate that this machine knows"
-	case errors.As(e.err, &record):
+	case errors.As(e.err, &record), errors.Is(e.err, http.ErrSchemeMismatch):
 		return fmt.Sprintf("The server of %s does not speak https.", e.input), "try http://"
 	case errors.As(e.err, &dns):
 		return fmt.Sprintf("There is no host %s, or it cannot be found now.", dns.Name), "check the address, and that this machine is online"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -156,6 +157,45 @@ func TestOriginListsWholeSegments(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOriginErrors: what an origin's server says becomes a sentence.
+func TestOriginErrors(t *testing.T) {
+	code := http.StatusOK
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", code) })
+	plain, secure := httptest.NewServer(h), httptest.NewUnstartedServer(h)
+	defer plain.Close()
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	for _, test := range []struct {
+		address string
+		code    int
+		want    string
+	}{
+		{plain.URL, http.StatusUnauthorized, "is not for everybody: "},
+		{plain.URL, http.StatusForbidden, "is not for everybody: "},
+		{plain.URL, http.StatusGone, "There is no stream at "},
+		{plain.URL, http.StatusBadGateway, " cannot be had: "},
+		{plain.URL, http.StatusOK, " is no playlist that can be used: it does not start with #EXTM3U."},
+		{secure.URL, http.StatusOK, "The certificate of "},
+		{strings.Replace(plain.URL, "http", "https", 1), http.StatusOK, " does not speak https."},
+		{"http://no-such-host.invalid/a.m3u8", http.StatusOK, "There is no host no-such-host.invalid"},
+	} {
+		code = test.code
+		o, err := origin.New(origin.Config{URL: test.address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sentence, hint, _ := explain(&inputError{test.address, o.Open(t.Context())})
+		if !strings.Contains(sentence, test.want) || hint == "" || !strings.HasSuffix(sentence, ".") {
+			t.Errorf("%s, %d: %q, hint %q; want %q", test.address, test.code, sentence, hint, test.want)
+		}
+	}
+	quiet := &origin.QuietError{For: time.Minute, Err: &origin.StatusError{URL: "http://a.test/", Code: 404}}
+	if sentence, _, _ := explain(&inputError{"http://a.test/", quiet}); sentence != "The stream at http://a.test/ had nothing new for 1m0s; at last: http://a.test/ answers 404 Not Found." {
+		t.Error(sentence)
+	}
 }
 
 func (l *lone) publish(publisher *stream.Publisher, p stream.Part) error {

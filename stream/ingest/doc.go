@@ -42,6 +42,13 @@
 // and program times are looked up there. Where another encoder's output follows, their
 // input returns [ErrBreak].
 //
+// # Segments that are there
+//
+// [Splitter] takes another way: it cuts segments that are MPEG-TS already into parts without
+// changing a byte, with the same knowledge of tables, frames and codecs (split.go,
+// splitframe.go). [Fragments] makes such segments of fragmented MP4 (fragments.go, boxes.go).
+// stream/ingest/origin fetches them.
+//
 // # Libraries
 //
 // mediacommon writes the container (mpegts.Writer) and reads codec headers; astits,
