@@ -85,7 +85,12 @@ func Redact(input string) string { return redact(input) }
 // Open fetches the playlists and finds the renditions. Errors wrap [ErrNoPlaylist],
 // [ErrInsecure], [ErrScheme], [ErrRedirects], [ErrSlow], [ErrTooLarge], [ErrLive], or are a
 // [*StatusError], an [*UnsupportedError] or those of the network.
-func (o *Origin) Open(ctx context.Context) error {
+func (o *Origin) Open(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			o.client.close()
+		}
+	}()
 	text, at, err := o.client.text(ctx, o.url.String(), 0)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,7 +306,7 @@ sound/index.m3u8
 `
 		l := newLive()
 		l.ends = 12
-		late := 0
+		var late atomic.Int32
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.URL.Path == "/live/index.m3u8":
@@ -313,7 +314,7 @@ sound/index.m3u8
 			case strings.HasPrefix(r.URL.Path, "/live/gone/"):
 				http.NotFound(w, r)
 			default:
-				if late++; late%3 == 0 {
+				if late.Add(1)%3 == 0 {
 					time.Sleep(300 * time.Millisecond) // they do not arrive together
 				}
 				r.URL.Path = "/live/" + r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
