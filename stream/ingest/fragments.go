@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
@@ -35,6 +36,8 @@ type Fragments struct {
 	last   int64  // the leader's decoding time in the container
 	rest   []byte // of a fragment that is not whole
 	fresh  bool   // a segment began
+
+	counters map[uint16]uint8 // of continuity, when it did
 }
 
 // fragmentTrack is a track of the init that is published.
@@ -136,7 +139,18 @@ func nonEmpty(units ...[]byte) [][]byte {
 }
 
 // Begin begins a segment.
-func (f *Fragments) Begin() { f.rest, f.fresh = nil, true }
+func (f *Fragments) Begin() {
+	f.rest, f.fresh = nil, true
+	f.counters = maps.Clone(f.mux.cc)
+}
+
+// Undo goes back to before the last Begin, as nobody got what was returned since: packets
+// that follow must not seem to have lost some.
+func (f *Fragments) Undo() {
+	if f.counters != nil {
+		f.mux.cc = maps.Clone(f.counters)
+	}
+}
 
 // Write takes a segment's next bytes, and returns the MPEG-TS of the fragments that are
 // whole by now. Errors wrap [ErrNotMP4] or [ErrNoTracks].

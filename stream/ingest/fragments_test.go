@@ -164,6 +164,30 @@ func TestFragments(t *testing.T) {
 	}
 }
 
+// TestFragmentsUndo: after what nobody got, the same again is the same.
+func TestFragmentsUndo(t *testing.T) {
+	var f Fragments
+	if err := f.Init(film{}.init(t)); err != nil {
+		t.Fatal(err)
+	}
+	b, _, _ := film{}.segment(t, 0)
+	var out [3][]byte
+	for n := range out {
+		if n == 2 {
+			f.Undo()
+		}
+		f.Begin()
+		ts, err := f.Write(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[n] = ts
+	}
+	if bytes.Equal(out[0], out[1]) || !bytes.Equal(out[1], out[2]) {
+		t.Error("what is written again after Undo differs")
+	}
+}
+
 func TestFragmentsRefused(t *testing.T) {
 	var f Fragments
 	good, _, _ := film{}.segment(t, 0)

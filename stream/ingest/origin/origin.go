@@ -115,7 +115,7 @@ func (o *Origin) Open(ctx context.Context) (err error) {
 func (o *Origin) openVariants(ctx context.Context, m *multivariant) error {
 	var errs []error
 	for _, v := range m.variants {
-		r := &Rendition{origin: o, name: v.name, url: v.url, bandwidth: v.bandwidth}
+		r := &Rendition{origin: o, name: v.name, url: v.url}
 		text, at, err := o.client.text(ctx, v.url, 0)
 		if err == nil {
 			err = r.check(text, at)

@@ -17,12 +17,17 @@ type output struct {
 	*ingest.Splitter
 	fragments *ingest.Fragments // nil for MPEG-TS
 	init      span              // that fragments has
+	open      bool              // a segment began and was not closed
 }
 
 func (o *output) Begin(info ingest.SegmentInfo) {
 	if o.fragments != nil {
+		if o.open && !o.Begun() {
+			o.fragments.Undo()
+		}
 		o.fragments.Begin()
 	}
+	o.open = true
 	o.Splitter.Begin(info)
 }
 
@@ -43,7 +48,11 @@ func (o *output) Close() error {
 			return err
 		}
 	}
-	return o.Splitter.Close()
+	if err := o.Splitter.Close(); err != nil {
+		return err
+	}
+	o.open = false
+	return nil
 }
 
 // prepare gets ready for a segment with its initialisation section.

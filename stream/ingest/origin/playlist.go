@@ -26,6 +26,9 @@ const (
 	maxTarget = time.Minute
 )
 
+// byteOrder is a mark that some editors put in front of a text.
+const byteOrder = "\ufeff"
+
 // span is an address, or a range of its bytes.
 type span struct {
 	url    string
@@ -79,7 +82,7 @@ func isMultivariant(text string) bool {
 
 // checkPlaylist returns what is wrong with text that should be a playlist.
 func checkPlaylist(text string) error {
-	if !strings.HasPrefix(strings.TrimPrefix(text, "\ufeff"), "#EXTM3U") {
+	if !strings.HasPrefix(strings.TrimPrefix(text, byteOrder), "#EXTM3U") {
 		return fmt.Errorf("%w: it does not start with #EXTM3U", ErrNoPlaylist)
 	}
 	return nil
@@ -118,6 +121,7 @@ func parseMedia(text string, base *url.URL) (*playlist, error) {
 	if err := checkPlaylist(text); err != nil {
 		return nil, err
 	}
+	text = strings.TrimPrefix(text, byteOrder)
 	r := &reader{base: base, partEnd: make(map[string]int64)}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line == "" || len(line) > maxLine {

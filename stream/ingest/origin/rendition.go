@@ -53,7 +53,6 @@ func (e *QuietError) Unwrap() error { return e.Err }
 type Rendition struct {
 	origin    *Origin
 	name, url string
-	bandwidth uint32
 
 	list    *playlist // the newest
 	loaded  time.Time // when it was asked for
@@ -329,8 +328,7 @@ func (r *Rendition) blocking() string {
 	return u.String()
 }
 
-// info is what is known of a segment before its first byte. behind is from its beginning
-// to the end of the playlist.
+// info is what is known of a segment before its first byte.
 func (r *Rendition) info(s *segment) ingest.SegmentInfo {
 	info := ingest.SegmentInfo{Discontinuity: s.discontinuity || r.broken, Duration: s.duration}
 	switch {

@@ -92,6 +92,7 @@ func TestRanges(t *testing.T) {
 						}
 						return fmt.Sprintf("#EXTINF:2,\n#EXT-X-BYTERANGE:%d%s\nall.ts\n", len(testSegment("", i)), at)
 					})
+					text = byteOrder + strings.ReplaceAll(text, "\n", "\r\n\r\n") // as some editors leave it
 					f := &files{list: map[string][]byte{"/live/index.m3u8": []byte(text), "/live/all.ts": file}, noRanges: noRanges}
 					c, _, err := follow(t, f, time.Minute, nil)
 					if got := c.numbers(t, ""); err != nil || got != "0 1 2 3" {
