@@ -211,6 +211,7 @@ func (s *Splitter) endPart(n int, end int64, last bool) error {
 	if p.StartsSegment {
 		p.Media = mediaOf(s.plainTracks(), s.rate)
 		p.Discontinuity = s.broken && s.begun
+		s.broken = false
 	}
 	rest := g.buf[n:]
 	g.hint = n
@@ -219,7 +220,7 @@ func (s *Splitter) endPart(n int, end int64, last bool) error {
 	g.from, g.frames, g.key, g.opens = end, 0, false, true
 	g.parts++
 	g.sum += p.Duration
-	s.begun, s.broken = true, false
+	s.begun = true
 	s.published(p)
 	if err := s.publish(p); err != nil {
 		return fmt.Errorf("publish part: %w", err)

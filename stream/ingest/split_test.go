@@ -162,6 +162,24 @@ func TestSplitMarksBreaks(t *testing.T) {
 	}
 }
 
+// TestSplitTracksChangeWithin: a table that changes within a segment breaks what is next, as
+// a part within a segment cannot be marked.
+func TestSplitTracksChangeWithin(t *testing.T) {
+	first, _, _ := clip{frames: 30}.encode(t)
+	rest, _, _ := clip{frames: 20, start: 30 * second / 25, noAudio: true}.encode(t)
+	third := continued(t, clip{start: 2 * second, noAudio: true}, 2)
+	parts := splitAll(t, 1000, append(first, rest...), third[0], third[1])
+	var marked []bool
+	for _, p := range parts {
+		if p.StartsSegment {
+			marked = append(marked, p.Discontinuity)
+		}
+	}
+	if !slices.Equal(marked, []bool{false, true, false}) {
+		t.Errorf("discontinuities %v", marked)
+	}
+}
+
 // TestSplitLeavesASegmentOpen: one that is not closed has no last part, and the publisher
 // takes what follows.
 func TestSplitLeavesASegmentOpen(t *testing.T) {
