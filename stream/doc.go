@@ -63,6 +63,9 @@
 // has neither size, chunk_size nor chunks; its position is the one that the next
 // segment would have had.
 //
+// A segment that the broadcaster could not complete has no last part, flag 2: the next
+// segment begins with a discontinuity, and nobody lists the one before.
+//
 // A chunk's hash is what keeps peers from passing on other bytes, for which they would
 // need a second preimage: 2^128 tries, however the hash was cut. A collision takes only
 // 2^64, but serves nobody other than who writes the bytes, the broadcaster or whoever

@@ -28,13 +28,19 @@ func NewPublisher(key Key, rendition string, epoch uint64) (*Publisher, error) {
 
 var errEnded = errors.New("the stream has ended")
 
-// Publish signs the next part. Its chunks share part.Data.
+// Publish signs the next part. Its chunks share part.Data. A segment that is open may be
+// given up for the next, which then is a discontinuity: it stays without its last part, and
+// so is never listed.
 func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	switch {
 	case p.ended:
 		return nil, nil, errEnded
-	case part.StartsSegment == p.inSegment:
+	case part.StartsSegment == p.inSegment && !(part.StartsSegment && part.Discontinuity):
 		return nil, nil, fmt.Errorf("part after %v: starts a segment: %t, inside one: %t", p.next, part.StartsSegment, p.inSegment)
+	}
+	position := p.next
+	if part.StartsSegment && p.inSegment {
+		position.Segment, position.Part = position.Segment+1, 0
 	}
 	clock := p.clock
 	if !part.ProgramTime.IsZero() {
@@ -46,7 +52,7 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	chunks, hashes := split(part.Data, chunkSize)
 	h := Header{
 		Rendition:     p.rendition,
-		Position:      p.next,
+		Position:      position,
 		Independent:   part.Independent,
 		Last:          part.EndsSegment,
 		Discontinuity: part.Discontinuity,
@@ -62,13 +68,13 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	}
 	signed, err := p.key.sign(h)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign part %v: %w", p.next, err)
+		return nil, nil, fmt.Errorf("sign part %v: %w", position, err)
 	}
 	out := make([]Chunk, len(chunks))
 	for i, data := range chunks {
 		out[i] = Chunk{signed, i, data}
 	}
-	p.clock = clock.Add(part.Duration)
+	p.clock, p.next = clock.Add(part.Duration), position
 	if p.inSegment = !part.EndsSegment; p.inSegment {
 		p.next.Part++
 	} else {

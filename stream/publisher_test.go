@@ -58,6 +58,27 @@ func TestPublisherNumbersPartsAndSegments(t *testing.T) {
 	}
 }
 
+func TestPublisherGivesASegmentUp(t *testing.T) {
+	p := newPublisher(t, 7)
+	resumed := piece("s")
+	resumed.Discontinuity = true
+	var got []string
+	for _, part := range []Part{piece("se"), piece("s"), piece(""), resumed, piece("e"), piece("s")} {
+		h, _, err := p.Publish(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(h.Position, h.Last))
+	}
+	want := "7/0/0 true,7/1/0 false,7/1/1 false,7/2/0 false,7/2/1 true,7/3/0 false"
+	if strings.Join(got, ",") != want {
+		t.Errorf("positions %v, want %s", got, want)
+	}
+	if _, _, err := p.Publish(piece("s")); err == nil {
+		t.Error("a segment was given up without a mark")
+	}
+}
+
 func TestPublisherReturnsWhatOthersRead(t *testing.T) {
 	p := newPublisher(t, 7)
 	part := piece("s")

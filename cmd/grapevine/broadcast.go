@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/ingest"
+	"github.com/grapevine-live/grapevine/stream/ingest/origin"
 	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
 
@@ -44,8 +46,8 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; may be given more than once, a rendition each"},
-			&cli.BoolFlag{Name: "loop", Usage: "begin a file again at its end"},
+			&cli.StringSliceFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; or an HLS stream at http://… or https://…; may be given more than once, a rendition each"},
+			&cli.BoolFlag{Name: "loop", Usage: "begin a file, or an HLS stream that has ended, again at its end"},
 			encodeFlag(),
 			encoderFlag(),
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
@@ -110,6 +112,10 @@ func (b *broadcast) check(stdin *os.File) error {
 		return &usageError{"broadcast needs an --input.", inputKinds}
 	case len(b.inputs) > 1 && b.ladder != nil:
 		return &usageError{"--encode makes renditions of one --input.", "leave --encode out to publish each input as a rendition"}
+	case len(b.inputs) > 1 && slices.ContainsFunc(b.inputs, namedInput.isOrigin):
+		return &usageError{"An HLS stream is published alone, with all of its renditions.", "leave the other --input out"}
+	case b.ladder != nil && b.inputs[0].isOrigin():
+		return &usageError{"--encode cannot be used with an HLS stream, which is published as it is.", "ffmpeg can bring it in: ffmpeg -re -i URL -c copy -f mpegts - | grapevine broadcast --input - --encode 720p"}
 	}
 	for _, in := range b.inputs {
 		if err := b.checkInput(in.source, stdin); err != nil {
@@ -144,11 +150,21 @@ func (b *broadcast) checkInput(in string, stdin *os.File) error {
 			return &inputError{in, err}
 		}
 	}
+	if origin.Is(in) {
+		_, err := origin.New(originConfig(b.config(in)))
+		return usageOf(err)
+	}
 	cfg := b.config(in)
 	if cfg.StreamKey == "" {
 		cfg.StreamKey = encoderKeyFile // made later, and known to be good
 	}
-	if _, err := ingest.New(cfg); err != nil {
+	_, err := ingest.New(cfg)
+	return usageOf(err)
+}
+
+// usageOf puts what is wrong with the settings of an input into a sentence, nil if nothing is.
+func usageOf(err error) error {
+	if err != nil {
 		return &usageError{sentence: capital(err.Error()) + "."}
 	}
 	return nil
@@ -302,6 +318,14 @@ func inputName(input string) string {
 		return "standard input"
 	case sampleInput:
 		return "the test card"
+	}
+	return shownInput(input)
+}
+
+// shownInput is an input without what is nobody's business.
+func shownInput(input string) string {
+	if origin.Is(input) {
+		return origin.Redact(input)
 	}
 	return ingest.WithoutSecrets(input)
 }

@@ -12,7 +12,8 @@
 //	session.go   a p2p node and an HLS server that start and end together
 //	encoder.go   encoders that connect by themselves: their key, and why one is refused
 //	source.go    what broadcast publishes: inputs.go, one or several as they are; or
-//	             encode.go, a ladder made of one (--encode); file.go has ffmpeg read files
+//	             encode.go, a ladder made of one (--encode); file.go has ffmpeg read files;
+//	             origin.go follows an HLS stream
 //	casts.go     the renditions that a broadcaster publishes
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms

@@ -78,7 +78,7 @@ func (l *ladder) run(ctx context.Context, casts *casts) error {
 		return &encodeError{err}
 	}
 	if err != nil {
-		err = &inputError{ingest.WithoutSecrets(l.source), err}
+		err = &inputError{shownInput(l.source), err}
 	}
 	return err
 }

@@ -196,7 +196,7 @@ func isErrno(err error, errno syscall.Errno) bool {
 }
 
 // inputKinds is the hint where an --input is not understood.
-const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR, rtmp://ADDR/live or srt://ADDR"
+const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR, rtmp://ADDR/live, srt://ADDR or the https:// address of an HLS stream"
 
 const keyframeHint = "have the encoder make a keyframe every 2 seconds: -g 50 at 25 frames per second in ffmpeg, \"Keyframe Interval\" in OBS"
 
@@ -207,6 +207,9 @@ func explainInput(e *inputError) (sentence, hint string) {
 		version *transcode.VersionError
 		encoder *transcode.EncoderError
 	)
+	if sentence, hint := explainOrigin(e); sentence != "" {
+		return sentence, hint
+	}
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist):
 		return fmt.Sprintf("There is no file %s.", e.input), inputKinds

@@ -78,6 +78,8 @@ type inputStats struct {
 	Inputs []oneInputStats `json:"inputs,omitempty"`
 	// Of a broadcaster that encodes.
 	Encoding *encodingStats `json:"encoding,omitempty"`
+	// Of a broadcaster that publishes an HLS stream again.
+	Origin *originStats `json:"origin,omitempty"`
 }
 
 type oneInputStats struct {

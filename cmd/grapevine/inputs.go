@@ -142,7 +142,7 @@ func (i *oneInput) run(ctx context.Context, casts *casts) error {
 	if err == nil || errors.As(err, &twice) || errors.As(err, &unnamed) {
 		return err
 	}
-	return &inputError{ingest.WithoutSecrets(i.source), err}
+	return &inputError{shownInput(i.source), err}
 }
 
 func (s *inputs) stats() *inputStats {
@@ -185,5 +185,5 @@ func (s *inputStats) line() string {
 			facts = append(facts, fmt.Sprintf("%s lacks %s of the others", i.Rendition, count(int(i.Misaligned), "keyframe")))
 		}
 	}
-	return joinFacts(append(facts, s.Encoding.line())...)
+	return joinFacts(append(facts, s.Encoding.line(), s.Origin.line())...)
 }

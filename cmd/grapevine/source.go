@@ -30,6 +30,10 @@ func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInpu
 	if b.ladder != nil {
 		encoder = b.ladder.Encoder
 	}
+	if b.inputs[0].isOrigin() {
+		in, err := openOrigin(ctx, b.config(b.inputs[0].source), scr)
+		return in, closeInputs, err
+	}
 	var configs []ingest.Config
 	for _, in := range b.inputs {
 		cfg := b.config(in.source)

@@ -31,7 +31,9 @@ var (
 	ErrNoParams  = errors.New("a segment starts without the codec's parameters")
 )
 
-// Part is a slice of a rendition's MPEG-TS, as ingest cuts it.
+// Part is a slice of a rendition's MPEG-TS, as ingest cuts it. What is passed through as
+// another packager made it may have a frame of sound that goes on in the next part: it is
+// lost.
 type Part struct {
 	// Data is whole packets that hold whole frames.
 	Data []byte
@@ -142,8 +144,8 @@ func (r *Remuxer) readTables(data []byte) {
 	for ; len(data) > 0; data = data[transport.PacketSize:] {
 		raw := data[:transport.PacketSize]
 		p := transport.ParsePacket(raw)
-		if raw[0] != transport.SyncByte || !r.tables.Holds(p) {
-			return // they come first
+		if raw[0] != transport.SyncByte || p.Start && bytes.HasPrefix(p.Payload, []byte{0, 0, 1}) {
+			return // they come before the first frame; other packagers have more tables there
 		}
 		pmt := r.tables.Add(raw, p)
 		if pmt == nil {

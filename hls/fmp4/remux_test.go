@@ -203,6 +203,24 @@ func TestLateAudio(t *testing.T) {
 	}
 }
 
+// TestOtherTables: other packagers put a table of their own in front of those that matter,
+// as ffmpeg does with the service's description.
+func TestOtherTables(t *testing.T) {
+	sdt := bytes.Repeat([]byte{0xff}, transport.PacketSize)
+	copy(sdt, []byte{transport.SyncByte, 0x40, 0x11, 0x10, 0, 0x42})
+	list := parts(t, clip{frames: 100, video: true, audio: aac(48000, 2)})
+	want, _ := play(t, list)
+	for i, p := range list {
+		if p.Independent {
+			list[i].Data = append(bytes.Clone(sdt), p.Data...)
+		}
+	}
+	got, inits := play(t, list)
+	if inits != 1 || len(got[1].samples) != len(want[1].samples) || len(got[2].samples) != len(want[2].samples) {
+		t.Errorf("%d inits, %d pictures, %d sounds", inits, len(got[1].samples), len(got[2].samples))
+	}
+}
+
 func TestRefused(t *testing.T) {
 	good := parts(t, clip{frames: 100, video: true, audio: aac(48000, 2)})
 	start := func(data []byte) Part { return Part{Data: data, StartsSegment: true, Independent: true} }

@@ -55,6 +55,7 @@ var cases = []testCase{
 	{"rtmpback", "the same by RTMP", 2 * time.Minute, rtmpBackCase},
 	{"srtback", "the same by SRT", 2 * time.Minute, srtBackCase},
 	{"file", "an MP4 and a Matroska file with other codecs, again and again", 90 * time.Second, fileCase},
+	{"origin", "an HLS stream that ffmpeg packages, MPEG-TS and fragmented MP4, published again", 2 * time.Minute, originCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
 	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},

@@ -63,6 +63,13 @@
 // came, so that segments have the same numbers. What starts a segment in one and not in
 // another is counted.
 //
+// # Segments that are there
+//
+// [Splitter] takes another way: it cuts segments that are MPEG-TS already into parts without
+// changing a byte, with the same knowledge of tables, frames and codecs (split.go,
+// splitframe.go). [Fragments] makes such segments of fragmented MP4 (fragments.go, boxes.go).
+// stream/ingest/origin fetches them.
+//
 // # Libraries
 //
 // mediacommon writes the container (mpegts.Writer) and reads codec headers; astits,
