@@ -4,7 +4,7 @@
 // players. scripts/e2e.sh calls it. Each case starts its own nodes, is bounded in time,
 // and leaves nothing running.
 //
-//	scripts/e2e.sh              all cases
+//	scripts/e2e.sh              all cases but for the few that are much like others
 //	scripts/e2e.sh stdin vlc    some
 //	scripts/e2e.sh -list        their names
 //
@@ -42,6 +42,10 @@ type testCase struct {
 	// run returns what was measured.
 	run func(context.Context, *bench) (figure string, err error)
 }
+
+// onlyByName are cases that hold little more than others do: all together should not take
+// much longer than a quarter of an hour.
+var onlyByName = []string{"tcpback", "srtback"}
 
 var cases = []testCase{
 	{"stdin", "60 s of a live encoder to a viewer that was told of the relay only", 3 * time.Minute, stdinCase},
@@ -141,7 +145,8 @@ func choose(what, names string, all []string) ([]string, error) {
 	return list, nil
 }
 
-// cases runs those of the names, or all, and reports whether all passed.
+// cases runs those of the names, or all that need not be named, and reports whether all
+// passed.
 func (t tools) cases(ctx context.Context, names []string) (bool, error) {
 	for _, name := range names {
 		if !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name }) {
@@ -150,7 +155,7 @@ func (t tools) cases(ctx context.Context, names []string) (bool, error) {
 	}
 	passed, failed := 0, 0
 	for _, c := range cases {
-		if len(names) > 0 && !slices.Contains(names, c.name) {
+		if len(names) > 0 && !slices.Contains(names, c.name) || len(names) == 0 && slices.Contains(onlyByName, c.name) {
 			continue
 		}
 		if ctx.Err() != nil {
