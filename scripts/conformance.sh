@@ -8,10 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 
-hours=0
+long=()
 case "${1:-}" in
 "") ;;
---hours) hours=${2:?how many} ;;
+--hours) long=(-hours "${2:?how many}h") ;;
 *)
   sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
   exit 2
@@ -23,5 +23,5 @@ install_node_packages
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/playlists"
-go test -count 1 -timeout 30m -run '^TestConformance' ./hls -hours "${hours}h" -playlists "$dir/playlists"
+go test -count 1 -timeout 30m -run '^TestConformance' ./hls "${long[@]}" -playlists "$dir/playlists"
 NODE_PATH=$NODE_MODULES node scripts/e2e/playlists.mjs "$dir/playlists"

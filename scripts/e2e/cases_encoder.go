@@ -136,21 +136,10 @@ func backCase(ctx context.Context, b *bench, l listening) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	media, err := mediaURL(ctx, c.viewer.HLS)
+	i, err := b.interrupt(ctx, c.viewer.HLS)
 	if err != nil {
 		return "", err
 	}
-	play, err := b.playBoth(ctx, c.viewer.HLS)
-	if err != nil {
-		return "", err
-	}
-	stop, watched := make(chan struct{}), make(chan error, 1)
-	breaks := 0
-	go func() {
-		var err error
-		breaks, err = watchPlaylist(ctx, media, stop)
-		watched <- err
-	}()
 	encoder.kill()
 	if _, err := broadcaster.await(ctx, "that the encoder is gone", func(s stats) bool { return s.Input.Gone > 0 }); err != nil {
 		return "", err
@@ -164,20 +153,9 @@ func backCase(ctx context.Context, b *bench, l listening) (string, error) {
 	if _, err := b.encoder(nil, ordinary, target, nil); err != nil {
 		return "", err
 	}
-	back := time.Now()
-	if err := awaitBreak(ctx, media); err != nil {
+	listed, err := i.over(ctx)
+	if err != nil {
 		return "", err
-	}
-	listed := time.Since(back)
-	if err := play.goOn(ctx); err != nil {
-		return "", err
-	}
-	close(stop)
-	if err := <-watched; err != nil {
-		return "", err
-	}
-	if breaks != 1 {
-		return "", fmt.Errorf("%d discontinuities for one restart", breaks)
 	}
 	return fmt.Sprintf("both play on, the new encoder listed %.1f s after its start, one discontinuity", listed.Seconds()), nil
 }

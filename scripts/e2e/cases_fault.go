@@ -27,18 +27,7 @@ func restartCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	media, err := mediaURL(ctx, c.viewer.HLS)
-	if err != nil {
-		return "", err
-	}
-	stop, watched := make(chan struct{}), make(chan error, 1)
-	breaks := 0
-	go func() {
-		var err error
-		breaks, err = watchPlaylist(ctx, media, stop)
-		watched <- err
-	}()
-	play, err := b.playBoth(ctx, c.viewer.HLS)
+	i, err := b.interrupt(ctx, c.viewer.HLS)
 	if err != nil {
 		return "", err
 	}
@@ -51,22 +40,59 @@ func restartCase(ctx context.Context, b *bench) (string, error) {
 	if again.Stream != broadcaster.Stream {
 		return "", fmt.Errorf("stream %s came back as %s", broadcaster.Stream, again.Stream)
 	}
-	back := time.Now()
-	if err := awaitBreak(ctx, media); err != nil {
+	listed, err := i.over(ctx)
+	if err != nil {
 		return "", err
-	}
-	listed := time.Since(back)
-	if err := play.goOn(ctx); err != nil {
-		return "", err
-	}
-	close(stop)
-	if err := <-watched; err != nil {
-		return "", err
-	}
-	if breaks != 1 {
-		return "", fmt.Errorf("%d discontinuities for one restart", breaks)
 	}
 	return fmt.Sprintf("both play on, new epoch listed %.1f s after the new start, one discontinuity", listed.Seconds()), nil
+}
+
+// An interruption of a stream that VLC and ffmpeg play.
+type interruption struct {
+	media   string
+	play    bothPlayers
+	stop    chan struct{}
+	watched chan error
+	breaks  int // that the playlist listed
+}
+
+// interrupt starts both players, and watches their playlist from then on.
+func (b *bench) interrupt(ctx context.Context, hls string) (*interruption, error) {
+	media, err := mediaURL(ctx, hls)
+	if err != nil {
+		return nil, err
+	}
+	i := &interruption{media: media, stop: make(chan struct{}), watched: make(chan error, 1)}
+	if i.play, err = b.playBoth(ctx, hls); err != nil {
+		return nil, err
+	}
+	go func() {
+		var err error
+		i.breaks, err = watchPlaylist(ctx, media, i.stop)
+		i.watched <- err
+	}()
+	return i, nil
+}
+
+// over returns how long it takes from now until the playlist goes on with one
+// discontinuity, which both players play through.
+func (i *interruption) over(ctx context.Context) (listed time.Duration, err error) {
+	back := time.Now()
+	if err := awaitBreak(ctx, i.media); err != nil {
+		return 0, err
+	}
+	listed = time.Since(back)
+	if err := i.play.goOn(ctx); err != nil {
+		return 0, err
+	}
+	close(i.stop)
+	if err := <-i.watched; err != nil {
+		return 0, err
+	}
+	if i.breaks != 1 {
+		return 0, fmt.Errorf("%d discontinuities for one restart", i.breaks)
+	}
+	return listed, nil
 }
 
 // awaitBreak waits until a playlist shows a discontinuity.

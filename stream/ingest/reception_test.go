@@ -143,6 +143,19 @@ func TestReconnectRTMP(t *testing.T) {
 	}
 }
 
+// wantTwice ends the input once all is published, and wants a clip's pictures twice.
+func (r *running) wantTwice(t *testing.T, video []frame) {
+	t.Helper()
+	r.until(t, "published all", published(2*len(video)))
+	r.stop(errOver)
+	<-r.done
+	parts := r.collected()
+	checkParts(t, parts)
+	if v, _ := demuxed(t, join(parts)); !slices.Equal(names(v), slices.Concat(names(video), names(video))) {
+		t.Errorf("%d pictures of %d", len(v), 2*len(video))
+	}
+}
+
 // Who sends what is of no use is dismissed, and the next is welcome.
 func TestReconnectAfterNonsense(t *testing.T) {
 	ts, video, _ := clip{frames: 100}.encode(t)
@@ -156,14 +169,7 @@ func TestReconnectAfterNonsense(t *testing.T) {
 	r.until(t, "broke off again", broke(2))
 	tcpEncoder(t, r, ts).Close()
 	r.until(t, "broke off at last", broke(3))
-	r.until(t, "published all", published(200))
-	r.stop(errOver)
-	<-r.done
-	parts := r.collected()
-	checkParts(t, parts)
-	if v, _ := demuxed(t, join(parts)); len(v) != 2*len(video) {
-		t.Errorf("%d pictures of %d", len(v), 2*len(video))
-	}
+	r.wantTwice(t, video)
 }
 
 // pipeEncoder is an encoder that the test writes for.

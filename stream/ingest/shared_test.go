@@ -13,10 +13,10 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-// late is a clip of an encoder that begins some time after the test.
+// late is what an encoder sends that begins some time after the test.
 type late struct {
 	after time.Duration
-	clip  clip
+	clips []clip // one after the other
 }
 
 // runShared plays clips at the speed of life, with one base, and returns what each input
@@ -27,7 +27,11 @@ func runShared(t *testing.T, inputs ...late) (parts [][]stream.Part, stats []Sta
 	parts, stats = make([][]stream.Part, len(inputs)), make([]Stats, len(inputs))
 	var files []string
 	for n, in := range inputs {
-		ts, _, _ := in.clip.encode(t)
+		var ts []byte
+		for _, c := range in.clips {
+			one, _, _ := c.encode(t)
+			ts = append(ts, one...)
+		}
 		files = append(files, filepath.Join(t.TempDir(), "clip.ts"))
 		if err := os.WriteFile(files[n], ts, 0o600); err != nil {
 			t.Fatal(err)
@@ -73,8 +77,8 @@ func starts(parts []stream.Part) (times []time.Time) {
 func TestEncodersThatAgreeBeginTogether(t *testing.T) {
 	// The second comes after 2.4 s, in the middle of a group of pictures.
 	parts, stats := runShared(t,
-		late{0, clip{frames: 500}},
-		late{2400 * time.Millisecond, clip{frames: 440, start: 24 * second / 10, lead: 40, sps: sps1080}})
+		late{0, []clip{{frames: 500}}},
+		late{2400 * time.Millisecond, []clip{{frames: 440, start: 24 * second / 10, lead: 40, sps: sps1080}}})
 	a, b := starts(parts[0]), starts(parts[1])
 	if !slices.EqualFunc(a, b, time.Time.Equal) || len(a) != 8 {
 		t.Errorf("segments start at\n%v and\n%v", a, b)
@@ -90,7 +94,7 @@ func TestEncodersThatAgreeBeginTogether(t *testing.T) {
 }
 
 func TestMisalignedKeyframesAreCounted(t *testing.T) {
-	_, stats := runShared(t, late{0, clip{frames: 1000}}, late{0, clip{frames: 1000, gop: 70}})
+	_, stats := runShared(t, late{0, []clip{{frames: 1000}}}, late{0, []clip{{frames: 1000, gop: 70}}})
 	// In 40 s one starts 20, the other 15, of which they share 3.
 	if n := stats[0].Misaligned + stats[1].Misaligned; n < 20 || n > 30 {
 		t.Errorf("%d and %d misaligned", stats[0].Misaligned, stats[1].Misaligned)
@@ -100,8 +104,8 @@ func TestMisalignedKeyframesAreCounted(t *testing.T) {
 // One that never comes is not waited for, and one that comes then joins in.
 func TestEncoderThatIsLate(t *testing.T) {
 	parts, _ := runShared(t,
-		late{0, clip{frames: 750}},
-		late{20 * time.Second, clip{frames: 250, start: 20 * second}})
+		late{0, []clip{{frames: 750}}},
+		late{20 * time.Second, []clip{{frames: 250, start: 20 * second}}})
 	a, b := starts(parts[0]), starts(parts[1])
 	if len(a) != 9 || len(b) != 5 {
 		t.Fatalf("%d and %d segments", len(a), len(b))
@@ -114,8 +118,8 @@ func TestEncoderThatIsLate(t *testing.T) {
 // Timestamps that have nothing to do with each other are put where they arrive.
 func TestEncodersThatDisagree(t *testing.T) {
 	parts, _ := runShared(t,
-		late{0, clip{frames: 500}},
-		late{4 * time.Second, clip{frames: 400, start: 1000 * second}})
+		late{0, []clip{{frames: 500}}},
+		late{4 * time.Second, []clip{{frames: 400, start: 1000 * second}}})
 	a, b := starts(parts[0]), starts(parts[1])
 	d := b[0].Sub(a[0]) % (2 * time.Second)
 	if d > 100*time.Millisecond && d < 1900*time.Millisecond {
@@ -130,35 +134,8 @@ func TestEncodersThatDisagree(t *testing.T) {
 
 // All encoders jump to another time line, one a moment after the other.
 func TestEncodersThatJumpTogether(t *testing.T) {
-	const frames = 250
-	one, _, _ := clip{frames: frames}.encode(t)
-	two, _, _ := clip{frames: 500, start: 5000 * second}.encode(t)
-	file := filepath.Join(t.TempDir(), "both.ts")
-	if err := os.WriteFile(file, slices.Concat(one, two), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	base := NewSharedBase(2)
-	var parts [2][]stream.Part
-	synctest.Test(t, func(t *testing.T) {
-		var wg sync.WaitGroup
-		for n := range parts {
-			wg.Go(func() {
-				time.Sleep(time.Duration(n) * 130 * time.Millisecond) // its network is slower
-				i, err := New(Config{Input: file, Base: base})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if err := i.Run(context.Background(), func(p stream.Part) error {
-					parts[n] = append(parts[n], p)
-					return nil
-				}); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-	})
+	clips := []clip{{frames: 250}, {frames: 500, start: 5000 * second}}
+	parts, _ := runShared(t, late{0, clips}, late{130 * time.Millisecond, clips})
 	a, b := starts(parts[0]), starts(parts[1])
 	if !slices.EqualFunc(a, b, time.Time.Equal) || len(a) < 12 {
 		t.Errorf("segments start at\n%v and\n%v", a, b)

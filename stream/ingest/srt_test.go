@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,14 +109,7 @@ func TestSRTListener(t *testing.T) {
 	r.until(t, "all is here again", func(s Stats) bool { return s.Bytes == 2*uint64(len(ts)) })
 	again.Close()
 	r.until(t, "broke off again", broke(2))
-	r.until(t, "published all", published(200))
-	r.stop(errOver)
-	<-r.done
-	parts := r.collected()
-	checkParts(t, parts)
-	if v, _ := demuxed(t, join(parts)); !slices.Equal(names(v), slices.Concat(names(video), names(video))) {
-		t.Errorf("%d pictures of %d", len(v), 2*len(video))
-	}
+	r.wantTwice(t, video)
 	if s := r.Stats(); s.LostPackets+s.Garbage+s.DamagedFrames != 0 || s.Strangers != 4 {
 		t.Errorf("%+v", s)
 	}
@@ -153,14 +145,7 @@ func TestSRTCaller(t *testing.T) {
 		c.Close()
 		r.until(t, "broke off", broke(uint64(n+1)))
 	}
-	r.until(t, "published all", published(200))
-	r.stop(errOver)
-	<-r.done
-	parts := r.collected()
-	checkParts(t, parts)
-	if v, _ := demuxed(t, join(parts)); len(v) != 2*len(video) {
-		t.Errorf("%d pictures of %d", len(v), 2*len(video))
-	}
+	r.wantTwice(t, video)
 }
 
 // Who calls and is told that the passphrase is wrong says so.
