@@ -31,8 +31,10 @@ export function engine(lowLatency) {
 }
 
 // Makes a new engine begin at a programme time (milliseconds since 1970) instead of at
-// the live edge. hls.js tells of the first playlist before it loads a segment of it.
-export function beginAt(hls, time) {
+// the live edge. hls.js tells of the first playlist before it loads a segment of it; it
+// starts over at the live edge if the <video> is its own after that only.
+export function beginAt(hls, url, time) {
+  hls.once(Hls.Events.MEDIA_ATTACHED, () => hls.loadSource(url));
   hls.once(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
     const from = details.fragments.findLast((f) => f.programDateTime !== null && f.programDateTime <= time) ?? details.fragments[0];
     const into = Math.max(0, (time - (from.programDateTime ?? time)) / 1000);

@@ -304,8 +304,8 @@ export class Player extends EventTarget {
       this.#again(true);
     });
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.#wanted && this.play());
-    if (time !== null) beginAt(hls, time);
-    hls.loadSource(url);
+    if (time === null) hls.loadSource(url);
+    else beginAt(hls, url, time);
     hls.attachMedia(this.#video);
   }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ func (b *bench) lan(ctx context.Context, hosts []string, commands ...string) (fu
 	if os.Geteuid() != 0 {
 		return nil, errors.New(needs)
 	}
-	name := func(host string) string { return fmt.Sprintf("gv%d%s", os.Getpid(), host) }
+	name := func(host string) string { return fmt.Sprintf("gv%d-%s-%s", os.Getpid(), filepath.Base(b.dir), host) }
 	var names []string
 	for _, h := range hosts {
 		if _, err := output(ctx, "ip", "netns", "add", name(h)); err != nil {

@@ -84,7 +84,7 @@ func (t tools) delays(ctx context.Context, with string) (bool, error) {
 		b.cleanUp()
 		if err != nil {
 			fmt.Println("FAIL", err)
-			b.showLogs()
+			fmt.Print(b.logs())
 			ok = false
 		}
 	}

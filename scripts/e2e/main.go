@@ -6,6 +6,7 @@
 //
 //	scripts/e2e.sh              all cases but for the few that are much like others
 //	scripts/e2e.sh stdin vlc    some
+//	scripts/e2e.sh -at-once 2   all cases, two at a time
 //	scripts/e2e.sh -list        their names
 //
 // Beside the cases there is a matrix of players and faults, which all players go through
@@ -27,6 +28,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -44,9 +46,8 @@ type testCase struct {
 }
 
 // onlyByName are cases that hold little more than others do: all together should not take
-// much longer than a quarter of an hour. And levels, which fails in half of its runs since
-// the page catches up: rewinding while the quality changes may end at the archive's start.
-var onlyByName = []string{"tcpback", "srtback", "levels"}
+// much longer than a quarter of an hour.
+var onlyByName = []string{"tcpback", "srtback"}
 
 var cases = []testCase{
 	{"stdin", "60 s of a live encoder to a viewer that was told of the relay only", 3 * time.Minute, stdinCase},
@@ -83,6 +84,7 @@ func main() {
 	flag.StringVar(&t.binary, "grapevine", "", "the `program` to test")
 	flag.StringVar(&t.modules, "node-modules", "", "the `directory` with puppeteer-core, hls-parser and axe-core")
 	flag.StringVar(&t.keep, "out", "", "keep logs and screenshots in `DIR`")
+	flag.IntVar(&t.atOnce, "at-once", 1, "how `many` cases run at the same time")
 	list := flag.Bool("list", false, "print the cases' and the faults' names")
 	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
 	delays := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
@@ -114,7 +116,10 @@ func main() {
 }
 
 // tools is what all tests work with.
-type tools struct{ binary, modules, keep string }
+type tools struct {
+	binary, modules, keep string
+	atOnce                int // cases that run at the same time
+}
 
 // bench returns a place for a test to work in.
 func (t tools) bench(name string) (*bench, error) {
@@ -154,15 +159,16 @@ func (t tools) cases(ctx context.Context, names []string) (bool, error) {
 			return false, fmt.Errorf("there is no case %q; see -list", name)
 		}
 	}
-	passed, failed := 0, 0
+	var chosen []testCase
 	for _, c := range cases {
-		if len(names) > 0 && !slices.Contains(names, c.name) || len(names) == 0 && slices.Contains(onlyByName, c.name) {
-			continue
+		if len(names) > 0 && slices.Contains(names, c.name) || len(names) == 0 && !slices.Contains(onlyByName, c.name) {
+			chosen = append(chosen, c)
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		if t.runCase(ctx, c) {
+	}
+	passed, failed := 0, 0
+	for o := range t.outcomes(ctx, chosen) {
+		fmt.Print(o.report)
+		if o.passed {
 			passed++
 		} else {
 			failed++
@@ -172,8 +178,39 @@ func (t tools) cases(ctx context.Context, names []string) (bool, error) {
 	return failed == 0 && ctx.Err() == nil, nil
 }
 
-// runCase runs one case and prints its line.
-func (t tools) runCase(ctx context.Context, c testCase) bool {
+// outcome is how a case ended.
+type outcome struct {
+	passed bool
+	report string
+}
+
+// outcomes runs cases, some at a time, and sends how each ended. It closes the channel when
+// all have, or once ctx is over.
+func (t tools) outcomes(ctx context.Context, chosen []testCase) <-chan outcome {
+	next, out := make(chan testCase), make(chan outcome)
+	var runners sync.WaitGroup
+	for range max(t.atOnce, 1) {
+		runners.Go(func() {
+			for c := range next {
+				if ctx.Err() == nil {
+					out <- t.runCase(ctx, c)
+				}
+			}
+		})
+	}
+	go func() {
+		for _, c := range chosen {
+			next <- c
+		}
+		close(next)
+		runners.Wait()
+		close(out)
+	}()
+	return out
+}
+
+// runCase runs one case and reports on it.
+func (t tools) runCase(ctx context.Context, c testCase) outcome {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("not done after %v", c.limit))
 	defer cancel()
 	b, err := t.bench(c.name)
@@ -185,15 +222,12 @@ func (t tools) runCase(ctx context.Context, c testCase) bool {
 	b.cleanUp()
 	took := time.Since(began).Seconds()
 	if err == nil {
-		fmt.Printf("pass  %-8s %s: %s (%.0f s)\n", c.name, c.what, figure, took)
-		return true
+		return outcome{passed: true, report: fmt.Sprintf("pass  %-8s %s: %s (%.0f s)\n", c.name, c.what, figure, took)}
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = fmt.Errorf("%w (%v)", err, cause)
 	}
-	fmt.Printf("FAIL  %-8s %s: %v (%.0f s)\n", c.name, c.what, err, took)
-	b.showLogs()
-	return false
+	return outcome{report: fmt.Sprintf("FAIL  %-8s %s: %v (%.0f s)\n%s", c.name, c.what, err, took, b.logs())}
 }
 
 // bench is where a case works: its processes and files.
@@ -213,19 +247,21 @@ func (b *bench) cleanUp() {
 	}
 }
 
-// showLogs prints the end of what each process wrote to standard error.
-func (b *bench) showLogs() {
+// logs returns the end of what each process wrote to standard error.
+func (b *bench) logs() string {
+	var out strings.Builder
 	for _, p := range b.processes {
 		raw, err := os.ReadFile(p.log)
 		if err != nil || len(raw) == 0 {
 			continue
 		}
 		lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-		fmt.Printf("      %s (%s):\n", p.name, p.log)
+		fmt.Fprintf(&out, "      %s (%s):\n", p.name, p.log)
 		for _, l := range lines[max(0, len(lines)-8):] {
-			fmt.Printf("        %.300s\n", l)
+			fmt.Fprintf(&out, "        %.300s\n", l)
 		}
 	}
+	return out.String()
 }
 
 // output runs a program to its end and returns what it wrote.

@@ -111,7 +111,7 @@ func (b *bench) runFault(ctx context.Context, f fault, names []string) (_ map[st
 	defer b.cleanUp()
 	defer func() {
 		if err != nil {
-			b.showLogs()
+			fmt.Print(b.logs())
 		}
 	}()
 	began := time.Now()
