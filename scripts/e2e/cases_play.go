@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -314,7 +315,13 @@ func (b *bench) node(ctx context.Context, script string, args ...string) (string
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %.500s", script, err, stderr.String())
+		return "", fmt.Errorf("%s: %w: %.1000s", script, err, ownLines(stderr.String()))
 	}
 	return string(out), nil
+}
+
+// ownLines leaves out what a stack says of libraries.
+func ownLines(stack string) string {
+	lines := slices.DeleteFunc(strings.Split(stack, "\n"), func(l string) bool { return strings.Contains(l, "/node_modules/") })
+	return strings.Join(lines, "\n")
 }

@@ -23,15 +23,15 @@ type ffmpegPlayer struct {
 	video string // file with a line per frame
 }
 
-// ffmpeg plays url for that long, with some options for the input, and writes what it
-// decoded beside its log.
+// ffmpeg plays as many pictures of url as last that long, with some options for the input,
+// and writes what it decoded beside its log. Sound may begin before the first picture.
 func (b *bench) ffmpeg(ns inNamespace, url string, seconds int, options ...string) (*ffmpegPlayer, error) {
 	video := filepath.Join(b.dir, fmt.Sprintf("%02d-video.framecrc", len(b.processes)+1))
 	audio := filepath.Join(b.dir, fmt.Sprintf("%02d-audio.framecrc", len(b.processes)+1))
-	limit := strconv.Itoa(seconds)
+	pictures, limit := strconv.Itoa(seconds*frameRate), strconv.Itoa(seconds)
 	args := append([]string{"-hide_banner", "-nostdin", "-y", "-v", "error", "-copyts", "-start_at_zero"}, options...)
 	args = append(args, "-i", url,
-		"-t", limit, "-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-flush_packets", "1", "-f", "framecrc", video,
+		"-frames:v", pictures, "-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-flush_packets", "1", "-f", "framecrc", video,
 		"-t", limit, "-map", "0:a", "-f", "framecrc", audio)
 	cmd := ns.command("ffmpeg", args...)
 	p, err := b.start("ffmpeg", cmd)
