@@ -251,8 +251,9 @@ export class Player extends EventTarget {
     const reach = isNaN(this.#newest) ? 0 : await this.#archive.ask();
     if (urls !== this.#urls || this.#goal !== age) return;
     const { start, end } = this.#range();
-    if (reach > end - start) {
-      this.#start("connecting", this.#newest - Math.min(age, reach) * 1000);
+    // It may be on its way there by now.
+    if (this.#source === "archive" || reach > end - start) {
+      this.#start("connecting", this.#newest - Math.min(age, Math.max(reach, end - start)) * 1000);
       return;
     }
     this.#goal = null;
