@@ -65,6 +65,7 @@ func TestAnotherStreamsHeaderIsForged(t *testing.T) {
 }
 
 func TestReplayedHeadersAreRefused(t *testing.T) {
+	t.Parallel()
 	besieged(t, func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm) {
 		time.Sleep(190 * time.Second) // gossipsub itself remembers for two to three minutes
 		if err := a.headers.Publish(context.Background(), a.first(t).Bytes()); err != nil {

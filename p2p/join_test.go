@@ -234,6 +234,7 @@ func TestStoreServesOnlyWhatItsBoundHolds(t *testing.T) {
 }
 
 func TestPeersBehindASlowLinkAreNotBlamed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 2_000_000}
 		net := p2ptest.New(t, latency)
@@ -328,6 +329,7 @@ func TestBroadcasterWithAWrongClockIsHeard(t *testing.T) {
 }
 
 func TestViewerWhoseNetworkWasDeadComesBackToTheLiveEdge(t *testing.T) {
+	t.Parallel()
 	for _, dead := range []time.Duration{4 * time.Second, 50 * time.Second, 5 * time.Minute} {
 		t.Run(dead.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

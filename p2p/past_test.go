@@ -48,6 +48,7 @@ func learn(t *testing.T, s *p2p.Swarm) {
 }
 
 func TestLateJoinerGetsThePastFromARelay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
 		net := p2ptest.New(t, latency)
@@ -108,6 +109,7 @@ func TestLateJoinerGetsThePastFromARelay(t *testing.T) {
 // TestThePastDoesNotDisturbLiveChunks has viewers rewind by way of a relay whose uplink
 // hardly carries the live stream.
 func TestThePastDoesNotDisturbLiveChunks(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
 		net := p2ptest.New(t, latency)

@@ -123,6 +123,7 @@ func (r *rewind) close() {
 // TestLiesAboutThePastAreRefused has peers claim all of the past and answer with what no
 // honest peer sends. An honest relay then gives it.
 func TestLiesAboutThePastAreRefused(t *testing.T) {
+	t.Parallel()
 	const group = 7 // so that one call asks them all
 	for first := 0; first < 14; first += group {
 		synctest.Test(t, func(t *testing.T) {
@@ -206,6 +207,7 @@ func asksOfThePast(raw []byte) (headers *uint64) {
 // TestForgedChunksOfThePastAreRefused has peers answer requests for chunks with what no
 // honest peer sends. An honest relay then gives the segment.
 func TestForgedChunksOfThePastAreRefused(t *testing.T) {
+	t.Parallel()
 	chunk := func(part, index uint64, data []byte) []byte {
 		m := wire.AppendUint(wire.AppendUint(nil, 1, part), 2, index)
 		return frame(2, wire.AppendBytes(m, 3, data))

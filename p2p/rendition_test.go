@@ -47,6 +47,7 @@ func span(all map[stream.Position][]byte, from, to uint64) map[stream.Position][
 }
 
 func TestNodeCarriesTheRenditionsThatItIsToldTo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLadder()
 		net := line(t, 4, 3, l.high.Key)
@@ -125,6 +126,7 @@ func TestNodeCarriesTheRenditionsThatItIsToldTo(t *testing.T) {
 }
 
 func TestRenditionIsTakenUpAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLadder()
 		net := line(t, 3, 3, l.high.Key)
@@ -153,6 +155,7 @@ func TestRenditionIsTakenUpAgain(t *testing.T) {
 // TestNobodyIsBlamedForWhatIsUnderWay has a viewer leave a rendition and carry it again
 // before its neighbours, which are far away, can know.
 func TestNobodyIsBlamedForWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLadder()
 		net := p2ptest.New(t, 150*time.Millisecond)

@@ -14,6 +14,7 @@ import (
 // Four viewers who pass on next to nothing want 3 Mbit/s each of a node that does not
 // know that its uplink has six. Headers wait behind all that is on its way.
 func TestUnknownUplinkIsMeasured(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const viewers, grace, watch = 4, 7 * time.Second, 10 * time.Second
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 3_000_000}
