@@ -24,16 +24,22 @@ format() {
   [ -z "$files" ] || { echo "not formatted:" $files; return 1; }
 }
 
-# Each fuzz target, found by listing. It has so many tries rather than so much time: whatever
-# is under way when the time ends counts as failed (golang/go#75804).
+# Each fuzz target, found by listing; a package's are in one binary. It has so many tries
+# rather than so much time: whatever is under way when the time ends counts as failed
+# (golang/go#75804).
 fuzz() {
-  local package target
-  for package in $(go list ./...); do
-    for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz'); do
-      echo "$package $target"
-      go test -run '^$' -fuzz "^$target\$" -fuzztime 2000x -fuzzminimizetime 10x "$package" || return 1
+  local dir package target
+  dir=$(mktemp -d)
+  for package in $(go list -f '{{.Dir}}' ./...); do
+    grep -qs '^func Fuzz' "$package"/*_test.go || continue
+    go test -c -fuzz . -o "$dir/fuzz.test" "$package" || return 1
+    for target in $(cd "$package" && "$dir/fuzz.test" -test.list '^Fuzz'); do
+      echo "${package#"$PWD"/} $target"
+      (cd "$package" && "$dir/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime 2000x \
+        -test.fuzzminimizetime 10x -test.fuzzcachedir "$dir/corpus/$target" -test.timeout 5m) || return 1
     done
   done
+  rm -rf "$dir"
 }
 
 # The tests have deadlines of their own; this bounds a machine that is stuck. The race
