@@ -100,6 +100,7 @@ var never = []struct{ from, to, why string }{
 
 // direct are the modules that go.mod requires itself, each with its reason and licence.
 var direct = map[string]struct{ why, licence string }{
+	"github.com/Comcast/scte35-go":         {"SCTE-35 cues' commands and descriptors", "Apache-2.0"},
 	"github.com/asticode/go-astits":        {"MPEG-TS tables, below mediacommon", "MIT"},
 	"github.com/bluenviron/gortmplib":      {"RTMP and enhanced RTMP, as OBS and ffmpeg publish", "MIT"},
 	"github.com/bluenviron/mediacommon/v2": {"MPEG-TS, fragmented MP4 and the codecs' headers", "MIT"},

@@ -1,0 +1,428 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/Comcast/scte35-go/pkg/scte35"
+	"github.com/asticode/go-astits"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/transport"
+)
+
+// PIDs of the annotated input.
+const (
+	annotatedID3, annotatedSplice, annotatedOther = 0x300, 0x301, 0x302
+)
+
+// annotation is a message of an annotated input, before picture at.
+type annotation struct {
+	at      int
+	pts     int64 // of ID3, and the splice
+	tag     []byte
+	section []byte
+}
+
+// id3Tag returns an ID3v2.4 tag with one text frame of that size.
+func id3Tag(text string) []byte {
+	frame := append([]byte("TXXX\x00\x00\x00\x00\x00\x00\x03grapevine\x00"), text...)
+	n := len(frame) - 10
+	frame[6], frame[7] = byte(n>>7), byte(n&0x7f)
+	size := len(frame)
+	return append([]byte{'I', 'D', '3', 4, 0, 0, 0, byte(size >> 14), byte(size >> 7 & 0x7f), byte(size & 0x7f)}, frame...)
+}
+
+// spliceAt returns a section that announces a break of half a minute.
+func spliceAt(t testing.TB, pts int64, event uint32) []byte {
+	t.Helper()
+	at := uint64(pts+5) & (wrap - 1)
+	b, err := (&scte35.SpliceInfoSection{
+		PTSAdjustment: wrap - 5, // so that the sum is pts
+		Tier:          4095, SAPType: 3, EncryptedPacket: scte35.EncryptedPacket{CWIndex: 255},
+		SpliceCommand: &scte35.SpliceInsert{
+			SpliceEventID: event, OutOfNetworkIndicator: true,
+			Program:       &scte35.SpliceInsertProgram{SpliceTime: scte35.SpliceTime{PTSTime: &at}},
+			BreakDuration: &scte35.BreakDuration{AutoReturn: true, Duration: 30 * second},
+		},
+	}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// encrypted says that a section's command is, of which nothing can be read.
+func encrypted(section []byte) []byte {
+	out := bytes.Clone(section)
+	out[4] |= 0x82 // DES, ECB
+	at := len(out) - 4
+	crc := transport.CRC32(out[:at])
+	return append(out[:at], byte(crc>>24), byte(crc>>16), byte(crc>>8), byte(crc))
+}
+
+// annotated returns the clip with messages between its pictures, as an encoder that uses
+// astits alone would send them.
+func (c clip) annotated(t testing.TB, notes []annotation) []byte {
+	t.Helper()
+	ts, _, _ := c.encode(t)
+	var out, own bytes.Buffer
+	m := astits.NewMuxer(context.Background(), &own)
+	add := func(pid uint16, kind astits.StreamType, descriptors ...*astits.Descriptor) {
+		if err := m.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: pid, StreamType: kind, ElementaryStreamDescriptors: descriptors}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id3 := []byte("\xff\xffID3 \xffID3 \x00\x0f")
+	add(0x100, astits.StreamTypeH264Video)
+	add(0x101, astits.StreamTypeAACAudio)
+	add(annotatedID3, 0x15, &astits.Descriptor{Tag: 0x26, Length: uint8(len(id3)), Unknown: &astits.DescriptorUnknown{Tag: 0x26, Content: id3}})
+	add(annotatedSplice, 0x86, &astits.Descriptor{Tag: astits.DescriptorTagRegistration, Length: 4, Registration: &astits.DescriptorRegistration{FormatIdentifier: 'C'<<24 | 'U'<<16 | 'E'<<8 | 'I'}})
+	add(annotatedOther, 0x05)
+	m.SetPCRPID(0x100)
+	own.Reset()
+	if _, err := m.WriteTables(); err != nil {
+		t.Fatal(err)
+	}
+	tables := bytes.Clone(own.Bytes())
+	picture, cc := 0, byte(0)
+	for at := 0; at < len(ts); at += packetSize {
+		raw := ts[at : at+packetSize]
+		switch p := transport.ParsePacket(raw); {
+		case p.PID == 0:
+			out.Write(tables)
+			continue
+		case p.PID == 0x1000:
+			continue
+		case p.PID == 0x100 && p.Start:
+			for _, n := range notes {
+				if n.at == picture && n.tag != nil {
+					own.Reset()
+					if _, err := m.WriteData(&astits.MuxerData{PID: annotatedID3, PES: &astits.PESData{
+						Header: &astits.PESHeader{StreamID: 0xbd, OptionalHeader: &astits.PESOptionalHeader{
+							MarkerBits: 2, DataAlignmentIndicator: true, PTSDTSIndicator: astits.PTSDTSIndicatorOnlyPTS,
+							PTS: &astits.ClockReference{Base: n.pts & (wrap - 1)},
+						}},
+						Data: n.tag,
+					}}); err != nil {
+						t.Fatal(err)
+					}
+					for b := own.Bytes(); len(b) > 0; b = b[packetSize:] {
+						if transport.ParsePacket(b[:packetSize]).PID == annotatedID3 {
+							out.Write(b[:packetSize])
+						}
+					}
+				}
+				if n.at == picture && n.section != nil {
+					for _, p := range sectionPackets(annotatedSplice, &cc, n.section) {
+						out.Write(p)
+					}
+				}
+			}
+			picture++
+		}
+		out.Write(raw)
+	}
+	return out.Bytes()
+}
+
+func sectionPackets(pid uint16, cc *byte, section []byte) (packets [][]byte) {
+	start := byte(0x40)
+	for rest := append([]byte{0}, section...); len(rest) > 0; start = 0 {
+		p := bytes.Repeat([]byte{0xff}, packetSize)
+		copy(p, []byte{syncByte, start | byte(pid>>8), byte(pid), 0x10 | *cc})
+		*cc = (*cc + 1) & 0xf
+		rest = rest[copy(p[4:], rest):]
+		packets = append(packets, p)
+	}
+	return packets
+}
+
+// dataSeen is what a reader finds in a part or segment.
+type dataSeen struct {
+	kinds  []string // "type 0x15 of ID3 " and so on, of the PMT
+	tags   []frame  // ID3
+	splice []*scte35.SpliceInfoSection
+	raw    [][]byte // sections
+	video  []int64  // presentation times
+}
+
+// readData reads a transport stream with astits' demuxer, and sections by hand: it knows
+// none of this type.
+func readData(t testing.TB, ts []byte) (seen dataSeen) {
+	t.Helper()
+	d := astits.NewDemuxer(context.Background(), bytes.NewReader(ts), astits.DemuxerOptPacketSize(packetSize))
+	types := make(map[uint16]astits.StreamType)
+	for {
+		data, err := d.NextData()
+		if err == astits.ErrNoMorePackets {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data.PMT != nil {
+			seen.kinds = nil
+			for _, p := range data.PMT.ProgramDescriptors {
+				seen.kinds = append(seen.kinds, fmt.Sprintf("program %#02x", p.Tag))
+			}
+			for _, es := range data.PMT.ElementaryStreams {
+				types[es.ElementaryPID] = es.StreamType
+				seen.kinds = append(seen.kinds, fmt.Sprintf("stream %#02x", uint8(es.StreamType)))
+			}
+		}
+		if data.PES == nil {
+			continue
+		}
+		switch types[data.PID] {
+		case astits.StreamTypeH264Video:
+			seen.video = append(seen.video, data.PES.Header.OptionalHeader.PTS.Base)
+		case 0x15:
+			if !data.PES.Header.OptionalHeader.DataAlignmentIndicator || data.PES.Header.StreamID != 0xbd {
+				t.Errorf("header %+v", data.PES.Header)
+			}
+			seen.tags = append(seen.tags, frame{pts: data.PES.Header.OptionalHeader.PTS.Base, name: string(data.PES.Data)})
+		}
+	}
+	var section []byte
+	for at := 0; at < len(ts); at += packetSize {
+		p := transport.ParsePacket(ts[at : at+packetSize])
+		if types[p.PID] != 0x86 {
+			continue
+		}
+		if p.Start {
+			section = nil
+			p.Payload = p.Payload[1+p.Payload[0]:]
+		}
+		section = append(section, p.Payload...)
+		if n := 3 + int(section[1]&0xf)<<8 + int(section[2]); len(section) >= n {
+			seen.raw = append(seen.raw, bytes.Clone(section[:n]))
+			var s scte35.SpliceInfoSection
+			if err := s.Decode(section[:n]); err == nil { // the CRC, too
+				seen.splice = append(seen.splice, &s)
+			}
+			section = nil
+		}
+	}
+	return seen
+}
+
+// Tags and cues come out as they are, with times that fit the frames', in the parts in
+// which they are.
+func TestData(t *testing.T) {
+	for _, start := range []int64{3 * second, wrap - 3*second} {
+		t.Run(fmt.Sprint("from ", start), func(t *testing.T) {
+			at := func(picture int) int64 { return start + int64(picture)*second/25 }
+			long := id3Tag(string(bytes.Repeat([]byte("long "), 900)))
+			c := clip{start: start, frames: 200, size: 800}
+			notes := []annotation{
+				{at: 0, pts: at(0), tag: id3Tag("first")},         // before the first picture
+				{at: 30, pts: at(30), tag: id3Tag("with")},        // with its picture
+				{at: 60, pts: at(75), tag: long},                  // early, by more than a part
+				{at: 110, pts: at(100), tag: id3Tag("late")},      // late, by about one
+				{at: 20, section: spliceAt(t, at(150), 7)},        // four seconds ahead
+				{at: 70, section: encrypted(spliceAt(t, 0, 8))},   // times that cannot be read
+				{at: 199, pts: at(230), tag: id3Tag("after all")}, // its frame never comes
+			}
+			parts, stats, err := ingestAll(t, Config{}, c.annotated(t, notes))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkParts(t, parts)
+			seen := readData(t, join(parts))
+			want := []string{"program 0x25", "program 0x05", "stream 0x1b", "stream 0x0f", "stream 0x15", "stream 0x86"}
+			if !slices.Equal(seen.kinds, want) {
+				t.Errorf("the PMT has %q, want %q", seen.kinds, want)
+			}
+			offset := seen.video[0] - start
+			var tags []frame
+			for _, n := range notes {
+				if n.tag != nil {
+					tags = append(tags, frame{pts: (n.pts + offset) & (wrap - 1), name: string(n.tag)})
+				}
+			}
+			if !slices.Equal(seen.tags, tags) {
+				t.Errorf("tags %+v, want %+v", seen.tags, tags)
+			}
+			if len(seen.raw) != 2 || len(seen.splice) < 1 {
+				t.Fatalf("%d sections, %d decoded", len(seen.raw), len(seen.splice))
+			}
+			cue := seen.splice[0].SpliceCommand.(*scte35.SpliceInsert)
+			got := (*cue.Program.SpliceTime.PTSTime + seen.splice[0].PTSAdjustment) & (wrap - 1)
+			if cue.SpliceEventID != 7 || int64(got) != (at(150)+offset)&(wrap-1) {
+				t.Errorf("splice %d at %d, want %d", cue.SpliceEventID, got, at(150)+offset)
+			}
+			in, out := encrypted(spliceAt(t, 0, 8)), seen.raw[1]
+			if transport.CRC32(out) != 0 || !bytes.Equal(in[9:len(in)-4], out[9:len(out)-4]) || in[4]&^1 != out[4]&^1 {
+				t.Errorf("an encrypted section came out as %x", out)
+			}
+			if len(stats.Data) != 2 || stats.Data[0] != (DataStats{annotatedID3, "timed ID3", 5}) || stats.Data[1] != (DataStats{annotatedSplice, "SCTE-35", 2}) ||
+				stats.DamagedMessages != 0 || stats.LeftOutMessages != 0 || !slices.Equal(stats.Ignored, []string{"stream type 0x05"}) {
+				t.Errorf("figures %+v", stats)
+			}
+			checkPlaces(t, parts, tags, seen.video[0])
+		})
+	}
+}
+
+// checkPlaces fails unless each tag is in the part in which it is shown, or the next that
+// ends when it came.
+func checkPlaces(t *testing.T, parts []stream.Part, tags []frame, first int64) {
+	t.Helper()
+	at := first
+	for n, p := range parts {
+		end := at + ticks(p.Duration)
+		for _, tag := range tags {
+			within := tag.pts >= at && tag.pts < end
+			name := []byte(tag.name[:min(60, len(tag.name))])
+			if is := bytes.Contains(p.Data, name); is != within && !bytes.Contains([]byte(tag.name), []byte("late")) && !bytes.Contains([]byte(tag.name), []byte("after")) {
+				t.Errorf("part %d, from %d to %d, holds the tag of %d: %t", n, at, end, tag.pts, is)
+			}
+		}
+		at = end
+	}
+}
+
+// Data delays no part, and changes no frame.
+func TestDataDelaysNothing(t *testing.T) {
+	c := clip{start: second, frames: 200, size: 800}
+	var notes []annotation
+	for n := range 200 {
+		notes = append(notes, annotation{at: n, pts: second + int64(n+5)*second/25, tag: id3Tag(fmt.Sprint("tag ", n))})
+	}
+	plain, _, err := ingestAll(t, Config{}, c.annotated(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, _, err := ingestAll(t, Config{}, c.annotated(t, notes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts) != len(plain) {
+		t.Fatalf("%d parts, %d without data", len(parts), len(plain))
+	}
+	for i, p := range parts {
+		v, a := demuxed(t, join(parts))
+		pv, pa := demuxed(t, join(plain))
+		if p.Duration != plain[i].Duration || !slices.Equal(v, pv) || !slices.Equal(a, pa) {
+			t.Fatalf("part %d lasts %v, %v without data", i, p.Duration, plain[i].Duration)
+		}
+	}
+}
+
+// What is damaged, or on another time line, is left out and counted.
+func TestDataLeftOut(t *testing.T) {
+	c := clip{start: second, frames: 100}
+	broken := spliceAt(t, 5*second, 1)
+	broken[12] ^= 1
+	stuffing := append([]byte{0x42, 0x30, 17}, make([]byte, 13)...)
+	crc := transport.CRC32(stuffing)
+	stuffing = append(stuffing, byte(crc>>24), byte(crc>>16), byte(crc>>8), byte(crc))
+	ts := c.annotated(t, []annotation{
+		{at: 10, pts: 100 * second, tag: id3Tag("elsewhere")},
+		{at: 20, section: broken},
+		{at: 30, section: stuffing},
+		{at: 40, pts: 2 * second, tag: id3Tag(string(make([]byte, 3000)))},
+		{at: 50, pts: 3 * second, tag: id3Tag("good")},
+	})
+	for at := 0; at < len(ts); at += packetSize { // a packet of the long tag is lost
+		if p := transport.ParsePacket(ts[at : at+packetSize]); p.PID == annotatedID3 && !p.Start {
+			ts = slices.Delete(ts, at, at+packetSize)
+			break
+		}
+	}
+	parts, stats, err := ingestAll(t, Config{}, ts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := readData(t, join(parts))
+	if len(seen.tags) != 1 || seen.tags[0].name != string(id3Tag("good")) || len(seen.raw) != 0 {
+		t.Errorf("%+v, %x", seen.tags, seen.raw)
+	}
+	if stats.DamagedMessages != 2 || stats.LeftOutMessages != 2 || stats.LostPackets != 1 {
+		t.Errorf("figures %+v", stats)
+	}
+}
+
+// After a break, and when a file starts again, times fit the frames'.
+func TestDataAfterBreaks(t *testing.T) {
+	one := clip{start: second, frames: 100, label: "one "}
+	two := clip{start: 500 * second, frames: 100, label: "two "}
+	note := func(c clip) []annotation {
+		return []annotation{{at: 40, pts: c.start + 40*second/25, tag: id3Tag(c.label)},
+			{at: 41, section: spliceAt(t, c.start+80*second/25, 5)}}
+	}
+	parts, stats, err := ingestAll(t, Config{}, slices.Concat(one.annotated(t, note(one)), two.annotated(t, note(two))))
+	if err != nil || stats.Discontinuities != 1 {
+		t.Fatalf("%v, %+v", err, stats)
+	}
+	seen := readData(t, join(parts))
+	if len(seen.tags) != 2 || len(seen.splice) != 2 || len(seen.video) != 200 {
+		t.Fatalf("%d tags, %d cues, %d pictures", len(seen.tags), len(seen.splice), len(seen.video))
+	}
+	for i := range seen.tags {
+		cue := seen.splice[i].SpliceCommand.(*scte35.SpliceInsert)
+		at := (*cue.Program.SpliceTime.PTSTime + seen.splice[i].PTSAdjustment) & (wrap - 1)
+		if seen.tags[i].pts != seen.video[i*100+40] || int64(at) != seen.video[i*100+80] {
+			t.Errorf("%d: tag at %d, want %d; splice at %d, want %d", i, seen.tags[i].pts, seen.video[i*100+40], at, seen.video[i*100+80])
+		}
+	}
+}
+
+// Streams of data that come and go within a programme are no discontinuity.
+func TestDataComesAndGoes(t *testing.T) {
+	c := clip{start: second, frames: 100}
+	plain, _, _ := c.encode(t)
+	c.start += 4 * second
+	noted := c.annotated(t, []annotation{{at: 40, pts: c.start + 40*second/25, tag: id3Tag("here")}})
+	c.start += 4 * second
+	after, _, _ := c.encode(t)
+	parts, stats, err := ingestAll(t, Config{}, slices.Concat(plain, noted, after))
+	if err != nil || stats.Discontinuities != 0 {
+		t.Fatalf("%v, %+v", err, stats)
+	}
+	checkParts(t, parts)
+	if seen := readData(t, join(parts)); len(seen.tags) != 1 {
+		t.Errorf("%+v", seen.tags)
+	}
+}
+
+// A splitter changes no byte, and so keeps all data.
+func TestSplitKeepsData(t *testing.T) {
+	c := clip{start: second, frames: 50, size: 3000}
+	ts := c.annotated(t, []annotation{{at: 30, pts: second + 30*second/25, tag: id3Tag("kept")}, {at: 10, section: spliceAt(t, 9*second, 3)}})
+	parts := splitAll(t, 5000, ts)
+	if !bytes.Equal(join(parts), ts) {
+		t.Error("bytes differ")
+	}
+	if seen := readData(t, join(parts)); len(seen.tags) != 1 || len(seen.splice) != 1 {
+		t.Errorf("%+v", seen)
+	}
+}
+
+func FuzzSections(f *testing.F) {
+	var cc byte
+	f.Add(bytes.Join(sectionPackets(annotatedSplice, &cc, spliceAt(f, 9*second, 3)), nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s transport.Sections
+		for ; len(b) >= packetSize; b = b[packetSize:] {
+			s.Add(transport.ParsePacket(b[:packetSize]), func(section []byte) {
+				if !transport.IsSplice(section) {
+					return
+				}
+				before := bytes.Clone(section)
+				transport.ShiftSplice(section, 77)
+				if transport.CRC32(section) != 0 {
+					t.Errorf("%x became %x", before, section)
+				}
+				transport.ShiftSplice(section, -77)
+				if !bytes.Equal(before, section) {
+					t.Errorf("%x became %x", before, section)
+				}
+			})
+		}
+	})
+}
