@@ -70,6 +70,10 @@ var arrows = []struct{ from, to, why string }{
 	{"stream/ingest/transcode", "stream", "parts go in and out"},
 	{"stream/ingest/transcode", "stream/ingest", "it is between two: what is encoded, and what cuts each rendition"},
 	{"stream/ingest", "stream/transport", "it reads packets and tables"},
+	{"stream/ingest", "stream/transport/transporttest", "its tests' encoders send metadata and cues"},
+	{"stream/transport/transporttest", "stream/transport", "it puts packets between packets"},
+	{"hls/fmp4", "stream/transport/transporttest", "its tests remux metadata"},
+	{"hls", "stream/transport/transporttest", "its tests' broadcasters send metadata and cues"},
 }
 
 // never says for each package what it must not import itself, beyond the arrows.
@@ -101,6 +105,7 @@ var never = []struct{ from, to, why string }{
 // direct are the modules that go.mod requires itself, each with its reason and licence.
 var direct = map[string]struct{ why, licence string }{
 	"github.com/Comcast/scte35-go":         {"SCTE-35 cues' commands and descriptors", "Apache-2.0"},
+	"github.com/abema/go-mp4":              {"events in fragmented MP4, below mediacommon", "MIT"},
 	"github.com/asticode/go-astits":        {"MPEG-TS tables, below mediacommon", "MIT"},
 	"github.com/bluenviron/gortmplib":      {"RTMP and enhanced RTMP, as OBS and ffmpeg publish", "MIT"},
 	"github.com/bluenviron/mediacommon/v2": {"MPEG-TS, fragmented MP4 and the codecs' headers", "MIT"},
@@ -133,6 +138,7 @@ var forbidden = []struct{ prefix, why string }{
 	{"gonum.org/v1/plot", "belongs to the bench"},
 	{"honnef.co/go/tools", "is a tool"},
 	{module + "/p2p/p2ptest", "belongs to tests"},
+	{module + "/stream/transport/transporttest", "belongs to tests"},
 }
 
 // listedPackage is what the tests read of go list's answer.

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,46 +13,24 @@ import (
 
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/transport"
-)
-
-// PIDs of the annotated input.
-const (
-	annotatedID3, annotatedSplice, annotatedOther = 0x300, 0x301, 0x302
+	"github.com/grapevine-live/grapevine/stream/transport/transporttest"
 )
 
 // annotation is a message of an annotated input, before picture at.
 type annotation struct {
 	at      int
-	pts     int64 // of ID3, and the splice
+	pts     int64 // of ID3
 	tag     []byte
 	section []byte
 }
 
-// id3Tag returns an ID3v2.4 tag with one text frame of that size.
-func id3Tag(text string) []byte {
-	frame := append([]byte("TXXX\x00\x00\x00\x00\x00\x00\x03grapevine\x00"), text...)
-	n := len(frame) - 10
-	frame[6], frame[7] = byte(n>>7), byte(n&0x7f)
-	size := len(frame)
-	return append([]byte{'I', 'D', '3', 4, 0, 0, 0, byte(size >> 14), byte(size >> 7 & 0x7f), byte(size & 0x7f)}, frame...)
-}
+// id3Tag returns an ID3 tag with a text.
+func id3Tag(text string) []byte { return transporttest.Tag(text) }
 
-// spliceAt returns a section that announces a break of half a minute.
-func spliceAt(t testing.TB, pts int64, event uint32) []byte {
-	t.Helper()
-	at := uint64(pts+5) & (wrap - 1)
-	b, err := (&scte35.SpliceInfoSection{
-		PTSAdjustment: wrap - 5, // so that the sum is pts
-		Tier:          4095, SAPType: 3, EncryptedPacket: scte35.EncryptedPacket{CWIndex: 255},
-		SpliceCommand: &scte35.SpliceInsert{
-			SpliceEventID: event, OutOfNetworkIndicator: true,
-			Program:       &scte35.SpliceInsertProgram{SpliceTime: scte35.SpliceTime{PTSTime: &at}},
-			BreakDuration: &scte35.BreakDuration{AutoReturn: true, Duration: 30 * second},
-		},
-	}).Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
+// spliceAt returns a section that announces a break at pts: in part as its adjustment.
+func spliceAt(pts int64, event uint32) []byte {
+	b := transporttest.Splice(event, true, (pts+5)&(wrap-1), 30*second)
+	transport.ShiftSplice(b, -5)
 	return b
 }
 
@@ -60,85 +39,26 @@ func encrypted(section []byte) []byte {
 	out := bytes.Clone(section)
 	out[4] |= 0x82 // DES, ECB
 	at := len(out) - 4
-	crc := transport.CRC32(out[:at])
-	return append(out[:at], byte(crc>>24), byte(crc>>16), byte(crc>>8), byte(crc))
+	return binary.BigEndian.AppendUint32(out[:at], transport.CRC32(out[:at]))
 }
 
-// annotated returns the clip with messages between its pictures, as an encoder that uses
-// astits alone would send them.
+// annotated returns the clip with messages between its pictures.
 func (c clip) annotated(t testing.TB, notes []annotation) []byte {
 	t.Helper()
 	ts, _, _ := c.encode(t)
-	var out, own bytes.Buffer
-	m := astits.NewMuxer(context.Background(), &own)
-	add := func(pid uint16, kind astits.StreamType, descriptors ...*astits.Descriptor) {
-		if err := m.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: pid, StreamType: kind, ElementaryStreamDescriptors: descriptors}); err != nil {
-			t.Fatal(err)
+	var out bytes.Buffer
+	a := transporttest.Annotator{W: &out, Notes: func(n int, _ int64) (due []transporttest.Note) {
+		for _, note := range notes {
+			if note.at == n {
+				due = append(due, transporttest.Note{PTS: note.pts, Tag: note.tag, Section: note.section})
+			}
 		}
-	}
-	id3 := []byte("\xff\xffID3 \xffID3 \x00\x0f")
-	add(0x100, astits.StreamTypeH264Video)
-	add(0x101, astits.StreamTypeAACAudio)
-	add(annotatedID3, 0x15, &astits.Descriptor{Tag: 0x26, Length: uint8(len(id3)), Unknown: &astits.DescriptorUnknown{Tag: 0x26, Content: id3}})
-	add(annotatedSplice, 0x86, &astits.Descriptor{Tag: astits.DescriptorTagRegistration, Length: 4, Registration: &astits.DescriptorRegistration{FormatIdentifier: 'C'<<24 | 'U'<<16 | 'E'<<8 | 'I'}})
-	add(annotatedOther, 0x05)
-	m.SetPCRPID(0x100)
-	own.Reset()
-	if _, err := m.WriteTables(); err != nil {
+		return due
+	}}
+	if _, err := a.Write(ts); err != nil {
 		t.Fatal(err)
 	}
-	tables := bytes.Clone(own.Bytes())
-	picture, cc := 0, byte(0)
-	for at := 0; at < len(ts); at += packetSize {
-		raw := ts[at : at+packetSize]
-		switch p := transport.ParsePacket(raw); {
-		case p.PID == 0:
-			out.Write(tables)
-			continue
-		case p.PID == 0x1000:
-			continue
-		case p.PID == 0x100 && p.Start:
-			for _, n := range notes {
-				if n.at == picture && n.tag != nil {
-					own.Reset()
-					if _, err := m.WriteData(&astits.MuxerData{PID: annotatedID3, PES: &astits.PESData{
-						Header: &astits.PESHeader{StreamID: 0xbd, OptionalHeader: &astits.PESOptionalHeader{
-							MarkerBits: 2, DataAlignmentIndicator: true, PTSDTSIndicator: astits.PTSDTSIndicatorOnlyPTS,
-							PTS: &astits.ClockReference{Base: n.pts & (wrap - 1)},
-						}},
-						Data: n.tag,
-					}}); err != nil {
-						t.Fatal(err)
-					}
-					for b := own.Bytes(); len(b) > 0; b = b[packetSize:] {
-						if transport.ParsePacket(b[:packetSize]).PID == annotatedID3 {
-							out.Write(b[:packetSize])
-						}
-					}
-				}
-				if n.at == picture && n.section != nil {
-					for _, p := range sectionPackets(annotatedSplice, &cc, n.section) {
-						out.Write(p)
-					}
-				}
-			}
-			picture++
-		}
-		out.Write(raw)
-	}
 	return out.Bytes()
-}
-
-func sectionPackets(pid uint16, cc *byte, section []byte) (packets [][]byte) {
-	start := byte(0x40)
-	for rest := append([]byte{0}, section...); len(rest) > 0; start = 0 {
-		p := bytes.Repeat([]byte{0xff}, packetSize)
-		copy(p, []byte{syncByte, start | byte(pid>>8), byte(pid), 0x10 | *cc})
-		*cc = (*cc + 1) & 0xf
-		rest = rest[copy(p[4:], rest):]
-		packets = append(packets, p)
-	}
-	return packets
 }
 
 // dataSeen is what a reader finds in a part or segment.
@@ -223,8 +143,8 @@ func TestData(t *testing.T) {
 				{at: 30, pts: at(30), tag: id3Tag("with")},        // with its picture
 				{at: 60, pts: at(75), tag: long},                  // early, by more than a part
 				{at: 110, pts: at(100), tag: id3Tag("late")},      // late, by about one
-				{at: 20, section: spliceAt(t, at(150), 7)},        // four seconds ahead
-				{at: 70, section: encrypted(spliceAt(t, 0, 8))},   // times that cannot be read
+				{at: 20, section: spliceAt(at(150), 7)},           // four seconds ahead
+				{at: 70, section: encrypted(spliceAt(0, 8))},      // times that cannot be read
 				{at: 199, pts: at(230), tag: id3Tag("after all")}, // its frame never comes
 			}
 			parts, stats, err := ingestAll(t, Config{}, c.annotated(t, notes))
@@ -255,11 +175,11 @@ func TestData(t *testing.T) {
 			if cue.SpliceEventID != 7 || int64(got) != (at(150)+offset)&(wrap-1) {
 				t.Errorf("splice %d at %d, want %d", cue.SpliceEventID, got, at(150)+offset)
 			}
-			in, out := encrypted(spliceAt(t, 0, 8)), seen.raw[1]
+			in, out := encrypted(spliceAt(0, 8)), seen.raw[1]
 			if transport.CRC32(out) != 0 || !bytes.Equal(in[9:len(in)-4], out[9:len(out)-4]) || in[4]&^1 != out[4]&^1 {
 				t.Errorf("an encrypted section came out as %x", out)
 			}
-			if len(stats.Data) != 2 || stats.Data[0] != (DataStats{annotatedID3, "timed ID3", 5}) || stats.Data[1] != (DataStats{annotatedSplice, "SCTE-35", 2}) ||
+			if len(stats.Data) != 2 || stats.Data[0] != (DataStats{transporttest.ID3PID, "timed ID3", 5}) || stats.Data[1] != (DataStats{transporttest.SplicePID, "SCTE-35", 2}) ||
 				stats.DamagedMessages != 0 || stats.LeftOutMessages != 0 || !slices.Equal(stats.Ignored, []string{"stream type 0x05"}) {
 				t.Errorf("figures %+v", stats)
 			}
@@ -316,11 +236,10 @@ func TestDataDelaysNothing(t *testing.T) {
 // What is damaged, or on another time line, is left out and counted.
 func TestDataLeftOut(t *testing.T) {
 	c := clip{start: second, frames: 100}
-	broken := spliceAt(t, 5*second, 1)
+	broken := spliceAt(5*second, 1)
 	broken[12] ^= 1
 	stuffing := append([]byte{0x42, 0x30, 17}, make([]byte, 13)...)
-	crc := transport.CRC32(stuffing)
-	stuffing = append(stuffing, byte(crc>>24), byte(crc>>16), byte(crc>>8), byte(crc))
+	stuffing = binary.BigEndian.AppendUint32(stuffing, transport.CRC32(stuffing))
 	ts := c.annotated(t, []annotation{
 		{at: 10, pts: 100 * second, tag: id3Tag("elsewhere")},
 		{at: 20, section: broken},
@@ -329,7 +248,7 @@ func TestDataLeftOut(t *testing.T) {
 		{at: 50, pts: 3 * second, tag: id3Tag("good")},
 	})
 	for at := 0; at < len(ts); at += packetSize { // a packet of the long tag is lost
-		if p := transport.ParsePacket(ts[at : at+packetSize]); p.PID == annotatedID3 && !p.Start {
+		if p := transport.ParsePacket(ts[at : at+packetSize]); p.PID == transporttest.ID3PID && !p.Start {
 			ts = slices.Delete(ts, at, at+packetSize)
 			break
 		}
@@ -353,7 +272,7 @@ func TestDataAfterBreaks(t *testing.T) {
 	two := clip{start: 500 * second, frames: 100, label: "two "}
 	note := func(c clip) []annotation {
 		return []annotation{{at: 40, pts: c.start + 40*second/25, tag: id3Tag(c.label)},
-			{at: 41, section: spliceAt(t, c.start+80*second/25, 5)}}
+			{at: 41, section: spliceAt(c.start+80*second/25, 5)}}
 	}
 	parts, stats, err := ingestAll(t, Config{}, slices.Concat(one.annotated(t, note(one)), two.annotated(t, note(two))))
 	if err != nil || stats.Discontinuities != 1 {
@@ -393,7 +312,7 @@ func TestDataComesAndGoes(t *testing.T) {
 // A splitter changes no byte, and so keeps all data.
 func TestSplitKeepsData(t *testing.T) {
 	c := clip{start: second, frames: 50, size: 3000}
-	ts := c.annotated(t, []annotation{{at: 30, pts: second + 30*second/25, tag: id3Tag("kept")}, {at: 10, section: spliceAt(t, 9*second, 3)}})
+	ts := c.annotated(t, []annotation{{at: 30, pts: second + 30*second/25, tag: id3Tag("kept")}, {at: 10, section: spliceAt(9*second, 3)}})
 	parts := splitAll(t, 5000, ts)
 	if !bytes.Equal(join(parts), ts) {
 		t.Error("bytes differ")
@@ -404,8 +323,7 @@ func TestSplitKeepsData(t *testing.T) {
 }
 
 func FuzzSections(f *testing.F) {
-	var cc byte
-	f.Add(bytes.Join(sectionPackets(annotatedSplice, &cc, spliceAt(f, 9*second, 3)), nil))
+	f.Add(bytes.Join(transporttest.SectionPackets(transporttest.SplicePID, spliceAt(9*second, 3)), nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s transport.Sections
 		for ; len(b) >= packetSize; b = b[packetSize:] {
