@@ -108,6 +108,7 @@ func (f *llFollower) take(segments []stream.Segment) bool {
 
 // remux makes the next part of the open segment, and reports whether it is listed.
 func (f *llFollower) remux(h *stream.SignedHeader, chunks [][]byte) bool {
+	f.cues.part(h, chunks)
 	o := f.open
 	if o.failed {
 		return false
