@@ -44,10 +44,16 @@ func (c *cues) past(headers []*stream.SignedHeader, parts [][][]byte) {
 	once.segment(headers, parts)
 }
 
-// since returns the date ranges of a playlist that begins with an entry.
+// since returns the date ranges of a playlist: those that are not over before all of it.
 func (c *cues) since(entries []*entry) []cue.Range {
 	if len(entries) == 0 {
 		return nil
 	}
-	return c.ranges.Since(entries[0].programTime)
+	from := entries[0].programTime
+	for _, e := range entries {
+		if e.programTime.Before(from) { // the broadcaster's clock was set back
+			from = e.programTime
+		}
+	}
+	return c.ranges.Since(from)
 }
