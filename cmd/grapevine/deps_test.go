@@ -62,6 +62,7 @@ var arrows = []struct{ from, to, why string }{
 	{"scripts/bench/hls", "hls", "it measures the server"},
 	{"scripts/bench/hls", "scripts/bench/cores", "the servers have a core of their own"},
 	{"scripts/bench/hls", "stream", "it broadcasts"},
+	{"scripts/e2e", "stream/transport/transporttest", "its encoder sends metadata and cues"},
 	{"scripts/e2e/lossy", "hls", "its copies are served to players"},
 	{"scripts/e2e/lossy", "p2p", "it is a viewer's node"},
 	{"scripts/e2e/lossy", "stream", "it copies timelines and the store"},
