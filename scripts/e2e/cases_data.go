@@ -3,14 +3,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -156,28 +153,19 @@ type looked struct {
 
 // sees has hls.js play url until it has met tags and a whole break, and checks those.
 func (b *bench) sees(ctx context.Context, url string, sent *programme) (string, error) {
-	chromium, err := exec.LookPath("chromium")
+	br, err := b.startBrowser(nil, url)
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("scripts", "e2e", "hlsjs.mjs"), url, chromium)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+b.modules)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", err
-	}
-	p, err := b.start("hls.js", cmd)
-	if err != nil {
-		return "", err
-	}
-	defer p.kill()
-	go p.reap()
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 1<<20)
+	defer br.kill()
 	tags := make(map[string]bool)
-	for lines.Scan() {
+	for {
+		line, err := br.line(ctx)
+		if err != nil {
+			return "", fmt.Errorf("with %d tags: %w", len(tags), err)
+		}
 		var now looked
-		if err := json.Unmarshal(lines.Bytes(), &now); err != nil {
+		if err := json.Unmarshal(line, &now); err != nil {
 			return "", err
 		}
 		for _, text := range now.Tags {
@@ -193,7 +181,6 @@ func (b *bench) sees(ctx context.Context, url string, sent *programme) (string, 
 			return fmt.Sprintf("%d tags, %d breaks, %d of them over", len(tags), breaks, whole), nil
 		}
 	}
-	return "", errors.Join(fmt.Errorf("hls.js ended with %d tags", len(tags)), context.Cause(ctx))
 }
 
 func (p *programme) has(text string) bool {
