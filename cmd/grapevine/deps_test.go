@@ -37,6 +37,7 @@ var arrows = []struct{ from, to, why string }{
 	{"hls/record", "stream", "it records timelines and the store"},
 	{"hls/record", "stream/ingest", "its tests record what ingest cuts"},
 	{"hls/record", "stream/transport", "MPEG-TS is joined packet by packet"},
+	{"hls/record", "stream/transport/transporttest", "its tests record cues"},
 	{"hls/fmp4", "stream", "its tests take parts from ingest"},
 	{"hls/fmp4", "stream/ingest", "its tests remux what ingest cuts"},
 	{"p2p", "p2p/p2ptest", "tests run whole nodes on simulated links"},
