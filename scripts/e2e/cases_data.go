@@ -56,15 +56,10 @@ func (p *programme) notes(n int, dts int64) (notes []transporttest.Note) {
 	return notes
 }
 
-// dataCase has timed ID3 and SCTE-35 go through a broadcaster, a relay and a viewer.
+// dataCase has timed ID3 and SCTE-35 go through a broadcaster, a relay and a viewer, and
+// through a broadcaster that encodes.
 func dataCase(ctx context.Context, b *bench) (string, error) {
-	sent := &programme{tags: make(map[string]bool), breaks: make(map[uint32]time.Time)}
-	in, err := b.annotated(sent)
-	if err != nil {
-		return "", err
-	}
-	defer in.Close()
-	broadcaster, err := b.grapevine(ctx, nil, "broadcaster", in, append([]string{"broadcast", "--input", "-"}, anyLoopback...)...)
+	sent, broadcaster, err := b.annotatedBroadcaster(ctx, "broadcaster")
 	if err != nil {
 		return "", err
 	}
@@ -84,7 +79,36 @@ func dataCase(ctx context.Context, b *bench) (string, error) {
 		}
 		figures = append(figures, filepath.Base(url)+": "+figure)
 	}
-	return strings.Join(figures, "; "), nil
+	if _, err := broadcaster.terminate(ctx); err != nil {
+		return "", err
+	}
+	sent, broadcaster, err = b.annotatedBroadcaster(ctx, "encodes", "--encode", "240p")
+	if err != nil {
+		return "", err
+	}
+	encoded, err := b.grapevine(ctx, nil, "encoded", nil, append([]string{"watch", broadcaster.Link}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	figure, err := b.sees(ctx, lowLatency(encoded.HLS), sent)
+	if err != nil {
+		return "", fmt.Errorf("encoded: %w", err)
+	}
+	return strings.Join(append(figures, "encoded: "+figure), "; "), nil
+}
+
+// annotatedBroadcaster starts an encoder that sends metadata and cues, and a node that
+// reads it.
+func (b *bench) annotatedBroadcaster(ctx context.Context, name string, args ...string) (*programme, *node, error) {
+	sent := &programme{tags: make(map[string]bool), breaks: make(map[uint32]time.Time)}
+	in, err := b.annotated(sent)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer in.Close() // the node has its own
+	args = append(append([]string{"broadcast", "--input", "-"}, args...), anyLoopback...)
+	broadcaster, err := b.grapevine(ctx, nil, name, in, args...)
+	return sent, broadcaster, err
 }
 
 // annotated starts an encoder, and returns what it sends with metadata and cues between.

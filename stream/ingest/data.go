@@ -60,7 +60,10 @@ func dataStreams(pmt *astits.PMTData) (streams []*dataStream, ignored []string) 
 type dataMessages struct {
 	streams []*dataStream
 	queue   []dataMessage
-	size    int // bytes in queue
+	size    int    // bytes in queue
+	shared  uint64 // number of the next message of the base
+	joined  bool   // the base was asked for some
+	from    int64  // where the first segment begins, output time
 }
 
 // setData begins a new set of data streams, in the segment that is open, too.
@@ -82,6 +85,12 @@ func (c *cutter) setData(streams []*dataStream) {
 		c.dropMessages()
 		c.log.Info("input data", "published", len(streams))
 	}
+	if c.base.leads() {
+		if !same {
+			c.base.setData(streams)
+		}
+		return
+	}
 	c.mux.setData(streams, !same)
 	c.needTables = c.needTables || c.open && !same
 }
@@ -101,6 +110,14 @@ func (c *cutter) message(m dataMessage) {
 // writeMessages writes the messages whose time is before end, in output time, and all that
 // have none. Frames that were written reach to end.
 func (c *cutter) writeMessages(end int64) error {
+	if c.base.follows() {
+		c.takeShared(end)
+	}
+	return c.flushMessages(end)
+}
+
+// flushMessages does so with what waits.
+func (c *cutter) flushMessages(end int64) error {
 	if len(c.data.queue) == 0 || !c.open {
 		return nil
 	}
@@ -129,12 +146,21 @@ func (c *cutter) writeMessages(end int64) error {
 }
 
 func (c *cutter) writeMessage(m dataMessage, pts int64) error {
-	if err := c.writeTables(); err != nil {
-		return err
-	}
 	m.stream.messages++
 	if m.stream.kind == transport.Splices {
 		transport.ShiftSplice(m.data, c.offset)
+	}
+	if c.base.leads() {
+		if m.stream.kind == transport.Splices {
+			pts = c.leader.last + c.lead
+		}
+		c.base.share(sharedMessage{stream: slices.Index(c.data.streams, m.stream), data: m.data, aligned: m.aligned, at: pts})
+		return nil
+	}
+	if err := c.writeTables(); err != nil {
+		return err
+	}
+	if m.stream.kind == transport.Splices {
 		c.buf = c.mux.section(c.buf, m.stream.out, m.data)
 		return nil
 	}
@@ -146,7 +172,7 @@ func (c *cutter) writeMessage(m dataMessage, pts int64) error {
 }
 
 // endMessages writes what waits: no frame follows on this time line.
-func (c *cutter) endMessages() error { return c.writeMessages(math.MaxInt64) }
+func (c *cutter) endMessages() error { return c.flushMessages(math.MaxInt64) }
 
 // dropMessages leaves out what waits: its time line is over.
 func (c *cutter) dropMessages() {

@@ -344,3 +344,40 @@ func FuzzSections(f *testing.F) {
 		}
 	})
 }
+
+// What encoders leave out, ingests of what they made have from the one before, at the same
+// times; those that begin later have what is from then on.
+func TestDataOfWhatIsEncoded(t *testing.T) {
+	c := clip{frames: 200, start: 7 * second}
+	var notes []annotation
+	for n := range 8 {
+		notes = append(notes, annotation{at: 25 * n, pts: c.start + int64(n)*second, tag: id3Tag(fmt.Sprint("tag ", n))})
+	}
+	notes = append(notes, annotation{at: 110, section: spliceAt(c.start+6*second, 3)})
+	base := NewBase()
+	first := runBreaks(t, Config{Base: base}, c.annotated(t, notes))
+	if seen := readData(t, join(first)); len(seen.tags)+len(seen.raw) > 0 || len(seen.kinds) != 2 {
+		t.Errorf("the encoder gets %+v", seen)
+	}
+	whole, _, _ := segments(first)
+	for lost := range 2 {
+		parts := runBreaks(t, Config{Base: base.Encoded()}, slices.Concat(whole[lost:]...))
+		checkParts(t, parts)
+		seen := readData(t, join(parts))
+		if len(seen.tags) != 8-2*lost || len(seen.splice) != 1 {
+			t.Fatalf("%d tags, %d cues", len(seen.tags), len(seen.splice))
+		}
+		for n, tag := range seen.tags {
+			if want := int64(firstTimestamp + (n+2*lost)*second); tag.pts != want || tag.name != string(id3Tag(fmt.Sprint("tag ", n+2*lost))) {
+				t.Errorf("tag %d at %d, want %d", n, tag.pts, want)
+			}
+		}
+		cue := seen.splice[0].SpliceCommand.(*scte35.SpliceInsert)
+		if at := (*cue.Program.SpliceTime.PTSTime + seen.splice[0].PTSAdjustment) & (wrap - 1); at != firstTimestamp+6*second {
+			t.Errorf("splice at %d", at)
+		}
+		if lost == 0 {
+			checkPlaces(t, parts, seen.tags, seen.video[0])
+		}
+	}
+}

@@ -27,7 +27,9 @@ func (d *dataDemuxer) follow(cut *cutter, pmt *astits.PMTData) (ignored []string
 	for _, s := range streams {
 		d.byPID[s.pid] = &dataPID{stream: s}
 	}
-	cut.setData(streams)
+	if !cut.base.follows() { // else it has those of the ingest before
+		cut.setData(streams)
+	}
 	return ignored
 }
 

@@ -175,7 +175,9 @@ func SectionPackets(pid uint16, section []byte) (packets [][]byte) {
 // 16,000 bytes.
 func Tag(value string) []byte {
 	frame := append([]byte("TXXX\x00\x00\x00\x00\x00\x00\x03grapevine\x00"), value...)
-	size := func(n int) []byte { return []byte{byte(n >> 21 & 0x7f), byte(n >> 14 & 0x7f), byte(n >> 7 & 0x7f), byte(n & 0x7f)} }
+	size := func(n int) []byte {
+		return []byte{byte(n >> 21 & 0x7f), byte(n >> 14 & 0x7f), byte(n >> 7 & 0x7f), byte(n & 0x7f)}
+	}
 	copy(frame[4:], size(len(frame)-10))
 	return append(append([]byte{'I', 'D', '3', 4, 0, 0}, size(len(frame))...), frame...)
 }
