@@ -49,6 +49,9 @@
 // is in the clear in encrypted ones, too. What is on another time line than the frames, or
 // damaged, is left out and counted.
 //
+// Where the output is encoded to several renditions, encoders leave data out: it goes beside
+// them, by way of the [Base], to each rendition's ingest (basedata.go).
+//
 // Streams of data may come and go within a segment: the next tables say so. Their
 // descriptors are written anew (a metadata descriptor and its pointer, the registration of
 // cues), with PIDs that stay.
