@@ -225,11 +225,14 @@ func TestDataDelaysNothing(t *testing.T) {
 		t.Fatalf("%d parts, %d without data", len(parts), len(plain))
 	}
 	for i, p := range parts {
-		v, a := demuxed(t, join(parts))
-		pv, pa := demuxed(t, join(plain))
-		if p.Duration != plain[i].Duration || !slices.Equal(v, pv) || !slices.Equal(a, pa) {
-			t.Fatalf("part %d lasts %v, %v without data", i, p.Duration, plain[i].Duration)
+		if p.Duration != plain[i].Duration {
+			t.Errorf("part %d lasts %v, %v without data", i, p.Duration, plain[i].Duration)
 		}
+	}
+	video, audio := demuxed(t, join(parts))
+	plainVideo, plainAudio := demuxed(t, join(plain))
+	if !slices.Equal(video, plainVideo) || !slices.Equal(audio, plainAudio) {
+		t.Error("frames differ")
 	}
 }
 
