@@ -13,6 +13,7 @@ type cues struct {
 	scanner cue.Scanner
 	log     *slog.Logger
 	lost    int // sections, logged
+	dropped int // ranges, logged
 }
 
 func newCues(log *slog.Logger) cues { return cues{ranges: &cue.Ranges{}, log: log} }
@@ -28,6 +29,10 @@ func (c *cues) part(h *stream.SignedHeader, chunks [][]byte) {
 	if n := c.scanner.Lost(); n > c.lost {
 		c.log.Debug("cues that cannot be read", "count", n-c.lost)
 		c.lost = n
+	}
+	if n := c.ranges.Dropped(); n > c.dropped {
+		c.log.Debug("more cues than are kept, the oldest are let go", "count", n-c.dropped)
+		c.dropped = n
 	}
 }
 

@@ -2,6 +2,7 @@ package cue
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -116,6 +117,45 @@ func TestScan(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The standard's own examples (SCTE 35:2023, 14.1 and 14.2), and one whose
+// splice_command_length is 0xfff, as older encoders write it (9.6.1).
+func TestDecodeExamples(t *testing.T) {
+	legacy := transporttest.Splice(7, true, 0x7369c02e, 0)
+	legacy[11], legacy[12] = legacy[11]|0x0f, 0xff
+	transport.ShiftSplice(legacy, 0) // its CRC
+	for _, test := range []struct {
+		name    string
+		section []byte
+		event   string
+		pts     int64
+		planned time.Duration
+		returns bool
+	}{
+		{"placement opportunity", unbase64(t, "/DA0AAAAAAAA///wBQb+cr0AUAAeAhxDVUVJSAAAjn/PAAGlmbAICAAAAAAsoKGKNAIAmsnRfg=="), "segment-1207959694-52", 0x72bd0050, 307 * time.Second, false},
+		{"splice_insert", unbase64(t, "/DAvAAAAAAAA///wFAVIAACPf+/+c2nALv4AUsz1AAAAAAAKAAhDVUVJAAABNWLbowo="), "splice-1207959695", 0x7369c02e, 60293566 * time.Microsecond, true},
+		{"without a length", legacy, "splice-7", 0x7369c02e, 0, false},
+	} {
+		at := int64(-1)
+		cues := decode(test.section, 1, 5, func(pts int64) time.Time {
+			at = max(at, pts)
+			return live
+		})
+		if len(cues) != 1 || cues[0].Kind != Out || cues[0].Event != test.event || at != test.pts ||
+			cues[0].Planned != test.planned || cues[0].Returns != test.returns || !cues[0].Timed {
+			t.Errorf("%s: %+v at %d", test.name, cues, at)
+		}
+	}
+}
+
+func unbase64(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // A section before the first frame is of the segment, too.

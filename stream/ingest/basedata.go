@@ -48,7 +48,7 @@ func (b *Base) setData(streams []*dataStream) {
 	}
 }
 
-// share hands a message to what is encoded. What nobody took for long is let go.
+// share hands a message to what is encoded. The oldest are let go, taken or not.
 func (b *Base) share(m sharedMessage) {
 	b.line.mu.Lock()
 	defer b.line.mu.Unlock()
@@ -80,12 +80,17 @@ func (b *Base) shared(from uint64, end int64) (kinds []transport.DataKind, due [
 	return d.kinds, due, d.next
 }
 
+// missed returns how many of the messages from a number on, before another, are not in due.
+func missed(from, next uint64, due []sharedMessage) uint64 { return next - from - uint64(len(due)) }
+
 // takeShared takes the messages of the ingest that has what this one's input was made of.
 func (c *cutter) takeShared(end int64) {
-	if !c.data.joined {
+	kinds, due, next := c.base.shared(c.data.shared, end)
+	if c.data.joined {
+		c.stats.LeftOutMessages += missed(c.data.shared, next, due)
+	} else {
 		c.data.joined, c.data.from = true, c.segStart
 	}
-	kinds, due, next := c.base.shared(c.data.shared, end)
 	c.data.shared = next
 	if !slices.EqualFunc(kinds, c.data.streams, func(k transport.DataKind, s *dataStream) bool { return k == s.kind }) {
 		var streams []*dataStream

@@ -384,3 +384,20 @@ func TestDataOfWhatIsEncoded(t *testing.T) {
 		}
 	}
 }
+
+// An encoder that is too far behind its input misses messages, which is counted.
+func TestSharedMessagesAreBounded(t *testing.T) {
+	base := NewBase()
+	base.setData([]*dataStream{{kind: transport.TimedID3}})
+	for n := range int64(maxShared + 10) {
+		base.share(sharedMessage{at: n, data: []byte{1}})
+	}
+	kinds, due, next := base.shared(5, 100)
+	if len(kinds) != 1 || len(due) != 90 || due[0].number != 10 || next != 100 || missed(5, next, due) != 5 {
+		t.Errorf("%d messages before %d, %d missed", len(due), next, missed(5, next, due))
+	}
+	base.share(sharedMessage{data: make([]byte, maxSharedBytes)})
+	if _, due, next = base.shared(next, 1); len(due) != 1 || missed(100, next, due) != maxShared+10-100 {
+		t.Errorf("%d messages, %d missed", len(due), missed(100, next, due))
+	}
+}

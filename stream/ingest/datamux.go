@@ -26,7 +26,7 @@ const (
 // below it, writes their PES packets; their place in the PMT, and sections, are our own.
 type dataMuxer struct {
 	streams []*dataStream
-	changes uint8 // of the set, which the PMT's version counts, too
+	changes uint8 // of the set, which the PMT's version counts, too; 0 for never any
 	pes     *astits.Muxer
 }
 
@@ -34,7 +34,7 @@ type dataMuxer struct {
 func (m *muxer) setData(streams []*dataStream, changed bool) {
 	m.data.streams = streams
 	if changed {
-		m.data.changes++
+		m.data.changes = max(1, m.data.changes+1)
 	}
 	m.data.pes = astits.NewMuxer(context.Background(), &m.out)
 	seen := make(map[transport.DataKind]uint16)

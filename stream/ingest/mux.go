@@ -64,7 +64,7 @@ func (m *muxer) tables(to []byte) ([]byte, error) {
 		return to, fmt.Errorf("write MPEG-TS tables: %w", err)
 	}
 	for b := m.out.Bytes(); len(b) >= packetSize; b = b[packetSize:] {
-		if pidOf(b) != 0 && len(m.data.streams) > 0 {
+		if pidOf(b) != 0 && m.data.changes > 0 {
 			to = m.programMap(to, b[:packetSize])
 			continue
 		}
