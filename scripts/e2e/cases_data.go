@@ -32,7 +32,7 @@ type programme struct {
 	breaks map[uint32]time.Time // when each was to begin, by event
 }
 
-// notes makes a tag for every half second, and breaks. Cues that name no time are not in it.
+// notes makes a tag for every half second, and breaks.
 func (p *programme) notes(n int, dts int64) (notes []transporttest.Note) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,6 +71,10 @@ func dataCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	vlc, err := b.vlc(nil, c.viewer.HLS, onNoScreen...)
+	if err != nil {
+		return "", err
+	}
 	figures := []string{"ffprobe has " + streams}
 	for _, url := range []string{c.viewer.HLS, lowLatency(c.viewer.HLS)} {
 		figure, err := b.sees(ctx, url, sent)
@@ -79,6 +83,11 @@ func dataCase(ctx context.Context, b *bench) (string, error) {
 		}
 		figures = append(figures, filepath.Base(url)+": "+figure)
 	}
+	shown, lost, err := vlc.awaitShown(ctx, 4*frameRate)
+	if err != nil {
+		return "", err
+	}
+	figures = append(figures, fmt.Sprintf("VLC displayed %d, %d lost", shown, lost))
 	if _, err := broadcaster.terminate(ctx); err != nil {
 		return "", err
 	}
