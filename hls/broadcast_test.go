@@ -76,6 +76,7 @@ type testShot struct {
 	lost          []bool            // parts that never come
 	garbage       bool              // it is not MPEG-TS
 	sps           []byte            // of its pictures
+	cues          []testCue         // that come in it
 	jump          bool              // its programme time is before that of the segment before it
 }
 
@@ -155,7 +156,7 @@ func (b *broadcast) shootParts(parts []time.Duration, discontinuity bool) *testS
 			data = make([]byte, stream.MaxChunkSize+1000) // several chunks, one of which starts at 32768
 		}
 		if b.film != nil {
-			data = b.film.part(s.name, i, d)
+			data = b.film.part(s.name, i, d, b.clock)
 		} else {
 			_, _ = b.random.Read(data) // never fails
 		}
@@ -182,7 +183,7 @@ func (b *broadcast) shootParts(parts []time.Duration, discontinuity bool) *testS
 	b.next++
 	s.sum, s.index, s.here = sha256.Sum256(s.data), len(b.order), make([]time.Time, len(parts))
 	if b.film != nil {
-		s.sps = b.film.sps
+		s.sps, s.cues = b.film.sps, b.film.cues.take()
 	}
 	b.sent[s.name] = s
 	b.order = append(b.order, s)

@@ -144,7 +144,7 @@ var (
 	partLine   = regexp.MustCompile(`(?m)^#EXT-X-PART:.*\n`)
 	segmentRow = regexp.MustCompile(`(\d+)-(\d+)\.ts`)
 	// wholeRow is a segment with its tags.
-	wholeRow = regexp.MustCompile(`(?m)^#EXT-X-PROGRAM.*\n#EXTINF.*\n.*\.ts\n`)
+	wholeRow = regexp.MustCompile(`(?m)^#EXT-X-PROGRAM.*\n(?:#EXT-X-DATERANGE.*\n)*#EXTINF.*\n.*\.ts\n`)
 )
 
 var breakages = []breakage{
@@ -284,6 +284,20 @@ var breakages = []breakage{
 		}
 	}},
 	{"timestamps go on", "index", "timestamps-back", always(func(a *answer) { a.replace(`#EXT-X-DISCONTINUITY\n`, "") })},
+	{"date ranges stay as they are", "index", "calm", later(func(a *answer) { a.replace(`(#EXT-X-DATERANGE.*START-DATE="\d+)`, "${1}0") })},
+	{"date ranges stay as they are", "ll", "calm", later(func(a *answer) { a.replace(`SCTE35-OUT=0xFC`, "SCTE35-OUT=0xFD") })},
+	{"date ranges are of cues", "dvr", "calm", always(func(a *answer) { a.replace(`(#EXT-X-DATERANGE.*START-DATE="....-..-..T..:..:)(.)`, "${1}0") })},
+	{"cues are listed", "index", "calm", always(func(a *answer) { a.replace(`#EXT-X-DATERANGE.*SCTE35-IN.*\n`, "") })},
+	{"cues are listed", "ll", "calm", always(func(a *answer) { a.replace(`#EXT-X-DATERANGE.*\n`, "") })},
+	{"date ranges leave when they are over", "index", "calm", later(func(a *answer) {
+		a.replace(`(#EXTINF)`, "#EXT-X-DATERANGE:ID=\"splice-0-1-1\",START-DATE=\"2025-01-01T00:00:00.000Z\",DURATION=5,SCTE35-IN=0xFC\n${1}")
+	})},
+	{"date ranges leave when they are over", "dvr", "calm", later(func(a *answer) { a.replace(`#EXT-X-DATERANGE.*\n`, "") })},
+	{"deltas", "ll", "calm", func(s *spoiler, a *answer) {
+		if strings.Contains(a.query, "_HLS_skip") {
+			a.replace(`#EXT-X-DATERANGE.*\n`, "")
+		}
+	}},
 	{"durations are those of the pictures", "index", "calm", always(func(a *answer) { a.replace(`#EXTINF:2.000`, "#EXTINF:1.900") })},
 
 	{"each rendition once", "multivariant-index", "calm", func(s *spoiler, a *answer) {

@@ -114,6 +114,14 @@
 //
 //  27. Timestamps go on from one segment to the next unless there is a mark.
 //
+//  31. What a date range says stays, and tags of one ID do not differ.
+//
+//  32. Date ranges are of cues that the broadcaster published, at the time that those name.
+//
+//  33. A cue in a segment of a live playlist is listed with that, at the latest.
+//
+//  34. A date range leaves when it is over before all that is listed, and not before.
+//
 // Of several renditions:
 //
 //  28. The multivariant playlist lists each, whether it is carried or not.
@@ -129,6 +137,18 @@
 // When a new epoch begins after the players ran dry, its first three segments are listed
 // together: with one, players go on with no reserve, and VLC then dropped every third
 // frame for minutes in two runs of three.
+//
+// # Cues
+//
+// A broadcaster's SCTE-35 becomes EXT-X-DATERANGE in all media playlists, in front of the
+// first segment. Nodes find the cues in the segments that they have, as those are listed, low
+// latency's part by part, and those of the past as players fetch them; see hls/cue. What is
+// known is the stream's, so that renditions and kinds of playlists say the same, and ID and
+// date follow from the bytes, so that nodes do. An out point has a tag when it is announced,
+// with PLANNED-DURATION if that is known, and once more with the same ID, DURATION and
+// SCTE35-IN when the in point is. Of a break whose out point is not known, the in point has
+// a tag with END-DATE. What is cancelled is not listed any more. A stream has 256 ranges at
+// most, the newest. Timed ID3 stays in MPEG-TS, and is events in fragments (hls/fmp4).
 //
 // # Low latency
 //
@@ -151,7 +171,8 @@
 //  16. Each segment after a mark has its init in front, too: VLC does not fetch the map
 //     again. Pictures carry their parameter sets, as ffmpeg takes no second init.
 //  17. CAN-SKIP-UNTIL is six target durations, and a delta (_HLS_skip) leaves out what
-//     ends before. The window is ten segments at least, so that there is something.
+//     ends before. The window is ten segments at least, so that there is something. It has
+//     all date ranges: CAN-SKIP-DATERANGES is not said.
 //
 // Media sequence numbers are the playlist's own, and not those of index.m3u8. Nothing is
 // remuxed before somebody asks; each part is remuxed once, at 0.2% of a core for

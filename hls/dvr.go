@@ -332,8 +332,9 @@ func (d *dvr) shrink(keep key, held []stream.Span, all bool) {
 // publish replaces the view and wakes whoever waits for it.
 func (d *dvr) publish() {
 	v := &dvrView{list: d.list}
+	ranges := d.live.cues.since(d.list.entries)
 	v.playlist = sync.OnceValues(func() (*document, error) {
-		text, err := renderMedia(&v.list.window)
+		text, err := renderMedia(&v.list.window, ranges)
 		if err != nil {
 			return nil, err
 		}

@@ -76,6 +76,7 @@ func (d *dvr) fetchSegment(ctx context.Context, k key) (*body, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.live.cues.past(s.Headers, parts)
 	return newBody(s.Headers, parts), nil
 }
 

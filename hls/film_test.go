@@ -9,10 +9,20 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+
+	"github.com/grapevine-live/grapevine/stream/transport/transporttest"
 )
 
-// filmPictures is how many pictures a part has.
-const filmPictures = 10
+const (
+	// filmPictures is how many pictures a part has.
+	filmPictures = 10
+	// filmPackets is how many packets a part has, or twice that: segments with cues are no
+	// larger than others.
+	filmPackets = 17
+)
+
+// nullPacket is stuffing (ISO 13818-1, 2.4.1).
+var nullPacket = append([]byte{0x47, 0x1f, 0xff, 0x10}, bytes.Repeat([]byte{0xff}, 184)...)
 
 // Parameter sets of 640x360 and 1920x1080, as x264 writes them.
 var (
@@ -37,13 +47,21 @@ type film struct {
 	track *mpegts.Track
 	buf   bytes.Buffer
 	w     *mpegts.Writer
-	n     int // of the next picture in the segment
+	cues  cueSheet
+	cut   bytes.Buffer            // buf with cues
+	notes transporttest.Annotator // puts them there
+	live  time.Time               // programme time of the part
+	from  int64                   // dts then
+	n     int                     // of the next picture in the segment
 }
 
 func newFilm(t testing.TB) *film {
 	f := &film{t: t, sps: smallSPS, dts: 10 * 90000, track: &mpegts.Track{Codec: &codecs.H264{}}}
 	f.w = &mpegts.Writer{W: &f.buf, Tracks: []*mpegts.Track{f.track}}
 	f.check(f.w.Initialize())
+	f.notes = transporttest.Annotator{W: &f.cut, Notes: func(_ int, pts int64) []transporttest.Note {
+		return f.cues.before(f.live.Add(time.Duration(((pts-f.from)&(1<<33-1))*100/9)*time.Microsecond), pts)
+	}}
 	return f
 }
 
@@ -54,9 +72,11 @@ func (f *film) check(err error) {
 	}
 }
 
-// part returns part i of the segment called name.
-func (f *film) part(name string, i int, d time.Duration) []byte {
+// part returns part i of the segment called name, which is live at a time.
+func (f *film) part(name string, i int, d time.Duration, live time.Time) []byte {
 	f.buf.Reset()
+	f.cut.Reset()
+	f.live, f.from = live.Truncate(time.Microsecond), f.dts
 	if i == 0 {
 		f.n = 0
 		_, err := f.w.WriteTables()
@@ -74,5 +94,10 @@ func (f *film) part(name string, i int, d time.Duration) []byte {
 		f.n++
 	}
 	f.dts = (f.dts + int64(d)*9/1e5) & (1<<33 - 1)
-	return bytes.Clone(f.buf.Bytes())
+	_, err := f.notes.Write(f.buf.Bytes())
+	f.check(err)
+	for f.cut.Len()%(filmPackets*188) > 0 {
+		f.cut.Write(nullPacket)
+	}
+	return bytes.Clone(f.cut.Bytes())
 }

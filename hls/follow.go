@@ -50,6 +50,7 @@ type follower struct {
 	window  window
 	edge    edge
 	removed removed
+	cues    cues
 	due     time.Time // of the segment edge.next
 
 	mu      sync.Mutex    // guards all following
@@ -61,6 +62,7 @@ func newFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Lo
 	return &follower{
 		source:  newSource(t, store),
 		log:     log,
+		cues:    newCues(log),
 		ready:   ready,
 		align:   func(key) (uint64, int) { return 0, 0 },
 		window:  window{size: size},
@@ -130,6 +132,7 @@ func (f *follower) list(now time.Time) {
 		media:         *first.Media,
 		body:          a.body,
 	})
+	f.cues.segment(s.Headers, a.parts)
 	f.due = time.Time{}
 	if last := f.edge.listedAt; !last.IsZero() && now.Sub(last) > s.Duration()/2 {
 		f.due = now.Add(s.Duration()) // they come one by one
@@ -151,7 +154,7 @@ func (f *follower) publish() {
 		v.bodies[e.key] = e.body
 	}
 	if len(f.window.entries) > 0 {
-		text, err := renderMedia(&f.window)
+		text, err := renderMedia(&f.window, f.cues.since(f.window.entries))
 		if err != nil {
 			// A bug in how the playlist is built: the last good one stays.
 			f.log.Error("render media playlist", "rendition", f.timeline.Rendition(), "err", err)
@@ -184,6 +187,7 @@ func (f *follower) lookup(v *view, k key) *body {
 	if !a.gather(segments[0], f.store) {
 		return nil
 	}
+	f.cues.past(segments[0].Headers, a.parts)
 	return a.body
 }
 

@@ -46,6 +46,7 @@ type llFollower struct {
 	window        window
 	edge          edge
 	removed       removed
+	cues          cues
 	open          *llSegment // at the edge; nil before its first part is here
 	broken        bool       // the next segment does not continue what was listed last
 	init          piece      // of the segments to come
@@ -63,6 +64,7 @@ func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.
 		source:  newSource(t, store),
 		log:     log.With("rendition", t.Rendition(), "playlist", "ll"),
 		size:    max(size, llWindow),
+		cues:    newCues(log),
 		wake:    make(chan struct{}, 1),
 		align:   func(key) (uint64, int) { return 0, 0 },
 		view:    &llView{},
@@ -259,6 +261,7 @@ func (f *llFollower) publish() {
 			open:       f.open,
 			partTarget: f.partTarget,
 			session:    f.session,
+			ranges:     f.cues.since(f.window.entries),
 		}
 		v.full = list.render(0)
 		v.delta = v.full

@@ -26,6 +26,7 @@ type llPlaylist struct {
 	open       *llSegment // nil if the next segment has no part yet
 	partTarget time.Duration
 	session    string
+	ranges     dateRanges // a delta has all of them: it leaves out segments alone
 }
 
 // duration is how much is listed, parts of the open segment included.
@@ -63,6 +64,9 @@ func (l *llPlaylist) render(skip int) []byte {
 	fmt.Fprintf(&b, "#EXT-X-DISCONTINUITY-SEQUENCE:%d\n", w.discontinuity)
 	if skip > 0 {
 		fmt.Fprintf(&b, "#EXT-X-SKIP:SKIPPED-SEGMENTS=%d\n", skip)
+	}
+	for _, line := range l.ranges.lines() {
+		b.WriteString(line + "\n")
 	}
 	var init string
 	begin := func(discontinuity bool, first piece, programTime time.Time) {

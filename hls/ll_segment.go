@@ -108,6 +108,7 @@ func (f *llFollower) take(segments []stream.Segment) bool {
 
 // remux makes the next part of the open segment, and reports whether it is listed.
 func (f *llFollower) remux(h *stream.SignedHeader, chunks [][]byte) bool {
+	f.cues.part(h, chunks)
 	o := f.open
 	if o.failed {
 		return false
@@ -139,9 +140,12 @@ func (f *llFollower) remux(h *stream.SignedHeader, chunks [][]byte) bool {
 		return false // a part without frames
 	}
 	data := [][]byte{fragment.Data}
+	if fragment.Events != nil {
+		data = [][]byte{fragment.Events, fragment.Data}
+	}
 	if len(o.parts) == 0 && o.discontinuity && !first {
 		// For players that do not fetch the map again: VLC ends without.
-		data = [][]byte{f.init.chunks[0], fragment.Data}
+		data = append([][]byte{f.init.chunks[0]}, data...)
 	}
 	o.parts = append(o.parts, llPart{
 		piece:       newPiece(partName(f.session, f.window.sequence, len(o.parts)), data...),

@@ -47,10 +47,11 @@ type seen struct {
 	away      bool                     // the player was, or the server, since the last reload
 	restarted bool                     // the server was, which begins to count anew
 	reloads   int
-	marks     int // discontinuities
-	endings   int // times that ENDLIST appeared
-	raises    int // of the target duration
-	deltas    int // that left something out
+	marks     int                          // discontinuities
+	endings   int                          // times that ENDLIST appeared
+	raises    int                          // of the target duration
+	ranges    map[string]map[string]string // attributes of date ranges, by ID
+	deltas    int                          // that left something out
 }
 
 // file is an answer for what a playlist lists.
@@ -95,6 +96,7 @@ func newPlayer(b *broadcast, h http.Handler, name string) *player {
 		broadcast: b, handler: h, file: name,
 		seen: seen{
 			uris: map[uint64]listedSegment{}, numbers: map[string]uint64{}, parts: map[uint64][]listedPart{}, files: map[string]*file{},
+			ranges: map[string]map[string]string{},
 		},
 		hinted: map[string]*request{}, dead: map[string]time.Time{},
 	}
@@ -426,6 +428,7 @@ func (p *player) note(s *sighting) {
 	for n, parts := range now.parts {
 		p.parts[n] = parts
 	}
+	noteRanges(p.ranges, now.ranges)
 	p.part(s, was)
 	p.forget(s)
 	if p.low() && !now.ended && now.hint != "" && p.hinted[now.hint] == nil {

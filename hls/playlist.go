@@ -41,6 +41,8 @@ type MediaPlaylist struct {
 	Discontinuity uint64 // EXT-X-DISCONTINUITY-SEQUENCE
 	Segments      []PlaylistSegment
 	Ended         bool
+
+	ranges dateRanges
 }
 
 // PlaylistSegment is a segment in a [MediaPlaylist].
@@ -76,14 +78,18 @@ func (m *MediaPlaylist) Render() ([]byte, error) {
 	p.SeqNo = m.Sequence
 	p.DiscontinuitySeq = m.Discontinuity
 	for i, s := range m.Segments {
-		err := p.AppendSegment(&m3u8.MediaSegment{
+		listed := &m3u8.MediaSegment{
 			URI:           s.Name,
 			Duration:      s.Duration.Seconds(),
 			Discontinuity: s.Discontinuity,
 			// To the millisecond: that is what players' date parsers are sure to read.
 			ProgramDateTime: s.ProgramTime.UTC().Truncate(time.Millisecond),
-		})
-		if err != nil {
+		}
+		if i == 0 && len(m.ranges) > 0 {
+			// Header tags that it does not know come in any order.
+			listed.Custom = map[string]m3u8.CustomTag{m.ranges.TagName(): m.ranges}
+		}
+		if err := p.AppendSegment(listed); err != nil {
 			return nil, fmt.Errorf("append segment %d: %w", m.Sequence+uint64(i), err)
 		}
 	}
@@ -92,14 +98,15 @@ func (m *MediaPlaylist) Render() ([]byte, error) {
 	return p.Encode().Bytes(), nil
 }
 
-// renderMedia writes the media playlist of a window.
-func renderMedia(w *window) ([]byte, error) {
+// renderMedia writes the media playlist of a window, with the date ranges that it has.
+func renderMedia(w *window, ranges dateRanges) ([]byte, error) {
 	m := MediaPlaylist{
 		Target:        w.target,
 		Sequence:      w.sequence - uint64(len(w.entries)),
 		Discontinuity: w.discontinuity,
 		Segments:      make([]PlaylistSegment, 0, len(w.entries)),
 		Ended:         w.ended,
+		ranges:        ranges,
 	}
 	for _, e := range w.entries {
 		m.Segments = append(m.Segments, PlaylistSegment{segmentName(e.key), e.duration, e.programTime, e.discontinuity})

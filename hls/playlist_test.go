@@ -53,7 +53,7 @@ const goldenMedia = `#EXTM3U
 
 func TestRenderMedia(t *testing.T) {
 	w := testWindow()
-	got, err := renderMedia(w)
+	got, err := renderMedia(w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestRenderMedia(t *testing.T) {
 	}
 	w.ended = true
 	for range 2 { // twice: the library would write a second end
-		if got, err = renderMedia(w); err != nil {
+		if got, err = renderMedia(w, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,7 +74,7 @@ func TestRenderMedia(t *testing.T) {
 // TestRenderMediaRoundTrip reads back what is rendered.
 func TestRenderMediaRoundTrip(t *testing.T) {
 	w := testWindow()
-	text, err := renderMedia(w)
+	text, err := renderMedia(w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ type parsed struct {
 	segments                        []listedSegment
 	ended                           bool
 	version                         uint64
+	ranges                          []map[string]string // attributes of EXT-X-DATERANGE
 
 	// Low latency.
 	block      bool
@@ -137,6 +138,8 @@ func (r *playlistReader) line(line string) {
 			r.flaw(14, line)
 		}
 		r.hint = a["URI"]
+	case "#EXT-X-DATERANGE":
+		r.ranges = append(r.ranges, attributes(value))
 	case "#EXT-X-RENDITION-REPORT":
 		r.reports = append(r.reports, value)
 	default:

@@ -2,6 +2,7 @@ package hls
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func readMP4(data []byte) (r reel, err error) {
 	if from < 0 {
 		return r, errNoPictures
 	}
-	r.init = data[:from]
+	r.init = withoutEvents(data[:from])
 	var fragments fmp4.Parts
 	if err := fragments.Unmarshal(data[from:]); err != nil {
 		return r, err
@@ -95,6 +96,17 @@ func readMP4(data []byte) (r reel, err error) {
 		return r, errNoPictures
 	}
 	return r, nil
+}
+
+// withoutEvents returns what is before the first event, in boxes before a fragment.
+func withoutEvents(boxes []byte) []byte {
+	for at := 0; at+8 <= len(boxes); {
+		if string(boxes[at+4:at+8]) == "emsg" {
+			return boxes[:at]
+		}
+		at += max(8, int(binary.BigEndian.Uint32(boxes[at:])))
+	}
+	return boxes
 }
 
 // units takes a sample apart (ISO 14496-15, 5.3.3.1).

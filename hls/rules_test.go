@@ -71,6 +71,10 @@ var rules = []rule{
 	{26, "segments start with keyframes", "4.4.2.1", "", false, startsWithKeyframe},
 	{27, "timestamps go on", "4.4.4.3, 6.2.1", "", false, timestampsGoOn},
 	{27, "durations are those of the pictures", "4.4.4.1", "", false, durationsArePictures},
+	{31, "date ranges stay as they are", "4.4.5.1, 6.2.1", "", false, rangesStay},
+	{32, "date ranges are of cues", "4.4.5.1.1", "", false, rangesAreOfCues},
+	{33, "cues are listed", "4.4.5.1.1", liveOnly, false, cuesAreListed},
+	{34, "date ranges leave when they are over", "6.2.1", "", false, rangesLeave},
 }
 
 // flawless says that a playlist must not have flaws that its reader found.

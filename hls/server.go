@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/grapevine-live/grapevine/hls/cue"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -86,6 +87,7 @@ type served struct {
 	renditions []*rendition // in the stream's order
 	demand     *demand
 	counted    counted
+	ranges     *cue.Ranges
 }
 
 // counted is how far playlists came of renditions that do not run any more, or are gone:
@@ -195,16 +197,16 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 		old := s.streams[st.ID]
 		next := &served{}
 		if old == nil {
-			next.demand = newDemand(st.Carry, s.log.With("stream", st.ID.Short()))
+			next.demand, next.ranges = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), &cue.Ranges{}
 		} else {
-			next.demand, next.counted = old.demand, old.counted
+			next.demand, next.counted, next.ranges = old.demand, old.counted, old.ranges
 		}
 		carried := next.demand.wanted(st.Timelines, time.Now())
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
 			runs := slices.Contains(carried, t.Rendition())
 			if r == nil || r.timeline != t || r.store != st.Store || runs != (r.stop != nil) {
-				r = s.newRendition(st, t)
+				r = s.newRendition(st, t, next.ranges)
 				if runs {
 					r.start(ctx, running)
 				}
@@ -237,7 +239,7 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
-func (s *Server) newRendition(st Stream, t *stream.Timeline) *rendition {
+func (s *Server) newRendition(st Stream, t *stream.Timeline, ranges *cue.Ranges) *rendition {
 	log := s.log.With("stream", st.ID.Short())
 	live := newFollower(t, st.Store, s.cfg.Window, log, s.notify)
 	r := &rendition{
@@ -245,6 +247,7 @@ func (s *Server) newRendition(st Stream, t *stream.Timeline) *rendition {
 		ll:       newLLFollower(t, st.Store, s.cfg.Window, log),
 		dvr:      newDVR(live, st.Past, s.cfg.DVR, log),
 	}
+	live.cues.ranges, r.ll.cues.ranges = ranges, ranges
 	r.align = func(first key) (uint64, int) {
 		served, _, _ := s.find(st.ID)
 		return served.align(t, first, served.before().live, func(r *rendition) window { v, _ := r.current(); return v.window })

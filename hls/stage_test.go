@@ -62,7 +62,7 @@ const usualPart = 500 * time.Millisecond
 
 // stageStore is the node's store, in bytes: of two segments, so that what is listed is held
 // by the server alone, and what is rewound to is fetched from peers.
-const stageStore = 24_000
+const stageStore = 26_000
 
 // newStage puts a stream with so many renditions on a node's server.
 func newStage(t testing.TB, renditions int, picky bool) *stage {

@@ -28,12 +28,16 @@ var arrows = []struct{ from, to, why string }{
 	{"cmd/grapevine", "stream/ingest/origin", "broadcast may publish an HLS stream again"},
 	{"cmd/grapevine", "stream/ingest/transcode", "broadcast may encode several renditions"},
 	{"hls", "hls/fmp4", "low-latency playlists list parts in fragmented MP4"},
+	{"hls", "hls/cue", "playlists list date ranges"},
 	{"hls", "stream", "playlists are made of timelines and the store"},
+	{"hls/cue", "stream/transport", "it reads packets and tables"},
+	{"hls/cue", "stream/transport/transporttest", "its tests scan cues"},
 	{"hls/record", "hls", "recordings get what playlists list, decided in the same way"},
 	{"hls/record", "hls/fmp4", "recordings are MP4, too"},
 	{"hls/record", "stream", "it records timelines and the store"},
 	{"hls/record", "stream/ingest", "its tests record what ingest cuts"},
 	{"hls/record", "stream/transport", "MPEG-TS is joined packet by packet"},
+	{"hls/record", "stream/transport/transporttest", "its tests record cues"},
 	{"hls/fmp4", "stream", "its tests take parts from ingest"},
 	{"hls/fmp4", "stream/ingest", "its tests remux what ingest cuts"},
 	{"p2p", "p2p/p2ptest", "tests run whole nodes on simulated links"},
@@ -59,6 +63,7 @@ var arrows = []struct{ from, to, why string }{
 	{"scripts/bench/hls", "hls", "it measures the server"},
 	{"scripts/bench/hls", "scripts/bench/cores", "the servers have a core of their own"},
 	{"scripts/bench/hls", "stream", "it broadcasts"},
+	{"scripts/e2e", "stream/transport/transporttest", "its encoder sends metadata and cues"},
 	{"scripts/e2e/lossy", "hls", "its copies are served to players"},
 	{"scripts/e2e/lossy", "p2p", "it is a viewer's node"},
 	{"scripts/e2e/lossy", "stream", "it copies timelines and the store"},
@@ -70,6 +75,10 @@ var arrows = []struct{ from, to, why string }{
 	{"stream/ingest/transcode", "stream", "parts go in and out"},
 	{"stream/ingest/transcode", "stream/ingest", "it is between two: what is encoded, and what cuts each rendition"},
 	{"stream/ingest", "stream/transport", "it reads packets and tables"},
+	{"stream/ingest", "stream/transport/transporttest", "its tests' encoders send metadata and cues"},
+	{"stream/transport/transporttest", "stream/transport", "it puts packets between packets"},
+	{"hls/fmp4", "stream/transport/transporttest", "its tests remux metadata"},
+	{"hls", "stream/transport/transporttest", "its tests' broadcasters send metadata and cues"},
 }
 
 // never says for each package what it must not import itself, beyond the arrows.
@@ -85,6 +94,9 @@ var never = []struct{ from, to, why string }{
 	{"hls/fmp4", "net", "remuxing does no I/O"},
 	{"hls/fmp4", "net/http", "remuxing does no I/O"},
 	{"hls/fmp4", "os", "remuxing does no I/O"},
+	{"hls/cue", "net", "it reads bytes that others have"},
+	{"hls/cue", "os", "it reads bytes that others have"},
+	{"hls/cue", "log/slog", "it counts, and logs nothing"},
 	{"hls/fmp4", "log/slog", "remuxing returns errors and logs nothing"},
 	{"hls/record", "net/http", "recordings are files; hls serves"},
 	{"stream/ingest", "github.com/libp2p/", "encoders know no peers"},
@@ -100,6 +112,8 @@ var never = []struct{ from, to, why string }{
 
 // direct are the modules that go.mod requires itself, each with its reason and licence.
 var direct = map[string]struct{ why, licence string }{
+	"github.com/Comcast/scte35-go":         {"SCTE-35 cues' commands and descriptors", "Apache-2.0"},
+	"github.com/abema/go-mp4":              {"events in fragmented MP4, below mediacommon", "MIT"},
 	"github.com/asticode/go-astits":        {"MPEG-TS tables, below mediacommon", "MIT"},
 	"github.com/bluenviron/gortmplib":      {"RTMP and enhanced RTMP, as OBS and ffmpeg publish", "MIT"},
 	"github.com/bluenviron/mediacommon/v2": {"MPEG-TS, fragmented MP4 and the codecs' headers", "MIT"},
@@ -132,6 +146,7 @@ var forbidden = []struct{ prefix, why string }{
 	{"gonum.org/v1/plot", "belongs to the bench"},
 	{"honnef.co/go/tools", "is a tool"},
 	{module + "/p2p/p2ptest", "belongs to tests"},
+	{module + "/stream/transport/transporttest", "belongs to tests"},
 }
 
 // listedPackage is what the tests read of go list's answer.

@@ -74,6 +74,10 @@ type inputStats struct {
 	Gone    float64 `json:"gone,omitempty"`
 	Refused uint64  `json:"refused,omitempty"`
 	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried
+	// Of timed ID3 and SCTE-35: tags and cues that were published, and that were not, as they
+	// were damaged or have another time than the pictures.
+	Messages     uint64 `json:"messages,omitempty"`
+	MessagesLost uint64 `json:"messages_lost,omitempty"`
 	// Each, of a broadcaster that has several.
 	Inputs []oneInputStats `json:"inputs,omitempty"`
 	// Of a broadcaster that encodes.

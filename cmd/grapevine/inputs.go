@@ -165,6 +165,10 @@ func (s *inputStats) add(st ingest.Stats) {
 	s.Breaks += st.Breaks
 	s.Refused += st.Strangers
 	s.LeftOut += st.LeftOut
+	for _, d := range st.Data {
+		s.Messages += d.Messages
+	}
+	s.MessagesLost += st.DamagedMessages + st.LeftOutMessages
 	if !st.Gone.IsZero() {
 		s.Gone = max(s.Gone, time.Since(st.Gone).Seconds())
 	}

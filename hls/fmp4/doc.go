@@ -13,6 +13,10 @@
 // Track 1 is the video if there is any; then comes the first audio track. Others are
 // left out: media source extensions take one of each in a buffer.
 //
+// Timed ID3 becomes emsg boxes of version 1 in front of the fragment in which it begins
+// (AOM, "Carriage of ID3 Timed Metadata in the Common Media Application Format"), written
+// with go-mp4, which mediacommon builds on. SCTE-35 is for playlists, see hls/cue.
+//
 // # Time
 //
 // A fragment is never changed, but how long its last picture lasts is known for certain

@@ -59,9 +59,12 @@ type Part struct {
 type Fragment struct {
 	// Init is ftyp and moov if they differ from those of the fragment before.
 	Init []byte
+	// Events are the part's ID3 tags as emsg boxes, which belong in front of Data; nil if it
+	// has none. Those of a part without frames are in the next one's.
+	Events []byte
 	// Data is moof and mdat; nil if the part has no frames.
 	Data []byte
-	// Lost counts frames that were left out: damaged, of a codec that changed within a
+	// Lost counts frames and tags that were left out: damaged, of a codec that changed within a
 	// segment, or overlapping the one before.
 	Lost int
 }
@@ -71,6 +74,7 @@ type Fragment struct {
 type Remuxer struct {
 	tables transport.Tables
 	tracks []*track
+	events events
 	init   []byte // as last returned
 
 	ref      int64 // decoding time of the latest PES packet, unwrapped ticks
@@ -104,6 +108,10 @@ func (r *Remuxer) Remux(p Part) (Fragment, error) {
 		packets[i], bad = t.in.packets()
 		f.Lost += bad
 	}
+	if p.Discontinuity {
+		f.Lost += r.events.drop() // nobody knows any more when they are
+	}
+	f.Lost += r.events.gather()
 	if p.StartsSegment {
 		if err := r.configure(packets, &f); err != nil {
 			return f, err
@@ -135,7 +143,9 @@ func (r *Remuxer) Remux(p Part) (Fragment, error) {
 		return f, fmt.Errorf("write fragment: %w", err)
 	}
 	f.Data = buf.Bytes()
-	return f, nil
+	var err error
+	f.Events, err = r.writeEvents()
+	return f, err
 }
 
 // readTables follows the tables that a part starts with. What they said last holds as long
@@ -151,6 +161,7 @@ func (r *Remuxer) readTables(data []byte) {
 		if pmt == nil {
 			continue
 		}
+		r.events.follow(pmt)
 		sources := sourcesOf(pmt)
 		if slices.EqualFunc(sources, r.tracks, func(s source, t *track) bool { return s == t.source }) {
 			continue
@@ -167,6 +178,7 @@ func (r *Remuxer) collect(data []byte) error {
 	for _, t := range r.tracks {
 		t.in.reset()
 	}
+	r.events.reset()
 	for ; len(data) > 0; data = data[transport.PacketSize:] {
 		p := transport.ParsePacket(data[:transport.PacketSize])
 		if data[0] != transport.SyncByte {
@@ -180,6 +192,7 @@ func (r *Remuxer) collect(data []byte) error {
 				t.in.add(p)
 			}
 		}
+		r.events.add(p)
 	}
 	return nil
 }

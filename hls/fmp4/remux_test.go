@@ -279,6 +279,9 @@ func FuzzRemux(f *testing.F) {
 			f.Add(p.Data[:min(len(p.Data), 40*transport.PacketSize)], p.Data[:min(len(p.Data), 10*transport.PacketSize)], true)
 		}
 	}
+	for _, p := range (clip{frames: 30, video: true}).annotated(f) {
+		f.Add(p.Data, p.Data, false)
+	}
 	f.Fuzz(func(t *testing.T, first, next []byte, discontinuity bool) {
 		var r Remuxer
 		last := map[int]uint64{}

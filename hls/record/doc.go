@@ -61,6 +61,8 @@
 // # Cuts
 //
 // A range is cut outwards to whole segments. MPEG-TS keeps its bytes until the first
-// discontinuity; after that, timestamps are moved to go on, and continuity counters count on.
+// discontinuity; after that, timestamps are moved to go on, those of SCTE-35 too, and
+// continuity counters count on. MP4 has timed ID3 as events, and no cues; the
+// playlist of a recording has no date ranges.
 // In both formats pauses stay as long as they were, up to an hour; longer ones are left out.
 package record

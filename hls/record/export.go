@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,7 +142,7 @@ func (j *mp4Joint) add(s shot) ([]byte, int, error) {
 		j.muxer.clock.closeGap(s)
 		f, err = j.muxer.add(s)
 	}
-	return append(f.Init, f.Data...), f.Lost, err
+	return slices.Concat(f.Init, f.Events, f.Data), f.Lost, err
 }
 
 type tsJoint struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // movie writes a recording's MP4 files, one after the other.
@@ -71,7 +72,7 @@ func (m *movie) add(s shot) error {
 	if err != nil {
 		return err
 	}
-	if err := m.write(append(f.Init, f.Data...)); err != nil {
+	if err := m.write(slices.Concat(f.Init, f.Events, f.Data)); err != nil {
 		return err // it names the file
 	}
 	m.lost += f.Lost

@@ -20,6 +20,7 @@ type joiner struct {
 	offset   int64            // to add to timestamps, ticks
 	newest   int64            // the latest decoding time that was written, ticks
 	counters map[uint16]uint8 // continuity_counter by PID
+	cues     cueMover
 }
 
 // add returns the segment's bytes as they are to be written. The error is errGap if the
@@ -48,6 +49,7 @@ func (j *joiner) add(s shot) ([]byte, error) {
 	for at := 0; at+transport.PacketSize <= len(out); at += transport.PacketSize {
 		j.rewrite(out[at : at+transport.PacketSize])
 	}
+	j.cues.move(out, j.offset)
 	return out, nil
 }
 

@@ -292,11 +292,21 @@ type browser struct {
 
 // openBrowser starts one and waits until the page is there.
 func (b *bench) openBrowser(ctx context.Context, ns inNamespace) (*browser, error) {
+	br, err := b.startBrowser(ns, "ages")
+	if err != nil {
+		return nil, err
+	}
+	_, err = br.line(ctx)
+	return br, err
+}
+
+// startBrowser starts hlsjs.mjs, which says what it does with what it is told to play.
+func (b *bench) startBrowser(ns inNamespace, what string) (*browser, error) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		return nil, err
 	}
-	cmd := ns.command("node", filepath.Join("scripts", "e2e", "hlsjs.mjs"), "ages", chromium)
+	cmd := ns.command("node", filepath.Join("scripts", "e2e", "hlsjs.mjs"), what, chromium)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+b.modules)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -313,6 +323,7 @@ func (b *bench) openBrowser(ctx context.Context, ns inNamespace) (*browser, erro
 	br := &browser{p, in, make(chan []byte, 1024)}
 	go func() {
 		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			select {
 			case br.lines <- slices.Clone(lines.Bytes()):
@@ -321,8 +332,7 @@ func (b *bench) openBrowser(ctx context.Context, ns inNamespace) (*browser, erro
 		}
 		p.reap()
 	}()
-	_, err = br.line(ctx)
-	return br, err
+	return br, nil
 }
 
 func (br *browser) line(ctx context.Context) ([]byte, error) {

@@ -44,6 +44,7 @@ type line struct {
 	mu       sync.Mutex // guards all following
 	places   []place    // the newest last
 	members  map[*cutter]*member
+	data     sharedData
 	inputs   int       // how many there will be; those of together wait for each other
 	waiting  time.Time // since when
 	begun    bool      // segments may start, from begin on

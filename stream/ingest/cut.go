@@ -69,6 +69,7 @@ type cutter struct {
 	begunDTS     int64
 	pending      []pendingAudio
 	pendingSize  int
+	data         dataMessages
 
 	ended    int64 // the latest end of any frame, the video's plus lead
 	frameLen int64 // of the leader's last frame
@@ -195,7 +196,11 @@ func (c *cutter) video(t *track, h head, payload []byte) error {
 		c.frameLen = d
 	}
 	c.pictures++
-	c.wrote(t, 1, c.begunDTS, c.begunDTS+c.lead+c.frameTime())
+	end := c.begunDTS + c.lead + c.frameTime()
+	c.wrote(t, 1, c.begunDTS, end)
+	if err := c.writeMessages(end); err != nil {
+		return err
+	}
 	return c.flushPending()
 }
 
@@ -315,6 +320,11 @@ func (c *cutter) writeAudio(t *track, frames []audioFrame) error {
 		}
 		last := frames[n-1]
 		c.wrote(t, n, last.pts+c.offset, last.end+c.offset)
+		if t == c.leader {
+			if err := c.writeMessages(last.end + c.offset); err != nil {
+				return err
+			}
+		}
 		frames = frames[n:]
 	}
 	return nil

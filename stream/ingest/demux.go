@@ -33,6 +33,7 @@ type demuxer struct {
 	known  bool // a PMT was read
 	byPID  map[uint16]*pes
 	order  []*pes
+	data   dataDemuxer
 
 	ref    int64 // the latest decoding time of any track, unwrapped
 	hasRef bool
@@ -53,11 +54,13 @@ func (d *demuxer) packet(raw []byte) error {
 			for _, s := range d.order {
 				s.counted = false
 			}
+			d.data.restart()
 		}
 		d.patCC = p.CC
 	}
 	if pmt := d.tables.Add(raw, p); pmt != nil {
 		tracks, ignored, err := identify(pmt)
+		ignored = append(ignored, d.data.follow(d.cut, pmt)...)
 		d.stats.Ignored = ignored
 		if err != nil {
 			return err
@@ -73,6 +76,7 @@ func (d *demuxer) packet(raw []byte) error {
 	}
 	s := d.byPID[p.PID]
 	if s == nil {
+		d.data.packet(d.cut, p)
 		return nil
 	}
 	if p.Broken || p.Scrambled {

@@ -39,6 +39,23 @@
 // discontinuity and continues the output's timestamps. An encoder that sends what is of
 // no use is dismissed in the same way, and the input goes on.
 //
+// # Timed metadata and cues
+//
+// ID3 tags and SCTE-35 sections take a way beside the frames' (datademux.go, data.go,
+// datamux.go) and decide nothing: no part waits for one, and their times are no jump. A tag
+// is written after the leader's first frame that reaches its time, and so is in the part in
+// which it is shown; a cue, after the leader's next frame. What comes before the first
+// keyframe waits for that. Times of cues follow the output's by their pts_adjustment, which
+// is in the clear in encrypted ones, too. What is on another time line than the frames, or
+// damaged, is left out and counted.
+//
+// Where the output is encoded to several renditions, encoders leave data out: it goes beside
+// them, by way of the [Base], to each rendition's ingest (basedata.go).
+//
+// Streams of data may come and go within a segment: the next tables say so. Their
+// descriptors are written anew (a metadata descriptor and its pointer, the registration of
+// cues), with PIDs that stay.
+//
 // # Time
 //
 // Input timestamps have 33 bits at 90 kHz and wrap after 26.5 hours (ISO 13818-1,
@@ -76,5 +93,7 @@
 // which it builds on, reads the tables. Packets and PES are put together here rather
 // than by mpegts.Reader, which copies all of a PES for each packet that joins it (at
 // 20 Mbit/s and keyframes of 1 MB: 15% of a core, and stops of 0.2 s), drops frames of
-// more than 50 NAL units, knows no change of tables and counts no loss.
+// more than 50 NAL units, knows no change of tables and counts no loss. Neither library
+// writes sections, or descriptors of the program: datamux.go adds what data needs to the
+// PMT that mpegts.Writer makes.
 package ingest

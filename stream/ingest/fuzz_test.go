@@ -21,6 +21,7 @@ func FuzzIngest(f *testing.F) {
 		ts, _, _ := c.encode(f)
 		f.Add(ts)
 	}
+	f.Add(clip{frames: 12, gop: 5}.annotated(f, []annotation{{at: 3, pts: second / 5, tag: id3Tag("tag")}, {at: 5, section: spliceAt(second, 1)}}))
 	f.Add([]byte("GRAPES"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		i, err := New(Config{Input: "sample:"})

@@ -32,6 +32,7 @@ type muxer struct {
 	cc      map[uint16]uint8
 	lastDTS int64 // of the leader
 	lastPCR int64 // the leader's decoding time that had one
+	data    dataMuxer
 }
 
 // start begins a new set of tracks, the leader first.
@@ -63,6 +64,10 @@ func (m *muxer) tables(to []byte) ([]byte, error) {
 		return to, fmt.Errorf("write MPEG-TS tables: %w", err)
 	}
 	for b := m.out.Bytes(); len(b) >= packetSize; b = b[packetSize:] {
+		if pidOf(b) != 0 && m.data.changes > 0 {
+			to = m.programMap(to, b[:packetSize])
+			continue
+		}
 		to = m.packet(to, b[:packetSize])
 	}
 	return to, nil

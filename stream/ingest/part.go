@@ -180,6 +180,9 @@ func (c *cutter) end() error {
 	if c.leader == nil || !c.open {
 		return nil
 	}
+	if err := c.endMessages(); err != nil {
+		return err
+	}
 	return c.endPart(c.mediaEnd(), true)
 }
 
@@ -198,6 +201,7 @@ func (c *cutter) discontinuity() error {
 	if err := c.end(); err != nil {
 		return err
 	}
+	c.dropMessages()
 	c.rebase, c.marked = true, true
 	c.needKey = c.leader != nil && c.leader.isVideo()
 	c.begun, c.hasBase, c.anchored = false, false, false
@@ -212,6 +216,10 @@ func (c *cutter) loop() error {
 	if c.leader == nil || !c.based || c.leader.end <= c.loopStart {
 		return ErrNoTracks
 	}
+	if err := c.endMessages(); err != nil {
+		return err
+	}
+	c.dropMessages()
 	by := c.mediaEnd() - c.loopStart
 	c.looped += by
 	c.loopStart += by

@@ -57,6 +57,9 @@ func (r *runner) snapshot() Stats {
 	for _, t := range r.cut.tracks {
 		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Codec: t.describe(), Language: t.language, Frames: t.frames})
 	}
+	for _, d := range r.cut.data.streams {
+		s.Data = append(s.Data, DataStats{PID: d.pid, Kind: d.kind.String(), Messages: d.messages})
+	}
 	return s
 }
 

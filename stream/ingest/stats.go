@@ -51,6 +51,12 @@ type Stats struct {
 	// Tracks are those that are published, Ignored describes the others.
 	Tracks  []TrackStats
 	Ignored []string
+	// Data are the streams of timed metadata and cues that are published. Of their
+	// messages, DamagedMessages lost some of their bytes, and LeftOutMessages have no place:
+	// on another time line than the frames, too large, too many at a time, or no cue.
+	Data            []DataStats
+	DamagedMessages uint64
+	LeftOutMessages uint64
 }
 
 // TrackStats is one track of the input.
@@ -59,6 +65,13 @@ type TrackStats struct {
 	Codec    string // RFC 6381, once known
 	Language string // ISO 639-2, if the input says
 	Frames   uint64 // published
+}
+
+// DataStats is one stream of data of the input.
+type DataStats struct {
+	PID      uint16 // in the input
+	Kind     string // "timed ID3" or "SCTE-35"
+	Messages uint64 // published
 }
 
 // Stats returns a copy of the figures. It may be called at any time.

@@ -47,6 +47,9 @@ func identify(pmt *astits.PMTData) (tracks []*track, ignored []string, err error
 	var bad [2]*UnsupportedCodecError // video, audio
 	var have [2]bool
 	for _, es := range pmt.ElementaryStreams {
+		if transport.DataOf(pmt, es) != transport.NoData {
+			continue // see dataStreams
+		}
 		codec, kind, name := codecOf(es)
 		which := 1
 		if kind == "video" {

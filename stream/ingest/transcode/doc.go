@@ -26,6 +26,9 @@
 // segments begin with the same frames. That holds for what comes between: the program
 // time is when a frame came in, not when it left the encoder.
 //
+// Timed metadata and cues do not go through ffmpeg: the base hands them from the first
+// ingest to the others.
+//
 // # Breaks
 //
 // An ffmpeg lives from one break of the input to the next: the first ingest marks a
