@@ -101,7 +101,7 @@ var never = []struct{ from, to, why string }{
 	{"hls/record", "net/http", "recordings are files; hls serves"},
 	{"stream/ingest", "github.com/libp2p/", "encoders know no peers"},
 	{"stream/ingest", "os/exec", "programs are run by transcode"},
-	{"stream/ingest", "net/http", "what is fetched is origin's"},
+	{"stream/ingest", "github.com/grafov/m3u8", "what is fetched is origin's"},
 	{"stream/ingest/origin", "github.com/libp2p/", "an origin knows no peers"},
 	{"stream/ingest/transcode", "github.com/libp2p/", "encoders know no peers"},
 	{"p2p", "net/http", "HTTP is for players"},
@@ -125,6 +125,12 @@ var direct = map[string]struct{ why, licence string }{
 	"github.com/libp2p/go-libp2p-pubsub":   {"gossipsub and its partial messages", "MIT"},
 	"github.com/marcopolo/simnet":          {"simulated links, in tests", "BSD-3-Clause"},
 	"github.com/multiformats/go-multiaddr": {"peers' addresses", "MIT"},
+	"github.com/pion/ice/v4":               {"one UDP port for all of WebRTC's paths", "MIT"},
+	"github.com/pion/interceptor":          {"WebRTC's retransmission and reports", "MIT"},
+	"github.com/pion/logging":              {"WebRTC logs as the rest does", "MIT"},
+	"github.com/pion/rtcp":                 {"WebRTC's reports, and requests for keyframes", "MIT"},
+	"github.com/pion/rtp":                  {"WebRTC's packets, and H.264 in them", "MIT"},
+	"github.com/pion/webrtc/v4":            {"WHIP, as browsers and OBS publish; in the version that libp2p links anyway", "MIT"},
 	"github.com/quic-go/quic-go":           {"the round trip of a connection; what libp2p itself speaks", "MIT"},
 	"github.com/rogpeppe/go-internal":      {"scripts that test the command line, in tests", "BSD-3-Clause"},
 	"github.com/urfave/cli/v2":             {"commands and flags, the user's choice", "MIT"},
@@ -280,6 +286,9 @@ func licence(t *testing.T, dir string) string {
 	for _, pattern := range []string{"LICENSE*", "LICENCE*", "COPYING*"} {
 		files, _ := filepath.Glob(filepath.Join(dir, pattern))
 		for _, f := range files {
+			if info, err := os.Stat(f); err == nil && info.IsDir() {
+				continue // REUSE keeps the texts of all files' licences there
+			}
 			raw, err := os.ReadFile(f)
 			if err != nil {
 				t.Fatal(err)

@@ -24,7 +24,7 @@
 //	node.key, node-2.key …  the nodes' identities; a process takes the first whose lock
 //	                        it gets, so that processes side by side have different ones
 //	stream.key              the key of the stream that broadcast publishes
-//	rtmp.key                what RTMP encoders show to be let in
+//	rtmp.key                what RTMP and WHIP encoders show to be let in
 //	streams/<id>.epoch      the last epoch that was used, written before it is used
 //	streams/<id>.lock       held while the stream is broadcast from here
 //
@@ -37,8 +37,10 @@
 // With --json, standard output carries one JSON object a line and nothing else:
 //
 //	ready  the node serves: role, stream, link, hls, page, peer_id, addrs. For watch and
-//	       demo, when the playlist is playable. A broadcaster that listens for RTMP tells
-//	       what to set in the encoder as encoder: server, stream_key, keyframe_interval
+//	       demo, when the playlist is playable. A broadcaster that listens for RTMP or WHIP
+//	       tells what to set in them as encoders, one for each such input: server,
+//	       stream_key, keyframe_interval, and for WHIP the page that publishes from a
+//	       browser
 //	stats  every few seconds: the figures of the node and its streams
 //	end    a stream has ended; another epoch may follow
 //	recording  the state of a rendition's recording is another: waiting, recording,

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// encoderKeyFile keeps the key that RTMP encoders show, made at first.
+	// encoderKeyFile keeps the key that RTMP and WHIP encoders show, made at first.
 	encoderKeyFile = "rtmp.key"
 	// defaultReconnect is time enough to restart OBS.
 	defaultReconnect = time.Minute
@@ -26,7 +26,7 @@ const (
 // encoderFlags are about encoders that connect by themselves.
 func encoderFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "stream-key", Usage: "let in RTMP encoders that show `KEY`", EnvVars: []string{"GRAPEVINE_STREAM_KEY"}, DefaultText: encoderKeyFile + " in the home directory, made at first"},
+		&cli.StringFlag{Name: "stream-key", Usage: "let in RTMP and WHIP encoders that show `KEY`", EnvVars: []string{"GRAPEVINE_STREAM_KEY"}, DefaultText: encoderKeyFile + " in the home directory, made at first"},
 		&cli.DurationFlag{Name: "reconnect", Usage: "wait for `DURATION` for an encoder that broke off, or stopped, to come back; 0 ends the stream with it", DefaultText: "1m0s where encoders connect, else 0"},
 	}
 }
@@ -42,10 +42,10 @@ func readEncoder(c *cli.Context, b *broadcast) error {
 	switch {
 	case key == "":
 		return nil
-	case !slices.ContainsFunc(b.inputs, namedInput.isRTMP) && os.Getenv("GRAPEVINE_STREAM_KEY") == key:
+	case !slices.ContainsFunc(b.inputs, namedInput.takesKey) && os.Getenv("GRAPEVINE_STREAM_KEY") == key:
 		return nil // it is there for other inputs
-	case !slices.ContainsFunc(b.inputs, namedInput.isRTMP):
-		return &usageError{"A --stream-key is for --input rtmp:// only.", "leave --stream-key out, or listen for RTMP with --input rtmp://127.0.0.1:1935/live"}
+	case !slices.ContainsFunc(b.inputs, namedInput.takesKey):
+		return &usageError{"A --stream-key is for --input rtmp:// and whip:// only.", "leave --stream-key out, or listen for RTMP with --input rtmp://127.0.0.1:1935/live"}
 	}
 	if err := ingest.CheckStreamKey(key); err != nil {
 		return &usageError{sentence: "That --stream-key cannot be used: " + err.Error() + ".", hint: "leave it out, and one is made and kept"}
@@ -53,12 +53,9 @@ func readEncoder(c *cli.Context, b *broadcast) error {
 	return nil
 }
 
-func (i namedInput) isRTMP() bool {
-	_, is := ingest.RTMPServer(i.source)
-	return is
-}
+func (i namedInput) takesKey() bool { return encoderServer(i.source) != nil }
 
-// encoderKey returns the key that RTMP encoders show, and makes it unless it is there.
+// encoderKey returns the key that RTMP and WHIP encoders show, and makes it unless it is there.
 func (h *home) encoderKey() (string, error) {
 	key := rand.Text()
 	err := h.create([]byte(key+"\n"), encoderKeyFile)
@@ -76,18 +73,31 @@ func (h *home) encoderKey() (string, error) {
 	return key, nil
 }
 
-// encoderSettings are what to set in an encoder that publishes by RTMP.
+// encoderSettings are what to set in an encoder that publishes by RTMP or WHIP.
 type encoderSettings struct {
 	Server    string  `json:"server"`
 	StreamKey string  `json:"stream_key"`
 	Keyframes float64 `json:"keyframe_interval"` // seconds
+	Page      string  `json:"page,omitempty"`    // that publishes from a browser, of WHIP
 }
 
-// encoders returns what to set in those that publish by RTMP, and has them show a key.
+// encoderServer returns where encoders publish to, for an input that lets in those who
+// show a key, and nil for others.
+func encoderServer(input string) *encoderSettings {
+	if server, ok := ingest.RTMPServer(input); ok {
+		return &encoderSettings{Server: server}
+	}
+	if server, page, ok := ingest.WHIPServer(input); ok {
+		return &encoderSettings{Server: server, Page: page}
+	}
+	return nil
+}
+
+// encoders returns what to set in those that publish by RTMP or WHIP, and has them show a key.
 func (b *broadcast) encoders(h *home) (list []encoderSettings, err error) {
 	for _, in := range b.inputs {
-		server, isRTMP := ingest.RTMPServer(in.source)
-		if !isRTMP {
+		settings := encoderServer(in.source)
+		if settings == nil {
 			continue
 		}
 		if b.ingest.StreamKey == "" {
@@ -95,22 +105,48 @@ func (b *broadcast) encoders(h *home) (list []encoderSettings, err error) {
 				return nil, err
 			}
 		}
-		list = append(list, encoderSettings{server, b.ingest.StreamKey, b.ingest.Segment.Seconds()})
+		settings.StreamKey, settings.Keyframes = b.ingest.StreamKey, b.ingest.Segment.Seconds()
+		if settings.Page != "" {
+			settings.Page += "#" + settings.StreamKey // a browser does not send what follows #
+		}
+		list = append(list, *settings)
 	}
 	return list, nil
 }
 
-// showEncoders tells what to set in OBS.
+// byWHIP says whether the encoder publishes by WHIP, else it does by RTMP.
+func (e encoderSettings) byWHIP() bool { return e.Page != "" }
+
+// showEncoders tells what to set in OBS, and where to go with a browser.
 func (s *session) showEncoders() {
-	if len(s.encoders) == 0 {
-		return
+	whip, rtmp := splitEncoders(s.encoders)
+	if len(whip) > 0 {
+		s.screen.say("Go live from a browser on this page, or from OBS with Settings, Stream, Service \"WHIP\":")
+		for _, e := range whip {
+			s.screen.field("go live", e.Page)
+			s.screen.field("server", e.Server)
+		}
+		s.screen.field("token", whip[0].StreamKey)
 	}
-	s.screen.say("In OBS, choose Settings, Stream, Service \"Custom…\"; the keyframe interval is in Settings, Output:")
-	for _, e := range s.encoders {
-		s.screen.field("server", e.Server)
+	if len(rtmp) > 0 {
+		s.screen.say("In OBS, choose Settings, Stream, Service \"Custom…\"; the keyframe interval is in Settings, Output:")
+		for _, e := range rtmp {
+			s.screen.field("server", e.Server)
+		}
+		s.screen.field("key", rtmp[0].StreamKey)
+		s.screen.field("keyframe", fmt.Sprintf("every %g s", rtmp[0].Keyframes))
 	}
-	s.screen.field("key", s.encoders[0].StreamKey)
-	s.screen.field("keyframe", fmt.Sprintf("every %g s", s.encoders[0].Keyframes))
+}
+
+func splitEncoders(list []encoderSettings) (whip, rtmp []encoderSettings) {
+	for _, e := range list {
+		if e.byWHIP() {
+			whip = append(whip, e)
+		} else {
+			rtmp = append(rtmp, e)
+		}
+	}
+	return whip, rtmp
 }
 
 // tellRefused returns what logs why an encoder was refused, and what to change.
@@ -132,6 +168,8 @@ func explainRefused(why error) (sentence, hint string) {
 		return "An encoder was refused: it publishes elsewhere (" + why.Error() + ").", "copy the server's address that broadcast prints into the encoder's settings, and the key into its own field"
 	case errors.Is(why, ingest.ErrPlays):
 		return "A player was refused: encoders publish here.", "play the address that watch prints"
+	case errors.Is(why, ingest.ErrNoMedia):
+		return "An encoder was refused: its video did not come by UDP.", "let UDP through to the port of --input; if the encoder is on another machine, have --input listen on an address that it reaches"
 	case errors.Is(why, ingest.ErrSRTRefused):
 		return "The encoder that was called refused the connection: " + reason(why, ingest.ErrSRTRefused) + ".", "give --input the passphrase and streamid that the encoder expects, and see that nobody else calls it"
 	case errors.Is(why, ingest.ErrPassphrase):

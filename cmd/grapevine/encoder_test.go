@@ -12,7 +12,7 @@ import (
 // Every reason to refuse an encoder becomes a sentence, and says what to change.
 func TestExplainRefused(t *testing.T) {
 	for _, why := range []error{
-		ingest.ErrBusy, ingest.ErrStreamKey, ingest.ErrPath, ingest.ErrPlays, ingest.ErrPassphrase, ingest.ErrStreamID,
+		ingest.ErrBusy, ingest.ErrStreamKey, ingest.ErrPath, ingest.ErrPlays, ingest.ErrPassphrase, ingest.ErrStreamID, ingest.ErrNoMedia,
 		ingest.ErrNotMPEGTS, ingest.ErrNoTracks, ingest.ErrNoKeyframe, &ingest.UnsupportedCodecError{Kind: "video", Codec: "AV1"},
 		fmt.Errorf("%w: %w", ingest.ErrSRTRefused, ingest.ErrPassphrase),
 	} {

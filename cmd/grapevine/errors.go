@@ -196,7 +196,7 @@ func isErrno(err error, errno syscall.Errno) bool {
 }
 
 // inputKinds is the hint where an --input is not understood.
-const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR, rtmp://ADDR/live, srt://ADDR or the https:// address of an HLS stream"
+const inputKinds = "--input takes a file, - for standard input, tcp://ADDR, udp://ADDR, rtmp://ADDR/live, srt://ADDR, whip://ADDR/live or the https:// address of an HLS stream"
 
 const keyframeHint = "have the encoder make a keyframe every 2 seconds: -g 50 at 25 frames per second in ffmpeg, \"Keyframe Interval\" in OBS"
 

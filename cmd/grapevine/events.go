@@ -20,7 +20,7 @@ type readyEvent struct {
 	Addrs  []string `json:"addrs"`
 	// All streams of a relay, of which Stream is the first.
 	Streams []streamEvent `json:"streams,omitempty"`
-	// Of a broadcaster that listens for RTMP, one for each such input.
+	// Of a broadcaster that listens for RTMP or WHIP, one for each such input.
 	Encoders []encoderSettings `json:"encoders,omitempty"`
 }
 
@@ -73,7 +73,8 @@ type inputStats struct {
 	Breaks  uint64  `json:"breaks,omitempty"`
 	Gone    float64 `json:"gone,omitempty"`
 	Refused uint64  `json:"refused,omitempty"`
-	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried
+	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried, or decoded
+	LostRTP uint64  `json:"lost_rtp,omitempty"` // packets of WHIP publishers
 	// Of timed ID3 and SCTE-35: tags and cues that were published, and that were not, as they
 	// were damaged or have another time than the pictures.
 	Messages     uint64 `json:"messages,omitempty"`

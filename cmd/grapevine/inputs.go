@@ -165,6 +165,7 @@ func (s *inputStats) add(st ingest.Stats) {
 	s.Breaks += st.Breaks
 	s.Refused += st.Strangers
 	s.LeftOut += st.LeftOut
+	s.LostRTP += st.LostRTP
 	for _, d := range st.Data {
 		s.Messages += d.Messages
 	}

@@ -39,7 +39,7 @@ type session struct {
 	server *hls.Server
 	// recorder is nil unless the node records.
 	recorder *record.Recorder
-	encoders []encoderSettings // of a broadcaster that listens for RTMP
+	encoders []encoderSettings // of a broadcaster that listens for RTMP or WHIP
 	base     string            // URL of the HTTP server, without the last slash
 	started  time.Time
 

@@ -53,17 +53,17 @@ const (
 // Config says what to read and how to cut it.
 type Config struct {
 	// Input is "-" (Stdin), a file's path, "tcp://host:port", "udp://host:port",
-	// "rtmp://host:port/path" or "srt://host:port" to listen on (the host may be empty, or
-	// a multicast group for UDP), or "sample:", the built-in test card, which loops for
-	// ever. SRT has options in the query: passphrase, streamid, latency (such as 200ms)
+	// "rtmp://host:port/path", "srt://host:port" or "whip://host:port/path" to listen on
+	// (the host may be empty, or a multicast group for UDP), or "sample:", the built-in
+	// test card, which loops for ever. SRT has options in the query: passphrase, streamid, latency (such as 200ms)
 	// and mode, listener or caller.
 	Input string
-	// StreamKey is what RTMP publishers must show, see [CheckStreamKey].
+	// StreamKey is what RTMP and WHIP publishers must show, see [CheckStreamKey].
 	StreamKey string
 	// Reconnect is for how long an encoder that broke off, or ended, is waited for before
 	// the input ends. Meanwhile, nothing that an encoder sends ends the input: what is
 	// of no use is left out, and Refused is told. 0 ends the input with the encoder.
-	// Only TCP, RTMP and SRT can wait.
+	// Only TCP, RTMP, SRT and WHIP can wait.
 	Reconnect time.Duration
 	// Refused is told of each encoder that is not let in, or not listened to any more,
 	// and why: an error that wraps one of this package's. It may be called from several
@@ -131,7 +131,7 @@ func New(cfg Config) (*Ingest, error) {
 	case cfg.Loop && in.kind != inputFile && in.kind != inputSample:
 		return nil, fmt.Errorf("input %q cannot loop: only files can", WithoutSecrets(cfg.Input))
 	}
-	if in.kind == inputRTMP {
+	if in.kind == inputRTMP || in.kind == inputWHIP {
 		if err := CheckStreamKey(cfg.StreamKey); err != nil {
 			return nil, err
 		}

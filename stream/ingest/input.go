@@ -23,6 +23,7 @@ const (
 	inputUDP
 	inputRTMP
 	inputSRT
+	inputWHIP
 	inputSample
 )
 
@@ -40,13 +41,13 @@ const (
 type input struct {
 	kind inputKind
 	addr string // to listen on
-	path string // of a file, or that RTMP publishers name
+	path string // of a file, or that RTMP and WHIP publishers name
 	srt  srtInput
 }
 
 // reconnects reports whether an encoder that breaks off can come back.
 func (in input) reconnects() bool {
-	return in.kind == inputTCP || in.kind == inputRTMP || in.kind == inputSRT
+	return in.kind == inputTCP || in.kind == inputRTMP || in.kind == inputSRT || in.kind == inputWHIP
 }
 
 // Reconnects reports whether an Input listens for encoders that may break off and come
@@ -82,8 +83,10 @@ func parseInput(s string) (input, error) {
 		return parseRTMP(s)
 	case hasScheme && scheme == "srt":
 		return parseSRT(s)
+	case hasScheme && scheme == "whip":
+		return parseWHIP(s)
 	case strings.Contains(s, "://"):
-		return input{}, fmt.Errorf("input %q: no such protocol, only tcp://, udp://, rtmp:// and srt://", s)
+		return input{}, fmt.Errorf("input %q: no such protocol, only tcp://, udp://, rtmp://, srt:// and whip://", s)
 	}
 	return input{kind: inputFile, path: s}, nil
 }
@@ -118,6 +121,8 @@ func (in input) open(ctx context.Context, i *Ingest) (*source, error) {
 		return receive(ctx, "rtmp", in.addr, i, rtmpGreeter{path: in.path, key: i.cfg.StreamKey}.greet)
 	case inputSRT:
 		return in.srt.open(ctx, i)
+	case inputWHIP:
+		return openWHIP(ctx, in, i)
 	case inputUDP:
 		return openUDP(ctx, in.addr, i)
 	}

@@ -17,11 +17,11 @@ import (
 var (
 	// ErrBusy says that another encoder is sending.
 	ErrBusy = errors.New("another encoder is sending")
-	// ErrStreamKey says that an RTMP publisher's stream key is not Config.StreamKey.
+	// ErrStreamKey says that an RTMP or WHIP publisher's stream key is not Config.StreamKey.
 	ErrStreamKey = errors.New("wrong stream key")
 	// ErrPath says that an RTMP publisher named another path than the input's.
 	ErrPath = errors.New("wrong path")
-	// ErrPlays says that an RTMP client came to play, not to publish.
+	// ErrPlays says that an RTMP or WHIP client came to play, not to publish.
 	ErrPlays = errors.New("it wants to play, not to publish")
 )
 

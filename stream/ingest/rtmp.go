@@ -30,7 +30,7 @@ const (
 // streamKeys are made of what no encoder and no URL gives another meaning.
 var streamKeys = regexp.MustCompile(`^[A-Za-z0-9_.-]{8,128}$`)
 
-// CheckStreamKey says what is wrong with a key for RTMP publishers, if anything.
+// CheckStreamKey says what is wrong with a key for RTMP and WHIP publishers, if anything.
 func CheckStreamKey(key string) error {
 	if !streamKeys.MatchString(key) {
 		return errors.New("a stream key has 8 to 128 letters, digits, dots, dashes or underscores")

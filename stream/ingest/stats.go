@@ -21,8 +21,13 @@ type Stats struct {
 	Breaks uint64
 	Gone   time.Time
 	// LeftOut counts an RTMP publisher's frames that MPEG-TS has no place for: of a
-	// second video track, of a track that was never described, and malformed ones.
+	// second video track, of a track that was never described, and malformed ones; and a
+	// WHIP publisher's that cannot be decoded without packets that are lost, or whose
+	// time is that of others.
 	LeftOut uint64
+	// LostRTP counts a WHIP publisher's packets that did not come in time, though they
+	// were asked for.
+	LostRTP uint64
 
 	Bytes       uint64 // read from the input
 	Garbage     uint64 // bytes left out between packets
@@ -87,7 +92,8 @@ func (i *Ingest) setStats(s Stats) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s.Listen, s.From, s.Strangers = i.stats.Listen, i.stats.From, i.stats.Strangers
-	s.Breaks, s.Gone, s.LeftOut = i.stats.Breaks, i.stats.Gone, i.stats.LeftOut
+	s.Breaks, s.Gone = i.stats.Breaks, i.stats.Gone
+	s.LeftOut, s.LostRTP = i.stats.LeftOut, i.stats.LostRTP
 	i.stats = s
 }
 

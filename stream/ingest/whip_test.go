@@ -1,0 +1,513 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	rtpcodecs "github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+)
+
+func whipConfig() Config {
+	return Config{Input: "whip://127.0.0.1:0/live", StreamKey: testKey}
+}
+
+// whipClient is a WebRTC publisher.
+type whipClient struct {
+	t            testing.TB
+	pc           *webrtc.PeerConnection
+	endpoint     string
+	location     string
+	video, audio *webrtc.TrackLocalStaticRTP
+	ssrcs        map[webrtc.TrackLocal]webrtc.SSRC
+	seq          map[webrtc.TrackLocal]uint16
+	payloader    rtpcodecs.H264Payloader
+	keyframes    chan struct{} // one was asked for
+	connected    chan struct{}
+}
+
+// newWHIPClient makes a publisher of a clip's tracks. A lossy one loses packets, and
+// sends them again when it is asked to.
+func newWHIPClient(t testing.TB, addr string, c clip, lossy bool) *whipClient {
+	t.Helper()
+	media, interceptors := &webrtc.MediaEngine{}, &interceptor.Registry{}
+	if err := media.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	if err := webrtc.ConfigureTWCCHeaderExtensionSender(media, interceptors); err != nil {
+		t.Fatal(err)
+	}
+	media.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, webrtc.RTPCodecTypeVideo)
+	if lossy {
+		responder, err := nack.NewResponderInterceptor()
+		if err != nil {
+			t.Fatal(err)
+		}
+		interceptors.Add(&loses{})
+		interceptors.Add(responder)
+	}
+	var settings webrtc.SettingEngine
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &whipClient{
+		t: t, pc: pc, endpoint: "http://" + addr + "/live", keyframes: make(chan struct{}, 100), connected: make(chan struct{}),
+		ssrcs: make(map[webrtc.TrackLocal]webrtc.SSRC), seq: make(map[webrtc.TrackLocal]uint16),
+	}
+	t.Cleanup(func() { pc.GracefulClose() })
+	if !c.noVideo {
+		w.video = w.track(webrtc.MimeTypeH264, "video")
+	}
+	if !c.noAudio {
+		w.audio = w.track(webrtc.MimeTypeOpus, "audio")
+	}
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			close(w.connected)
+		}
+	})
+	return w
+}
+
+func (w *whipClient) track(mime, name string) *webrtc.TrackLocalStaticRTP {
+	w.t.Helper()
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime}, name, "clip")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	transceiver, err := w.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sender := transceiver.Sender()
+	w.ssrcs[track] = sender.GetParameters().Encodings[0].SSRC
+	w.seq[track] = 65500 // wraps soon
+	go func() {
+		for {
+			packets, _, err := sender.ReadRTCP()
+			if err != nil {
+				return
+			}
+			for _, p := range packets {
+				if _, ok := p.(*rtcp.PictureLossIndication); ok {
+					w.keyframes <- struct{}{}
+				}
+			}
+		}
+	}()
+	return track
+}
+
+// loses is an interceptor that does not send each seventh packet of the video, at first.
+type loses struct{ interceptor.NoOp }
+
+func (*loses) NewInterceptor(string) (interceptor.Interceptor, error) { return &loses{}, nil }
+
+func (*loses) BindLocalStream(info *interceptor.StreamInfo, next interceptor.RTPWriter) interceptor.RTPWriter {
+	if info.MimeType != webrtc.MimeTypeH264 {
+		return next
+	}
+	sent := make(map[uint16]bool)
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		if first := !sent[h.SequenceNumber]; first {
+			sent[h.SequenceNumber] = true
+			if h.SequenceNumber%7 == 3 {
+				return len(payload), nil
+			}
+		}
+		return next.Write(h, payload, a)
+	})
+}
+
+// offer returns an offer with all candidates.
+func (w *whipClient) offer() string {
+	w.t.Helper()
+	offer, err := w.pc.CreateOffer(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(w.pc)
+	if err := w.pc.SetLocalDescription(offer); err != nil {
+		w.t.Fatal(err)
+	}
+	<-gathered
+	return w.pc.LocalDescription().SDP
+}
+
+// whipRequest asks the endpoint for something, with the key if there is one.
+func whipRequest(t testing.TB, method, url, key, contentType, body string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(text)
+}
+
+// publish begins a session.
+func (w *whipClient) publish() {
+	w.t.Helper()
+	resp, answer := whipRequest(w.t, http.MethodPost, w.endpoint, testKey, sdpType, w.offer())
+	if resp.StatusCode != http.StatusCreated {
+		w.t.Fatalf("%s: %s", resp.Status, answer)
+	}
+	location, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.location = location.String()
+	if err := w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		w.t.Fatal(err)
+	}
+	<-w.connected
+}
+
+// unpublish ends the session.
+func (w *whipClient) unpublish() {
+	w.t.Helper()
+	if resp, text := whipRequest(w.t, http.MethodDelete, w.location, testKey, "", ""); resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %s", resp.Status, text)
+	}
+}
+
+// write sends a frame's packets.
+func (w *whipClient) write(track *webrtc.TrackLocalStaticRTP, ts uint32, payloads [][]byte) {
+	w.t.Helper()
+	for i, payload := range payloads {
+		w.seq[track]++
+		p := &rtp.Packet{Header: rtp.Header{
+			Version: 2, SequenceNumber: w.seq[track], Timestamp: ts, Marker: i == len(payloads)-1,
+		}, Payload: payload}
+		if err := track.WriteRTP(p); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// whipEpoch is when the clips' first frame was captured, by the publisher's clock.
+const whipEpoch = 3_900_000_000 << 32
+
+// report tells which of a track's timestamps is whipEpoch.
+func (w *whipClient) report(track *webrtc.TrackLocalStaticRTP, ts uint32) {
+	w.t.Helper()
+	report := &rtcp.SenderReport{SSRC: uint32(w.ssrcs[track]), NTPTime: whipEpoch, RTPTime: ts}
+	if err := w.pc.WriteRTCP([]rtcp.Packet{report}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// The tracks' clocks have nothing in common but the reports, and wrap.
+const (
+	videoZero = 1<<32 - 90000
+	audioZero = 1<<32 - 480
+)
+
+// send publishes a clip, which has Opus, with reports, and returns what it sent.
+func (w *whipClient) send(c clip, pause time.Duration) (video, audio []frame) {
+	w.t.Helper()
+	c.each(func(f frame, au [][]byte) {
+		var payloads [][]byte
+		for _, unit := range au {
+			payloads = append(payloads, w.payloader.Payload(1200, unit)...)
+		}
+		w.write(w.video, videoZero+uint32(f.pts), payloads)
+		w.report(w.video, videoZero)
+		video = append(video, f)
+		time.Sleep(pause)
+	}, func(f frame, data []byte) {
+		w.write(w.audio, audioZero+uint32(f.pts*8/15), [][]byte{data})
+		w.report(w.audio, audioZero)
+		audio = append(audio, f)
+	})
+	return video, audio
+}
+
+func TestParseWHIP(t *testing.T) {
+	for input, want := range map[string][2]string{
+		"whip://127.0.0.1:9000/studio": {"http://127.0.0.1:9000/studio", "http://127.0.0.1:9000/"},
+		"whip://":                      {"http://127.0.0.1:8889/live", "http://127.0.0.1:8889/"},
+		"whip://0.0.0.0/":              {"http://127.0.0.1:8889/live", "http://127.0.0.1:8889/"},
+		"whip://[::1]:1/a/../b":        {"http://[::1]:1/b", "http://[::1]:1/"},
+	} {
+		server, page, ok := WHIPServer(input)
+		if got := [2]string{server, page}; !ok || got != want {
+			t.Errorf("%s: %q", input, got)
+		}
+	}
+	for _, input := range []string{"whip://me@localhost", "whip://localhost/?key=1", "whip:8889", "rtmp://localhost"} {
+		if _, _, ok := WHIPServer(input); ok {
+			t.Errorf("%s is taken", input)
+		}
+	}
+}
+
+// Every frame arrives, with its time, also where packets are lost on their way.
+func TestWHIP(t *testing.T) {
+	tests := map[string]struct {
+		clip
+		lossy  bool
+		codecs string
+	}{
+		"H.264 and Opus": {clip{}, false, "avc1.64001e,opus"},
+		"once":           {clip{once: true}, false, "avc1.64001e,opus"},
+		"fragmented":     {clip{size: 5000}, false, "avc1.64001e,opus"},
+		"lossy":          {clip{size: 3000}, true, "avc1.64001e,opus"},
+		"without audio":  {clip{noAudio: true}, false, "avc1.64001e"},
+		"without video":  {clip{noVideo: true}, false, "opus"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.frames, tt.audio = 160, opusStereo()
+			pause := 5 * time.Millisecond
+			if tt.lossy { // what is sent again comes with the sound that belongs to it
+				tt.frames, pause = 75, 40*time.Millisecond
+			}
+			r := start(t, whipConfig())
+			w := newWHIPClient(t, r.addr, tt.clip, tt.lossy)
+			w.publish()
+			video, audio := w.send(tt.clip, pause)
+			// What is on its way when a session ends is lost.
+			sent := video
+			if tt.noVideo {
+				sent = audio
+			}
+			r.until(t, "here", func(s Stats) bool {
+				return len(s.Tracks) > 0 && s.Tracks[0].Frames >= uint64(len(sent)-2)
+			})
+			w.unpublish()
+			if err := <-r.done; err != nil {
+				t.Fatal(err)
+			}
+			parts := r.collected()
+			checkParts(t, parts)
+			if got := parts[0].Media.Codecs; got != tt.codecs {
+				t.Errorf("codecs are %s", got)
+			}
+			gotVideo, gotAudio := demuxed(t, join(parts))
+			if !slices.Equal(names(gotVideo), names(video)) {
+				t.Errorf("%d pictures of %d", len(gotVideo), len(video))
+			}
+			if !slices.Equal(names(gotAudio), names(audio)) {
+				t.Errorf("%d audio frames of %d", len(gotAudio), len(audio))
+			}
+			zero := v0(gotVideo, gotAudio)
+			for i, f := range gotVideo {
+				if d := f.pts - zero - video[i].pts; d != 0 {
+					t.Fatalf("picture %d is %d late", i, d)
+				}
+			}
+			for i, f := range gotAudio {
+				if d := f.pts - zero - audio[i].pts; d < -1 || d > 1 {
+					t.Fatalf("sound %d is %d late", i, d)
+				}
+			}
+			if s := r.Stats(); s.LeftOut+s.LostRTP+s.SkippedFrames+s.DamagedFrames+s.LostPackets+s.Garbage+s.Discontinuities != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// A keyframe is asked for when a segment's time is over, and not before.
+func TestWHIPKeyframes(t *testing.T) {
+	c := clip{frames: 21, gop: 1000, noAudio: true, step: second / 10}
+	r := start(t, whipConfig())
+	w := newWHIPClient(t, r.addr, c, false)
+	w.publish()
+	video, _ := w.send(c, time.Millisecond)
+	<-w.keyframes
+	r.until(t, "all here", func(s Stats) bool { return len(s.Tracks) > 0 && s.Tracks[0].Frames >= uint64(len(video)-2) })
+	if len(w.keyframes) > 0 {
+		t.Errorf("%d more keyframes were asked for", len(w.keyframes))
+	}
+}
+
+// What is no publisher's request is refused, with a status that says why.
+func TestWHIPRefuses(t *testing.T) {
+	r := start(t, whipConfig())
+	base := "http://" + r.addr
+	c := clip{frames: 100, audio: opusStereo()}
+	offer := newWHIPClient(t, r.addr, c, false).offer()
+	without := func(codec string) string { return strings.ReplaceAll(offer, codec, "none") }
+	tests := map[string]struct {
+		method, path, key, kind, body string
+		status                        int
+		refused                       error // nil if nobody is told
+	}{
+		"no key":           {"POST", "/live", "", sdpType, offer, http.StatusUnauthorized, ErrStreamKey},
+		"wrong key":        {"POST", "/live", "wrong-horse", sdpType, offer, http.StatusUnauthorized, ErrStreamKey},
+		"JSON":             {"POST", "/live", testKey, "application/json", "{}", http.StatusUnsupportedMediaType, errOfferType},
+		"nothing":          {"POST", "/live", testKey, sdpType, "", http.StatusUnprocessableEntity, ErrNoTracks},
+		"no SDP":           {"POST", "/live", testKey, sdpType, "GRAPES", http.StatusBadRequest, errNoOffer},
+		"no ICE":           {"POST", "/live", testKey, sdpType, strings.ReplaceAll(offer, "ice-ufrag", "x"), http.StatusBadRequest, errNoOffer},
+		"too long":         {"POST", "/live", testKey, sdpType, offer + strings.Repeat("a=x\r\n", maxOffer/5), http.StatusRequestEntityTooLarge, nil},
+		"no H.264":         {"POST", "/live", testKey, sdpType, without("H264"), http.StatusUnprocessableEntity, &UnsupportedCodecError{}},
+		"no Opus":          {"POST", "/live", testKey, sdpType, without("opus"), http.StatusUnprocessableEntity, &UnsupportedCodecError{}},
+		"player":           {"POST", "/live", testKey, sdpType, strings.ReplaceAll(offer, "sendonly", "recvonly"), http.StatusUnprocessableEntity, ErrPlays},
+		"nothing to send":  {"POST", "/live", testKey, sdpType, strings.ReplaceAll(offer, "sendonly", "inactive"), http.StatusUnprocessableEntity, ErrNoTracks},
+		"trickle":          {"PATCH", "/live/session", testKey, "application/trickle-ice-sdpfrag", "", http.StatusMethodNotAllowed, nil},
+		"get":              {"GET", "/live", testKey, "", "", http.StatusMethodNotAllowed, nil},
+		"delete":           {"DELETE", "/live/session", testKey, "", "", http.StatusNotFound, nil},
+		"delete, no key":   {"DELETE", "/live/session", "", "", "", http.StatusUnauthorized, nil},
+		"preflight":        {"OPTIONS", "/live", "", "", "", http.StatusNoContent, nil},
+		"another path":     {"POST", "/lives", testKey, sdpType, offer, http.StatusNotFound, nil},
+		"page with a post": {"POST", "/", testKey, sdpType, offer, http.StatusNotFound, nil},
+	}
+	for name, tt := range tests {
+		resp, text := whipRequest(t, tt.method, base+tt.path, tt.key, tt.kind, tt.body)
+		if resp.StatusCode != tt.status {
+			t.Errorf("%s: %s: %s", name, resp.Status, text)
+		}
+		if strings.HasPrefix(tt.path, "/live/") || tt.path == "/live" {
+			if resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Allow") == "" {
+				t.Errorf("%s: %v", name, resp.Header)
+			}
+		}
+		if name == "too long" {
+			var tooLarge *http.MaxBytesError
+			if err := <-r.refused; !errors.As(err, &tooLarge) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		var unsupported *UnsupportedCodecError
+		if tt.refused == nil {
+			continue
+		}
+		if err := <-r.refused; !errors.Is(err, tt.refused) && !(errors.As(tt.refused, &unsupported) && errors.As(err, &unsupported)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(r.refused) > 0 {
+		t.Errorf("%d more were refused", len(r.refused))
+	}
+}
+
+// A second publisher is refused, and the first goes on.
+func TestWHIPRefusesSecond(t *testing.T) {
+	r := start(t, whipConfig())
+	c := clip{frames: 100, audio: opusStereo()}
+	w := newWHIPClient(t, r.addr, c, false)
+	w.publish()
+	video, _ := w.send(c, time.Millisecond)
+	r.until(t, "sending", func(s Stats) bool { return s.Segments > 0 })
+	resp, text := whipRequest(t, "POST", w.endpoint, testKey, sdpType, newWHIPClient(t, r.addr, c, false).offer())
+	if resp.StatusCode != http.StatusConflict || !strings.Contains(text, ErrBusy.Error()) {
+		t.Errorf("%s: %s", resp.Status, text)
+	}
+	if err := <-r.refused; !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	r.until(t, "here", func(s Stats) bool { return s.Tracks[0].Frames >= uint64(len(video)-2) })
+	w.unpublish()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := demuxed(t, join(r.collected())); len(v) != len(video) {
+		t.Errorf("%d pictures of %d", len(v), len(video))
+	}
+}
+
+// A publisher that breaks off comes back, and continues in a segment that is marked.
+func TestWHIPReconnects(t *testing.T) {
+	cfg := whipConfig()
+	cfg.Reconnect = time.Minute
+	r := start(t, cfg)
+	c := clip{frames: 100, audio: opusStereo()}
+	for n := range uint64(2) {
+		w := newWHIPClient(t, r.addr, c, false)
+		w.publish()
+		w.send(c, time.Millisecond)
+		r.until(t, "sending", func(s Stats) bool { return s.Segments == 2*(n+1) })
+		if err := w.pc.Close(); err != nil { // without DELETE
+			t.Fatal(err)
+		}
+		r.until(t, "gone", broke(n+1))
+	}
+	r.stop(errOver)
+	<-r.done
+	if got := discontinuities(r.collected()); !slices.Equal(got, []int{2}) {
+		t.Errorf("discontinuities at segments %v", got)
+	}
+}
+
+// A session that was answered waits for nobody for ever, and keeps no other out.
+func TestWHIPReplacesWaiting(t *testing.T) {
+	r := start(t, whipConfig())
+	c := clip{frames: 10, noAudio: true}
+	first := newWHIPClient(t, r.addr, c, false)
+	resp, _ := whipRequest(t, "POST", first.endpoint, testKey, sdpType, first.offer())
+	if resp.StatusCode != http.StatusCreated || resp.Header.Get("ETag") == "" {
+		t.Fatalf("%s: %v", resp.Status, resp.Header)
+	}
+	w := newWHIPClient(t, r.addr, c, false)
+	w.publish()
+	location, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if resp, _ = whipRequest(t, "DELETE", location.String(), testKey, "", ""); resp.StatusCode == http.StatusNotFound {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("the first session is still there: %s", resp.Status)
+}
+
+// The answer names H.264 and Opus and nothing else, in stereo, by candidates of the input.
+func TestWHIPAnswer(t *testing.T) {
+	r := start(t, whipConfig())
+	w := newWHIPClient(t, r.addr, clip{}, false)
+	_, answer := whipRequest(t, "POST", w.endpoint, testKey, sdpType, w.offer())
+	for line := range strings.Lines(answer) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, "a=rtpmap:"); ok && !strings.Contains(name, "H264/90000") && !strings.Contains(name, "opus/48000/2") {
+			t.Errorf("the answer has %s", line)
+		}
+		if strings.HasPrefix(line, "a=candidate:") && !strings.Contains(line, " 127.0.0.1 "+strings.TrimPrefix(r.addr, "127.0.0.1:")+" typ host") {
+			t.Errorf("the answer has %s", line)
+		}
+	}
+	for _, want := range []string{"H264/90000", "opus/48000/2", "a=candidate:", "a=setup:passive", "a=recvonly", "nack pli", "transport-cc", "stereo=1"} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("the answer has no %s:\n%s", want, answer)
+		}
+	}
+	if bytes.Contains([]byte(answer), []byte("VP8")) {
+		t.Error("VP8")
+	}
+}
