@@ -8,10 +8,10 @@ const puppeteer = require('puppeteer-core');
 
 // launch starts a browser; with sound: false, it lets pages begin without sound only, as
 // browsers do that nobody has set up.
-export function launch(executablePath, { sound = true } = {}) {
+export function launch(executablePath, { sound = true, args = [] } = {}) {
   const policy = sound ? 'no-user-gesture-required' : 'document-user-activation-required';
   // By a pipe, it ends with this process, however that ends.
-  return puppeteer.launch({ executablePath, pipe: true, args: ['--no-sandbox', '--disable-gpu', '--mute-audio', `--autoplay-policy=${policy}`] });
+  return puppeteer.launch({ executablePath, pipe: true, args: ['--no-sandbox', '--disable-gpu', '--mute-audio', `--autoplay-policy=${policy}`, ...args] });
 }
 
 // open opens a page, and collects in failures what it complains of and in foreign what it

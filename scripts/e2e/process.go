@@ -99,9 +99,11 @@ type ready struct {
 // stats is what the cases read of a node's stats events.
 type stats struct {
 	Input struct {
-		Listen string  `json:"listen"`
-		Gone   float64 `json:"gone"`
-		Inputs []struct {
+		Listen  string  `json:"listen"`
+		Gone    float64 `json:"gone"`
+		LeftOut uint64  `json:"left_out"`
+		LostRTP uint64  `json:"lost_rtp"`
+		Inputs  []struct {
 			Listen     string `json:"listen"`
 			Misaligned int    `json:"misaligned"`
 		} `json:"inputs"`

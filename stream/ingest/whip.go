@@ -82,7 +82,7 @@ type whipEndpoint struct {
 	path, key string
 	r         *reception
 	api       *webrtc.API
-	page      http.Handler
+	page      whipPage
 	ctx       context.Context // done when the reception stops
 
 	gate    sync.RWMutex   // held for reading by each request, and locked for ever at the end
@@ -95,6 +95,10 @@ type whipEndpoint struct {
 
 // openWHIP listens for HTTP, and for media by UDP on the same port.
 func openWHIP(ctx context.Context, in input, i *Ingest) (*source, error) {
+	page, err := newWHIPPage(in.path)
+	if err != nil {
+		return nil, err
+	}
 	l, mux, err := listenWHIP(ctx, in.addr, pionLogs{i.log})
 	if err != nil {
 		return nil, fmt.Errorf("listen for the encoder: %w", err)
@@ -109,7 +113,7 @@ func openWHIP(ctx context.Context, in input, i *Ingest) (*source, error) {
 	i.log.Info("waiting for the encoder", "listen", "http://"+l.Addr().String()+in.path)
 	sessions, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &whipEndpoint{
-		path: in.path, key: i.cfg.StreamKey, api: api, page: whipPage(in.path), ctx: sessions,
+		path: in.path, key: i.cfg.StreamKey, api: api, page: page, ctx: sessions,
 		sessions: make(map[string]*whipSession),
 	}
 	server := &http.Server{

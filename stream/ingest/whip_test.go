@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -384,7 +385,7 @@ func TestWHIPRefuses(t *testing.T) {
 		"delete, no key":   {"DELETE", "/live/session", "", "", "", http.StatusUnauthorized, nil},
 		"preflight":        {"OPTIONS", "/live", "", "", "", http.StatusNoContent, nil},
 		"another path":     {"POST", "/lives", testKey, sdpType, offer, http.StatusNotFound, nil},
-		"page with a post": {"POST", "/", testKey, sdpType, offer, http.StatusNotFound, nil},
+		"page with a post": {"POST", "/", testKey, sdpType, offer, http.StatusMethodNotAllowed, nil},
 	}
 	for name, tt := range tests {
 		resp, text := whipRequest(t, tt.method, base+tt.path, tt.key, tt.kind, tt.body)
@@ -509,5 +510,37 @@ func TestWHIPAnswer(t *testing.T) {
 	}
 	if bytes.Contains([]byte(answer), []byte("VP8")) {
 		t.Error("VP8")
+	}
+}
+
+// The page is whole, needs nothing from elsewhere, and knows the endpoint.
+func TestWHIPPage(t *testing.T) {
+	cfg := whipConfig()
+	cfg.Input = `whip://127.0.0.1:0/a"b`
+	r := start(t, cfg)
+	resp, index := whipRequest(t, "GET", "http://"+r.addr+"/", "", "", "")
+	if resp.StatusCode != http.StatusOK || !strings.Contains(index, `data-endpoint="/a&#34;b"`) {
+		t.Errorf("%s: %s", resp.Status, index)
+	}
+	names := regexp.MustCompile(`(?:src|href)="([^"]+)"|from '([^']+)'`)
+	left, seen := []string{index}, make(map[string]bool)
+	for len(left) > 0 {
+		text := left[0]
+		left = left[1:]
+		for _, m := range names.FindAllStringSubmatch(text, -1) {
+			name := "/" + strings.TrimPrefix(m[1]+m[2], "./")
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			resp, text := whipRequest(t, "GET", "http://"+r.addr+name, "", "", "")
+			if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") == "" {
+				t.Errorf("%s: %s", name, resp.Status)
+			}
+			left = append(left, text)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("the page has %v", seen)
 	}
 }
