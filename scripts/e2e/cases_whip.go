@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// whipCase goes live from a browser's camera by the page of a WHIP input, and has ffmpeg
-// and VLC play that, until the page stops.
+// whipCase goes live from a browser's camera by the page of a WHIP input, and has ffmpeg,
+// VLC and the viewer's page play that, until the page stops.
 func whipCase(ctx context.Context, b *bench) (string, error) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -43,6 +43,9 @@ func whipCase(ctx context.Context, b *bench) (string, error) {
 	if err := play.goOn(ctx); err != nil {
 		return "", err
 	}
+	if _, err := b.playPage(ctx, c.viewer.Page); err != nil {
+		return "", err
+	}
 	if err := stop(); err != nil {
 		return "", err
 	}
@@ -61,7 +64,7 @@ func whipCase(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	shown, _, err := play.vlc.shown(ctx)
-	return fmt.Sprintf("ffmpeg decoded %d pictures, VLC showed %d; %d packets lost, %d frames left out", len(decoded), shown, now.Input.LostRTP, now.Input.LeftOut), err
+	return fmt.Sprintf("ffmpeg decoded %d pictures, VLC showed %d, the page plays; %d packets lost, %d frames left out", len(decoded), shown, now.Input.LostRTP, now.Input.LeftOut), err
 }
 
 // goLive publishes from a page in Chromium until stop is called.

@@ -56,7 +56,7 @@ var cases = []testCase{
 	{"udp", "an encoder that sends UDP", 90 * time.Second, udpCase},
 	{"rtmp", "an encoder that publishes by RTMP: every frame that it sent is played", 90 * time.Second, rtmpCase},
 	{"srt", "an encoder that calls by SRT", 90 * time.Second, srtCase},
-	{"whip", "Chromium publishes its camera by the page of a WHIP input: ffmpeg and VLC play", 2 * time.Minute, whipCase},
+	{"whip", "Chromium publishes its camera by the page of a WHIP input: ffmpeg, VLC and the page play", 3 * time.Minute, whipCase},
 	{"gst", "GStreamer publishes by RTMP and SRT", 2 * time.Minute, gstreamerCase},
 	{"tcpback", "an encoder by TCP is killed and another comes: ffmpeg and VLC go on", 2 * time.Minute, tcpBackCase},
 	{"rtmpback", "the same by RTMP", 2 * time.Minute, rtmpBackCase},

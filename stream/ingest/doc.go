@@ -4,8 +4,9 @@
 // # The way through
 //
 //	input    stdin, file, UDP or the built-in sample            input.go, pace.go
-//	  |      encoders that come and go: TCP, RTMP, SRT          reception.go, tcp.go, rtmp.go, srt.go
+//	  |      encoders that come and go: TCP, RTMP, SRT, WHIP    reception.go, tcp.go, rtmp.go, srt.go, whip.go
 //	  |      RTMP's messages -> access units -> MPEG-TS         rtmpfeed.go, remux.go
+//	  |      WebRTC's RTP -> the same                           whipsession.go, whipfeed.go, rtp*.go, remux.go
 //	  |      bytes
 //	syncer   finds the packets, leaves out what lies between    sync.go
 //	  |      188-byte packets
@@ -27,8 +28,8 @@
 // began once it has seen the frame's first slice, before the rest of it arrives. So a
 // part leaves one frame interval after its last frame entered, and no later.
 //
-// RTMP delivers frames whole: there, a part leaves when the frame after it is here. SRT
-// delivers what came when its latency has passed.
+// RTMP and WHIP deliver frames whole: there, a part leaves when the frame after it is
+// here. SRT delivers what came when its latency has passed.
 //
 // # Encoders that come and go
 //
@@ -38,6 +39,24 @@
 // the parts are published. The next encoder's first keyframe starts a segment that is a
 // discontinuity and continues the output's timestamps. An encoder that sends what is of
 // no use is dismissed in the same way, and the input goes on.
+//
+// # WHIP
+//
+// WHIP (RFC 9725) is one request with an offer of WebRTC and the stream key, and one
+// answer; media come by UDP on the port of the HTTP endpoint, by host candidates only. A
+// publisher is let in when it is connected: until then it is in nobody's way, and the
+// next one with the key takes its place. The endpoint's listener serves the page that
+// publishes from a browser (page/), beside the node's own server, which the audience may
+// reach: encoders and audience have an address each.
+//
+// The answer has H.264 and Opus only, which MPEG-TS carries. Packets are put in order,
+// and missing ones of the video asked for (NACK) and waited for half a second; what they
+// spoil is left out up to a keyframe, which is asked for (PLI), as when a segment's time
+// is over. Sound and picture have clocks of their own, whose relation RTCP sender reports
+// tell (RFC 3550, section 6.4.1): the output waits for those up to a second, and later
+// moves the sound if it turns out to be more than 15 ms off. There are no B-frames in
+// WebRTC; an encoder that sends them is dismissed. Trickle ICE and ICE restarts are
+// refused with 405, as the RFC allows (section 4.3.1).
 //
 // # Timed metadata and cues
 //
@@ -96,4 +115,5 @@
 // more than 50 NAL units, knows no change of tables and counts no loss. Neither library
 // writes sections, or descriptors of the program: datamux.go adds what data needs to the
 // PMT that mpegts.Writer makes.
+// pion is WebRTC, in the version that libp2p brings.
 package ingest

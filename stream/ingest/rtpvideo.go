@@ -19,7 +19,8 @@ type rtpUnit struct {
 // rtpUnits puts access units together out of packets in order.
 type rtpUnits struct {
 	open         *rtpUnit
-	size         int // of its packets
+	begun        bool // a packet came: it may not have been the first that was sent
+	size         int  // of its packets
 	depacketizer codecs.H264Packet
 }
 
@@ -33,7 +34,8 @@ func (u *rtpUnits) add(p *rtp.Packet, lost int) (units []*rtpUnit) {
 		units = append(units, u.end())
 	}
 	if u.open == nil {
-		u.open = &rtpUnit{ts: p.Timestamp, damaged: lost > 0 && !startsUnit(p.Payload)}
+		u.open = &rtpUnit{ts: p.Timestamp, damaged: (lost > 0 || !u.begun) && !startsUnit(p.Payload)}
+		u.begun = true
 		u.size, u.depacketizer = 0, codecs.H264Packet{IsAVC: true}
 	}
 	if len(p.Payload) > 0 { // padding has none

@@ -315,8 +315,13 @@ func (w *whipEndpoint) delete(rw http.ResponseWriter, req *http.Request, id stri
 		http.Error(rw, "no such session", http.StatusNotFound)
 		return
 	}
-	s.end(io.EOF)
+	// The input, and with it the server, may end with the session.
+	rw.Header().Set("Content-Length", "0")
 	rw.WriteHeader(http.StatusOK)
+	if err := http.NewResponseController(rw).Flush(); err != nil {
+		w.r.i.log.Debug("publisher does not wait for the end", "err", err)
+	}
+	s.end(io.EOF)
 }
 
 // hasKey reports whether a request shows the key (RFC 6750, section 2.1).

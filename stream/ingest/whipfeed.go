@@ -92,8 +92,10 @@ type whipFeed struct {
 	size    int       // of held
 	since   time.Time // the first of held came
 
-	needKey bool // what comes before the next keyframe cannot be decoded
+	ssrc    uint32 // of the video
+	needKey bool   // what comes before the next keyframe cannot be decoded
 	keyAt   int64
+	judged  bool // there is more to tell by whether a keyframe is needed
 	asked   time.Time
 }
 
@@ -242,6 +244,9 @@ func (f *whipFeed) proceed(now time.Time) error {
 			}
 		}
 	}
+	if f.video != nil {
+		f.request(now)
+	}
 	if !f.started && f.ready(now) {
 		return f.start()
 	}
@@ -258,12 +263,14 @@ func (f *whipFeed) packet(t *whipTrack, p *rtp.Packet, lost int, now time.Time) 
 		return f.frame(whipFrame{t, ts, [][]byte{p.Payload}}, now)
 	}
 	f.needKey = f.needKey || lost > 0
-	for _, unit := range f.units.add(p, lost) {
+	f.ssrc = p.SSRC
+	units := f.units.add(p, lost)
+	f.judged = f.judged || len(units) > 0 || lost > 0
+	for _, unit := range units {
 		if err := f.unit(unit, now); err != nil {
 			return err
 		}
 	}
-	f.request(p.SSRC, now)
 	return nil
 }
 
@@ -281,27 +288,33 @@ func (f *whipFeed) unit(u *rtpUnit, now time.Time) error {
 		return nil
 	case u.damaged || err != nil:
 		f.needKey = true
-		f.leftOut()
+		f.leave("some of it is missing", u)
 		return nil
 	}
 	switch key := isKeyframe(units, false); {
 	case key:
 		f.needKey, f.keyAt = false, ts
 	case f.needKey:
-		f.leftOut()
+		f.leave("no keyframe since packets were lost", u)
 		return nil
 	}
 	return f.frame(whipFrame{f.video, ts, units}, now)
 }
 
+// leave leaves an access unit out.
+func (f *whipFeed) leave(why string, u *rtpUnit) {
+	f.log.Debug("picture left out", "why", why, "bytes", len(u.data))
+	f.leftOut()
+}
+
 // request asks for a keyframe if one is due: browsers make few of their own accord.
-func (f *whipFeed) request(ssrc uint32, now time.Time) {
+func (f *whipFeed) request(now time.Time) {
 	due := f.needKey || f.video.clock.last-f.keyAt >= f.segment
-	if !due || now.Sub(f.asked) < keyframePause {
+	if !f.judged || !due || now.Sub(f.asked) < keyframePause {
 		return
 	}
-	f.asked = now
-	f.askKeyframe(ssrc)
+	f.judged, f.asked = false, now
+	f.askKeyframe(f.ssrc)
 }
 
 // frame takes a frame: it is written, or held until the output begins.
