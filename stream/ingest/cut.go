@@ -78,8 +78,9 @@ type cutter struct {
 	keyBase int64 // the last keyframe, or the first frame, in input time
 	hasBase bool
 
-	anchored   bool // the wall clock is known for
-	fresh      bool // anchorIn, not yet for anchorOut
+	heldFor    time.Duration // the first frame, before it came here
+	anchored   bool          // the wall clock is known for
+	fresh      bool          // anchorIn, not yet for anchorOut
 	anchorWall time.Time
 	anchorIn   int64
 	anchorOut  int64

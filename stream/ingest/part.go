@@ -237,7 +237,7 @@ func (c *cutter) loop() error {
 func (c *cutter) anchor(ts int64) {
 	if !c.anchored {
 		c.anchored, c.fresh = true, true
-		c.anchorWall, c.anchorIn = time.Now(), ts
+		c.anchorWall, c.anchorIn = time.Now().Add(-c.heldFor), ts
 	}
 }
 

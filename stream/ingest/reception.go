@@ -45,6 +45,9 @@ type encoder struct {
 	from string
 	// whole says that it delivers frames whole or not at all.
 	whole bool
+	// heldFor returns, once something was read, for how long its first frame was held back
+	// before; nil for those that hold nothing back.
+	heldFor func() time.Duration
 
 	last time.Time // it sent; guarded by the reception's mu
 }

@@ -34,12 +34,14 @@ func (c *rtpClock) unwrap(ts uint32) int64 {
 }
 
 // packet notes that a packet with a timestamp came at at, by which the track is placed
-// until a report says better. It returns the timestamp without wraps.
-func (c *rtpClock) packet(ts uint32, at time.Time) int64 {
+// until a report says better: by the one that was the fastest, of those before the track
+// is settled. The first picture takes the longest, by hundreds of milliseconds. It returns
+// the timestamp without wraps.
+func (c *rtpClock) packet(ts uint32, at time.Time, settled bool) int64 {
 	c.last = c.unwrap(ts)
-	if !c.started {
-		c.started = true
-		c.offset = ticks(time.Duration(at.UnixMicro())*time.Microsecond) - c.scale(c.last)
+	offset := ticks(time.Duration(at.UnixMicro())*time.Microsecond) - c.scale(c.last)
+	if !c.started || !settled && offset < c.offset {
+		c.started, c.offset = true, offset
 	}
 	return c.last
 }

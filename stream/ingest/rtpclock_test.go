@@ -29,8 +29,8 @@ func TestRTPClock(t *testing.T) {
 		video, audio := rtpClock{rate: 90000}, rtpClock{rate: 48000}
 		start := time.Unix(1_700_000_000, 0)
 		const videoZero, audioZero = 1<<32 - 1000, 1<<32 - 500
-		v := video.packet(videoZero, start)
-		a := audio.packet(audioZero, start.Add(tt.late))
+		v := video.packet(videoZero, start, false)
+		a := audio.packet(audioZero, start.Add(tt.late), false)
 		if d := audio.shared(a) - video.shared(v); d != ticks(tt.late) {
 			t.Errorf("%s: sound is %d late by its arrival", name, d)
 		}
@@ -58,12 +58,26 @@ func TestRTPClockUnwraps(t *testing.T) {
 		ts   uint32
 		want int64
 	}{{1<<32 - 10, 1<<32 - 10}, {5, 1<<32 + 5}, {1<<32 - 1, 1<<32 - 1}, {1 << 30, 1<<32 + 1<<30}} {
-		if got := c.packet(step.ts, now); got != step.want {
+		if got := c.packet(step.ts, now, true); got != step.want {
 			t.Errorf("%d is %d, want %d", step.ts, got, step.want)
 		}
 	}
 	c.report(0, 7) // of a sender without a clock
 	if c.reported {
 		t.Error("a report without a time is taken")
+	}
+}
+
+// The fastest packet says when a track began, until it is settled.
+func TestRTPClockSettles(t *testing.T) {
+	c := rtpClock{rate: 90000}
+	start := time.Unix(1_700_000_000, 0)
+	at := func(d time.Duration) int64 { return ticks(time.Duration(start.Add(d).UnixMicro()) * time.Microsecond) }
+	first := c.packet(1000, start.Add(300*time.Millisecond), false)
+	c.packet(1000+3600, start.Add(60*time.Millisecond), false)
+	c.packet(1000+7200, start.Add(200*time.Millisecond), false)
+	c.packet(1000+10800, start.Add(10*time.Millisecond), true)
+	if got, want := c.shared(first), at(20*time.Millisecond); got != want {
+		t.Errorf("the first packet is of %d, want %d", got, want)
 	}
 }

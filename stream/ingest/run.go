@@ -155,6 +155,9 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 		return nil
 	case c.from != nil:
 		r.whole = c.from.whole
+		if r.cut.heldFor = 0; c.from.heldFor != nil {
+			r.cut.heldFor = c.from.heldFor()
+		}
 	}
 	if err := r.checkTime(len(c.data)); err != nil {
 		return err

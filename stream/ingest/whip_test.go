@@ -562,3 +562,16 @@ func TestWHIPPage(t *testing.T) {
 		t.Errorf("the page has %v", seen)
 	}
 }
+
+// The time that frames are held back for at the start is none that the stream is late by.
+func TestWHIPProgramTime(t *testing.T) {
+	r := start(t, whipConfig())
+	w := newWHIPClient(t, r.addr, clip{}, false)
+	w.publish()
+	began := time.Now()
+	w.send(clip{frames: 30, noAudio: true}, 40*time.Millisecond) // the sound that was offered is waited for
+	r.until(t, "published", func(s Stats) bool { return s.Parts > 0 })
+	if late := (<-r.parts).ProgramTime.Sub(began); late > maxWHIPHeld/2 {
+		t.Errorf("the first picture is of %v later", late)
+	}
+}

@@ -89,8 +89,9 @@ type whipFeed struct {
 	units   rtpUnits
 	started bool // the tracks are in mux
 	held    []whipFrame
-	size    int       // of held
-	since   time.Time // the first of held came
+	size    int           // of held
+	since   time.Time     // the first of held came
+	delay   time.Duration // how long ago that was when the output began
 
 	ssrc    uint32 // of the video
 	needKey bool   // what comes before the next keyframe cannot be decoded
@@ -248,7 +249,7 @@ func (f *whipFeed) proceed(now time.Time) error {
 		f.request(now)
 	}
 	if !f.started && f.ready(now) {
-		return f.start()
+		return f.start(now)
 	}
 	return nil
 }
@@ -256,7 +257,7 @@ func (f *whipFeed) proceed(now time.Time) error {
 // packet takes the next packet of a track, and how many before it are lost.
 func (f *whipFeed) packet(t *whipTrack, p *rtp.Packet, lost int, now time.Time) error {
 	if !t.video {
-		ts := t.clock.packet(p.Timestamp, now)
+		ts := t.clock.packet(p.Timestamp, now, f.started)
 		if len(p.Payload) == 0 {
 			return nil
 		}
@@ -277,7 +278,7 @@ func (f *whipFeed) packet(t *whipTrack, p *rtp.Packet, lost int, now time.Time) 
 // unit takes an access unit, or leaves it out if it cannot be decoded.
 func (f *whipFeed) unit(u *rtpUnit, now time.Time) error {
 	before, began := f.video.clock.last, f.video.clock.started
-	ts := f.video.clock.packet(u.ts, now)
+	ts := f.video.clock.packet(u.ts, now, f.started)
 	if back := before - ts; began && back > 0 && back < maxStepBack {
 		// WebRTC's encoders have none, and RTP no decoding times.
 		return &UnsupportedCodecError{Kind: "video", Codec: "H.264 with B-frames over WebRTC"}
@@ -351,9 +352,13 @@ func (f *whipFeed) ready(now time.Time) bool {
 	return true
 }
 
+// heldFor returns how much later than it came the first frame can be read.
+func (f *whipFeed) heldFor() time.Duration { return f.delay }
+
 // start begins the output with the tracks that send, and what was held.
-func (f *whipFeed) start() error {
-	f.started = true
+func (f *whipFeed) start(now time.Time) error {
+	f.align()
+	f.started, f.delay = true, now.Sub(f.since)
 	held := f.held
 	f.held = nil
 	var tracks []*remuxTrack

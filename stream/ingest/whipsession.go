@@ -248,7 +248,7 @@ func (s *whipSession) run(ctx context.Context, r *reception) {
 	case <-ctx.Done():
 		return
 	}
-	if err := r.enter(&encoder{ReadCloser: s.feed, from: s.from, whole: true}); err != nil {
+	if err := r.enter(&encoder{ReadCloser: s.feed, from: s.from, whole: true, heldFor: s.feed.heldFor}); err != nil {
 		if ctx.Err() == nil {
 			r.refuse(s.from, err)
 		}
