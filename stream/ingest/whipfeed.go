@@ -12,7 +12,6 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
@@ -24,50 +23,10 @@ const (
 	maxWHIPHeldBytes = 16 << 20
 	// whipEvents bounds the packets that wait to be read, beyond what pion keeps.
 	whipEvents = 256
-	// opusFrame is how long most of Opus's frames last.
-	opusFrame = second / 50
 	// keyframePause is how long a keyframe that was asked for may take before it is asked
 	// for again.
 	keyframePause = 500 * time.Millisecond
 )
-
-// whipEvent is a packet of a track, or a report on it.
-type whipEvent struct {
-	video  bool
-	at     time.Time // it came
-	packet *rtp.Packet
-	report *rtcp.SenderReport // if not nil
-}
-
-// whipFrame is a frame of one track.
-type whipFrame struct {
-	track *whipTrack
-	ts    int64    // RTP's, unwrapped
-	units [][]byte // of an access unit, or one audio frame
-}
-
-// at returns the frame's time, in the ticks that all tracks share.
-func (f whipFrame) at() int64 { return f.track.clock.shared(f.ts) }
-
-// place orders frames by their time, pictures in front of sound that is heard with them:
-// what comes before the first one is left out.
-func (f whipFrame) place() int64 {
-	if f.track.video {
-		return f.at() - opusFrame
-	}
-	return f.at()
-}
-
-// whipTrack is one track of a WebRTC publisher.
-type whipTrack struct {
-	*remuxTrack
-	video bool
-	clock rtpClock
-	order reorderer
-	sends bool  // a frame came
-	last  int64 // ticks of the last frame that was written
-	wrote bool
-}
 
 // whipFeed turns a publisher's RTP into MPEG-TS. Packets come from the goroutines that
 // read its tracks; all else runs on the one that calls Read.
@@ -103,7 +62,10 @@ type whipFeed struct {
 func newWHIPFeed(hasVideo, hasAudio bool) (*whipFeed, error) {
 	f := &whipFeed{events: make(chan whipEvent, whipEvents), stop: make(chan struct{}), needKey: true}
 	if hasVideo {
-		f.video = &whipTrack{remuxTrack: &remuxTrack{codec: &codecs.H264{}}, video: true, clock: rtpClock{rate: 90000}, order: reorderer{patience: videoPatience}}
+		f.video = &whipTrack{
+			remuxTrack: &remuxTrack{codec: &codecs.H264{}}, video: true,
+			clock: rtpClock{rate: 90000}, order: reorderer{patience: videoPatience},
+		}
 	}
 	if hasAudio {
 		out, err := opusTrack(2) // RTP always says so (RFC 7587, section 7)
