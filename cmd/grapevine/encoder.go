@@ -177,7 +177,7 @@ func explainRefused(why error) (sentence, hint string) {
 	case errors.Is(why, ingest.ErrStreamID):
 		return "An encoder was refused: its stream ID is wrong.", "give the encoder the streamid that --input has"
 	case errors.As(why, &codec):
-		return "An encoder was refused: " + codec.Error() + ".", "have it make H.264 or HEVC, and AAC, MP3, AC-3 or Opus"
+		return "An encoder was refused: " + codec.Error() + ".", "have it make H.264 or HEVC, and AAC, MP3, AC-3 or Opus; by WHIP, H.264 without B-frames, and Opus"
 	case errors.Is(why, ingest.ErrNoKeyframe):
 		return "An encoder was refused: it made no keyframe, so nobody could start to watch.", keyframeHint
 	case errors.Is(why, ingest.ErrNotMPEGTS):

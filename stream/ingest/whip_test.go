@@ -423,6 +423,9 @@ func TestWHIPRefuses(t *testing.T) {
 			continue
 		}
 		var unsupported *UnsupportedCodecError
+		if name == "no H.264" && strings.Contains(text, "rtx") {
+			t.Errorf("%s: %s", name, text)
+		}
 		if tt.refused == nil {
 			continue
 		}

@@ -8,6 +8,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
+// noCodecs are what offers list beside codecs: repair, silence and dialling.
+var noCodecs = []string{"rtx", "red", "ulpfec", "flexfec-03", "cn", "telephone-event"}
+
 // checkOffer returns which kinds of media a publisher offers, or why it cannot be taken.
 func checkOffer(offer webrtc.SessionDescription) (video, audio bool, err error) {
 	parsed, err := offer.Unmarshal()
@@ -34,7 +37,7 @@ func checkOffer(offer webrtc.SessionDescription) (video, audio bool, err error) 
 		for _, a := range m.Attributes {
 			_, encoding, _ := strings.Cut(a.Value, " ")
 			name, _, _ := strings.Cut(encoding, "/")
-			if a.Key == "rtpmap" && !slices.Contains(names, name) {
+			if a.Key == "rtpmap" && !slices.Contains(names, name) && !slices.Contains(noCodecs, strings.ToLower(name)) {
 				names = append(names, name)
 			}
 		}
