@@ -78,7 +78,8 @@ type cutter struct {
 	keyBase int64 // the last keyframe, or the first frame, in input time
 	hasBase bool
 
-	heldFor    time.Duration // the first frame, before it came here
+	heldFor    time.Duration // the encoder's first frame, before it came here
+	heldUntil  int64         // input time from which on frames are not
 	anchored   bool          // the wall clock is known for
 	fresh      bool          // anchorIn, not yet for anchorOut
 	anchorWall time.Time

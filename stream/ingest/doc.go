@@ -83,7 +83,8 @@
 // follows where the last frame ended, in a segment marked as a discontinuity, so that
 // even a player that misses the mark has nothing to trip over. Before the output itself
 // would wrap, a discontinuity takes it back to 10 s. Durations and program times are
-// differences of one clock in whole microseconds, so that they add up without drift.
+// differences of one clock in whole microseconds, so that they add up without drift. What
+// RTMP and WHIP hold back until they know the tracks counts from when it came.
 //
 // # One time line for several ingests
 //

@@ -13,23 +13,23 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	if c.changed {
 		c.changed, c.marked = false, true
 	}
-	tied, isTied := place{}, false
+	tied, isTied, now := place{}, false, c.came(pts)
 	if !c.based || c.rebase {
-		tied, isTied = c.base.find(pts, c.ended, time.Now())
+		tied, isTied = c.base.find(pts, c.ended, now)
 	}
 	switch {
 	case isTied:
 		c.tie(pts, tied)
 	case !c.based:
 		c.offset, c.based = c.first-pts, true
-		if due, ok := c.base.due(time.Now()); ok {
+		if due, ok := c.base.due(now); ok {
 			c.offset = max(due, c.first) - pts
 		}
 		c.loopStart, c.loopOffset = pts+c.offset, c.offset
 		c.marked = false // nothing came before
 	case c.rebase, !c.open && pts+c.offset < c.partStart:
 		at := max(c.ended, c.partStart)
-		if due, ok := c.base.due(time.Now()); ok {
+		if due, ok := c.base.due(now); ok {
 			at = max(at, due)
 		}
 		c.offset = max(at-pts, c.leader.last+1-dts)
@@ -77,7 +77,7 @@ func (c *cutter) admitted(pts int64) bool {
 		return true
 	}
 	offset := c.first - pts
-	return c.base.admits(c, pts, place{c.anchorIn + offset, c.anchorWall, offset}, time.Now())
+	return c.base.admits(c, pts, place{c.anchorIn + offset, c.anchorWall, offset}, c.came(pts))
 }
 
 // shift moves output time, before a segment that is a discontinuity.
@@ -238,7 +238,13 @@ func (c *cutter) anchor(ts int64) {
 	if !c.anchored {
 		c.anchored, c.fresh = true, true
 		c.anchorWall, c.anchorIn = time.Now().Add(-c.heldFor), ts
+		c.heldUntil, c.heldFor = ts+ticks(c.heldFor), 0
 	}
+}
+
+// came returns when the frame at pts, which is here now, came from the encoder.
+func (c *cutter) came(pts int64) time.Time {
+	return time.Now().Add(-micros(max(0, c.heldUntil-pts)))
 }
 
 // programTime returns the wall clock of ts, in output time.

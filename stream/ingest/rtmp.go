@@ -100,7 +100,7 @@ func (g rtmpGreeter) greet(r *reception, c *net.TCPConn) error {
 	feed := &rtmpFeed{conn: c, messages: server, log: r.i.log, leftOut: func() {
 		r.i.connection(func(s *Stats) { s.LeftOut++ })
 	}}
-	return r.enter(&encoder{ReadCloser: feed, from: c.RemoteAddr().String(), whole: true})
+	return r.enter(&encoder{ReadCloser: feed, from: c.RemoteAddr().String(), whole: true, heldFor: feed.heldFor})
 }
 
 // check returns why a publisher may not publish.

@@ -51,6 +51,8 @@ type rtmpFeed struct {
 	wantAudio bool
 	held      []rtmpFrame // until started
 	heldBytes int
+	since     time.Time     // the first of held came
+	delay     time.Duration // how long ago that was when the output began
 }
 
 // rtmpFrame is a frame of one track.
@@ -288,9 +290,15 @@ func (f *rtmpFeed) complete() bool {
 	return video && audio
 }
 
+// heldFor returns how much later than it came the first frame can be read.
+func (f *rtmpFeed) heldFor() time.Duration { return f.delay }
+
 // start begins the output with the tracks that are known, and what was held.
 func (f *rtmpFeed) start() error {
 	f.started = true
+	if len(f.held) > 0 {
+		f.delay = time.Since(f.since)
+	}
 	var tracks []*remuxTrack
 	if f.video != nil {
 		tracks = append(tracks, f.video)
@@ -316,6 +324,9 @@ func (f *rtmpFeed) frame(frame rtmpFrame) error {
 	if f.started {
 		f.write(frame)
 		return nil
+	}
+	if len(f.held) == 0 {
+		f.since = time.Now()
 	}
 	f.held = append(f.held, frame)
 	f.heldBytes += len(frame.data)

@@ -27,7 +27,7 @@ type runner struct {
 	cut   cutter
 	pace  pacer
 
-	whole     bool     // the encoder delivers frames whole
+	met       *encoder // whose bytes came last
 	dismissed *encoder // whose bytes are left out until it ends
 
 	active   time.Duration // with bytes arriving, since the last segment began
@@ -154,10 +154,7 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 	case c.from != nil && c.from == r.dismissed:
 		return nil
 	case c.from != nil:
-		r.whole = c.from.whole
-		if r.cut.heldFor = 0; c.from.heldFor != nil {
-			r.cut.heldFor = c.from.heldFor()
-		}
+		r.meet(c.from)
 	}
 	if err := r.checkTime(len(c.data)); err != nil {
 		return err
@@ -203,6 +200,17 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 	return io.EOF
 }
 
+// meet notes whose bytes come.
+func (r *runner) meet(e *encoder) {
+	if e == r.met {
+		return
+	}
+	r.met, r.cut.heldFor = e, 0
+	if e.heldFor != nil {
+		r.cut.heldFor = e.heldFor()
+	}
+}
+
 // forgives reports whether the input can go on without the encoder that sent c, and
 // dismisses it.
 func (r *runner) forgives(c chunk, err error) bool {
@@ -227,7 +235,7 @@ func (r *runner) cutOff() error {
 	}
 	r.stats.Garbage += r.sync.garbage
 	r.sync = syncer{}
-	if err := r.demux.cutOff(r.whole); err != nil {
+	if err := r.demux.cutOff(r.met != nil && r.met.whole); err != nil {
 		return err
 	}
 	r.active, r.lastRead = 0, time.Time{}
