@@ -182,7 +182,7 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 		plan.Renditions = append(plan.Renditions, r.Rendition)
 		renditions = append(renditions, r)
 		cfg := l.cfg.Input
-		cfg.Input, cfg.Stdin, cfg.Loop, cfg.Base = "-", r.joint, false, l.base.Encoded()
+		cfg.Input, cfg.Stdin, cfg.Loop, cfg.Reconnect, cfg.Base = "-", r.joint, false, 0, l.base.Encoded()
 		cfg.Logger = l.log.With("rendition", r.Name)
 		var err error
 		if r.ingest, err = ingest.New(cfg); err != nil {

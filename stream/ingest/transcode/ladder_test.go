@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,6 +129,68 @@ func TestProgramTimeIsTheInputs(t *testing.T) {
 	}
 	if first.Before(before) || first.After(after) {
 		t.Errorf("the first part is of %v, its frame came from %v to %v", first, before, after)
+	}
+}
+
+// An encoder that breaks off is waited for, and the renditions go on with the next one's.
+func TestEncodersThatComeAndGo(t *testing.T) {
+	standInAs(t, "copy")
+	sample, err := io.ReadAll(clip(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Config{
+		Input:   ingest.Config{Input: "tcp://127.0.0.1:0", Reconnect: time.Minute},
+		Heights: []int{360, 240},
+		FFmpeg:  os.Args[0],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	var parts [][]stream.Part
+	done := make(chan error)
+	go func() {
+		var err error
+		_, parts, err = run(t, ctx, l)
+		done <- err
+	}()
+	until := func(what string, ok func(Stats) bool) {
+		t.Helper()
+		for range 10000 {
+			if ok(l.Stats()) {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		t.Fatalf("never %s: %+v", what, l.Stats())
+	}
+	until("listening", func(s Stats) bool { return s.Input.Listen != "" })
+	for n := range uint64(2) {
+		c, err := net.Dial("tcp", l.Stats().Input.Listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(sample); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		until("gone", func(s Stats) bool { return s.Input.Breaks == n+1 })
+		until("encoded", func(s Stats) bool { // the last segment ends with what follows
+			return len(s.Renditions) == 2 && min(s.Renditions[0].Ingest.Segments, s.Renditions[1].Ingest.Segments) >= 32*(n+1)-1
+		})
+	}
+	cancel(enough)
+	if err := <-done; err != enough {
+		t.Fatal(err)
+	}
+	for n := range parts {
+		for at, s := range starts(parts[n]) {
+			if s.marked != (at == 32) {
+				t.Errorf("rendition %d, segment %d: discontinuity %v", n, at, s.marked)
+			}
+		}
 	}
 }
 
