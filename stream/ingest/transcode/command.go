@@ -32,6 +32,7 @@ type command struct {
 	input      []string
 	renditions []Rendition
 	segment    time.Duration
+	rate       float64 // frames a second, about
 	audio      bool
 }
 
@@ -49,7 +50,7 @@ func (c command) encode() []string {
 	}
 	// Frames stay at their times, to the tick.
 	args = append(args, "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000")
-	args = append(args, c.encoder.video(c.segment)...)
+	args = append(args, c.encoder.video(c.segment, c.rate)...)
 	for n, r := range c.renditions {
 		args = append(args, r.rate(fmt.Sprintf("v:%d", n))...)
 	}
@@ -64,11 +65,18 @@ var stereo = []string{"-c:a", "aac", "-b:a", fmt.Sprint(audioBits), "-ar", "4800
 
 // video returns the arguments to encode video, with a keyframe where each segment begins
 // and nowhere else. Frames that are the same get the same keyframes.
-func (e encoder) video(segment time.Duration) []string {
-	return append([]string{
+func (e encoder) video(segment time.Duration, rate float64) []string {
+	args := append([]string{
 		"-force_key_frames:v", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t-prev_forced_t,%.3f))", (segment - keyframeSlack).Seconds()),
 		"-c:v", e.name, "-g", fmt.Sprint(noKeyframes), "-bf", "0", "-flags:v", "+cgop",
 	}, e.options...)
+	if e.name == software {
+		// Bits are for a time, not for a number of frames; the rate is for the level only. By
+		// itself, zerolatency has it count frames, at the rate that the input's headers tell,
+		// and those of WebRTC tell none: then it takes a tick of the clock for a frame's time.
+		args = append(args, "-x264-params", fmt.Sprintf("force-cfr=0:fps=%.3f", rate))
+	}
+	return args
 }
 
 // rate returns the arguments for the bits of one of the video streams. The rate is held

@@ -115,7 +115,7 @@ func try(ctx context.Context, ffmpeg string, e encoder, heights []int, segment t
 	top := heights[0]
 	media := stream.Media{Width: even(float64(top) * 16 / 9), Height: top, FrameRate: defaultRate}
 	source := fmt.Sprintf("testsrc2=size=%dx%d:rate=%d", media.Width, media.Height, defaultRate)
-	c := command{encoder: e, input: []string{"-f", "lavfi", "-i", source}, segment: segment}
+	c := command{encoder: e, input: []string{"-f", "lavfi", "-i", source}, segment: segment, rate: defaultRate}
 	for _, h := range heights {
 		c.renditions = append(c.renditions, renditionOf(media, h))
 	}

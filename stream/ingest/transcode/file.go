@@ -187,7 +187,7 @@ func (f *File) choose(ctx context.Context, video, audio *track) error {
 			if encoder, err = chooseEncoder(ctx, f.ffmpeg, f.cfg.Encoder, []int{even(float64(r.lines))}, f.cfg.Segment, f.cfg.Logger); err != nil {
 				return err
 			}
-			outs = append(outs, encoder.video(f.cfg.Segment)...)
+			outs = append(outs, encoder.video(f.cfg.Segment, rateOf(in))...)
 			outs = append(outs, r.rate("v")...)
 			outs = append(outs, "-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2,"+encoder.pixels)
 		}

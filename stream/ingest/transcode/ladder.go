@@ -208,7 +208,7 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 
 // command returns what ffmpeg is told for an input as it is now.
 func (l *Ladder) command(in stream.Media) command {
-	c := command{encoder: l.encoder, input: fromIngest, segment: l.cfg.Input.Segment, audio: hasAudio(in.Codecs)}
+	c := command{encoder: l.encoder, input: fromIngest, segment: l.cfg.Input.Segment, rate: rateOf(in), audio: hasAudio(in.Codecs)}
 	for _, r := range l.renditions {
 		c.renditions = append(c.renditions, renditionOf(in, r.lines))
 	}

@@ -86,14 +86,18 @@ func split(width, height int, heights []int) (fit, above []int) {
 func renditionOf(in stream.Media, height int) Rendition {
 	scale := min(1, float64(height)/float64(lines(in.Width, in.Height)))
 	r := Rendition{Name: Name(height), Width: even(float64(in.Width) * scale), Height: even(float64(in.Height) * scale), lines: height}
-	rate := in.FrameRate
-	if rate == 0 {
-		rate = defaultRate
-	}
-	pixels := float64(r.Width) * float64(r.Height) * rate
+	pixels := float64(r.Width) * float64(r.Height) * rateOf(in)
 	bits := referenceBits * math.Pow(pixels/referencePixels, bitsExponent)
 	r.Bits = max(int(math.Round(bits/10_000))*10_000, 10_000)
 	return r
+}
+
+// rateOf returns an input's frames a second.
+func rateOf(in stream.Media) float64 {
+	if in.FrameRate == 0 {
+		return defaultRate
+	}
+	return in.FrameRate
 }
 
 // even returns the even number next to x: encoders of 4:2:0 take no other.

@@ -1,0 +1,46 @@
+package transcode
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/ingest"
+)
+
+// The bits of a rendition are for a time, whatever frame rate the input's headers tell:
+// those of WebRTC have none, for which ffmpeg takes the clock's.
+func TestBitsOfAnInputWithoutFrameRate(t *testing.T) {
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skip("ffmpeg is not here")
+	}
+	const seconds, rate = 8, 20
+	in := stream.Media{Width: 640, Height: 360, FrameRate: rate}
+	// Times that ffmpeg cannot guess a rate from.
+	source := fmt.Sprintf("testsrc2=size=640x360:rate=90000,setpts='trunc(N*%d+mod(N*7919,4499))',noise=alls=30:allf=t", 90000/rate)
+	c := command{
+		encoder: encoderOf(software, ""), input: []string{"-f", "lavfi", "-i", source},
+		renditions: []Rendition{renditionOf(in, 360)}, segment: 2 * time.Second, rate: rateOf(in),
+	}
+	args := append([]string{"-nostdin", "-loglevel", "error"}, c.encode()...)
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", append(args, "-frames:v", fmt.Sprint(seconds*rate), "-f", "mpegts", "-")...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := ingest.New(ingest.Config{Input: "-", Stdin: bytes.NewReader(out)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Run(t.Context(), func(stream.Part) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if bits, want := len(out)*8/seconds, c.renditions[0].Bits; bits < want*3/4 || bits > want*5/4 {
+		t.Errorf("%d bits a second, want %d", bits, want)
+	}
+	if got := i.Stats().Media.Codecs; got != "avc1.640016" { // level 2.2: 640x360 up to 20 a second
+		t.Errorf("codecs are %s", got)
+	}
+}
