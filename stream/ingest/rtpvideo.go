@@ -33,12 +33,15 @@ func (u *rtpUnits) add(p *rtp.Packet, lost int) (units []*rtpUnit) {
 	if u.open != nil && u.open.ts != p.Timestamp {
 		units = append(units, u.end())
 	}
+	if u.open == nil && len(p.Payload) == 0 {
+		return units // padding, which has the timestamp of what came before
+	}
 	if u.open == nil {
 		u.open = &rtpUnit{ts: p.Timestamp, damaged: (lost > 0 || !u.begun) && !startsUnit(p.Payload)}
 		u.begun = true
 		u.size, u.depacketizer = 0, codecs.H264Packet{IsAVC: true}
 	}
-	if len(p.Payload) > 0 { // padding has none
+	if len(p.Payload) > 0 {
 		u.append(p.Payload)
 	}
 	if p.Marker {

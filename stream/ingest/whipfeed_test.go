@@ -115,6 +115,35 @@ func TestWHIPFeedLoss(t *testing.T) {
 	}
 }
 
+// Padding by which browsers measure the line, with the timestamp of the picture before, is
+// no picture that is damaged.
+func TestWHIPFeedPadding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, n := testFeed(t, true, false)
+		seq := uint16(100)
+		go func() {
+			for _, picture := range packets(clip{frames: 50, size: 3000}) {
+				pad := &rtp.Packet{Header: rtp.Header{Padding: true, Timestamp: picture[0].Timestamp}, PaddingSize: 255}
+				for _, p := range append(picture, pad, pad) {
+					one := *p
+					one.SequenceNumber = seq
+					seq++
+					f.deliver(whipEvent{video: true, at: time.Now(), packet: &one})
+				}
+				time.Sleep(40 * time.Millisecond)
+			}
+			f.end(io.EOF)
+		}()
+		ts, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := demuxed(t, ts); len(got) != 50 || n.leftOut != 0 || n.asked != 0 {
+			t.Errorf("%d pictures of 50: %+v", len(got), *n)
+		}
+	})
+}
+
 // A track that never sends keeps the other back for a second, and joins when it does.
 func TestWHIPFeedLateTrack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
