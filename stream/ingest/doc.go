@@ -115,6 +115,5 @@
 // 20 Mbit/s and keyframes of 1 MB: 15% of a core, and stops of 0.2 s), drops frames of
 // more than 50 NAL units, knows no change of tables and counts no loss. Neither library
 // writes sections, or descriptors of the program: datamux.go adds what data needs to the
-// PMT that mpegts.Writer makes.
-// pion is WebRTC, in the version that libp2p brings.
+// PMT that mpegts.Writer makes. pion is WebRTC, in the version that libp2p brings.
 package ingest
