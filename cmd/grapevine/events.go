@@ -74,6 +74,8 @@ type inputStats struct {
 	Gone    float64 `json:"gone,omitempty"`
 	Refused uint64  `json:"refused,omitempty"`
 	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried
+	// Segments for which a further audio track had no sound.
+	AudioAbsent uint64 `json:"audio_absent,omitempty"`
 	// Each, of a broadcaster that has several.
 	Inputs []oneInputStats `json:"inputs,omitempty"`
 	// Of a broadcaster that encodes.

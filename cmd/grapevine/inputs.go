@@ -66,7 +66,8 @@ type inputs struct {
 
 type oneInput struct {
 	namedInput
-	in *ingest.Ingest
+	in   *ingest.Ingest
+	open func(rendition string) (func(stream.Part) error, error) // set before in runs
 
 	mu        sync.Mutex // guards all following
 	published string     // the rendition that it has become
@@ -80,11 +81,13 @@ func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (sourc
 			cfg.Base = base
 			cfg.Logger = cfg.Logger.With("input", names[n].source)
 		}
-		in, err := ingest.New(cfg)
-		if err != nil {
+		one := &oneInput{namedInput: names[n]}
+		cfg.Audio = one.openAudio
+		var err error
+		if one.in, err = ingest.New(cfg); err != nil {
 			return nil, err
 		}
-		s.list = append(s.list, &oneInput{namedInput: names[n], in: in})
+		s.list = append(s.list, one)
 	}
 	return s, nil
 }
@@ -110,8 +113,20 @@ func (s *inputs) run(ctx context.Context, casts *casts) error {
 	return first
 }
 
+// openAudio begins the rendition of a further audio track. Of inputs that have the same
+// language, the first gives it for all.
+func (i *oneInput) openAudio(name string) (func(stream.Part) error, error) {
+	publish, err := i.open(name)
+	var twice *sameRenditionError
+	if errors.As(err, &twice) {
+		return nil, nil
+	}
+	return publish, err
+}
+
 // run publishes an input as the rendition of its name, or of its height.
 func (i *oneInput) run(ctx context.Context, casts *casts) error {
+	i.open = func(name string) (func(stream.Part) error, error) { return casts.publisher(ctx, name) }
 	var publish func(stream.Part) error
 	begin := func(name string) (err error) {
 		i.mu.Lock()
@@ -165,6 +180,7 @@ func (s *inputStats) add(st ingest.Stats) {
 	s.Breaks += st.Breaks
 	s.Refused += st.Strangers
 	s.LeftOut += st.LeftOut
+	s.AudioAbsent += st.AbsentSegments
 	if !st.Gone.IsZero() {
 		s.Gone = max(s.Gone, time.Since(st.Gone).Seconds())
 	}
@@ -184,6 +200,9 @@ func (s *inputStats) line() string {
 		case i.Misaligned > 0:
 			facts = append(facts, fmt.Sprintf("%s lacks %s of the others", i.Rendition, count(int(i.Misaligned), "keyframe")))
 		}
+	}
+	if s.AudioAbsent > 0 {
+		facts = append(facts, "further audio was silent for "+count(int(s.AudioAbsent), "segment"))
 	}
 	return joinFacts(append(facts, s.Encoding.line(), s.Origin.line())...)
 }

@@ -13,9 +13,9 @@
 //	  |      frames, with 64-bit timestamps
 //	cutter   keyframes -> segments, time -> parts               cut.go, clock.go, base.go
 //	  |      frames, with output timestamps
-//	muxer    tables, PES, PCR, continuity counters              mux.go
+//	muxer    tables, PES, PCR, continuity counters              mux.go, further.go
 //	  |
-//	publish(stream.Part)
+//	publish(stream.Part), of each rendition
 //
 // All of it but the reading runs on the goroutine that called [Ingest.Run]; a slow
 // publish slows the input down.
@@ -62,6 +62,15 @@
 // them. They begin together, with the first keyframe that none had sent when the last one
 // came, so that segments have the same numbers. What starts a segment in one and not in
 // another is counted.
+//
+// # Further audio
+//
+// The first audio track is in the video's rendition, so that the simplest players have
+// sound. Each other is a rendition of its own if [Config.Audio] opens one, with the same
+// segments and parts: it is told of each of the leader's, and publishes its own when a frame
+// beyond the end has come, or the leader is a second ahead (further.go). Frames are where
+// their timestamps say, however far apart the input has sound and picture. A segment for
+// whose beginning there is no frame is left out, with its number, and counted.
 //
 // # Segments that are there
 //

@@ -86,6 +86,12 @@ type Config struct {
 	KeyframeTimeout time.Duration
 	// Base is the time line that ingests of one broadcast share; nil for one of its own.
 	Base *Base
+	// Audio opens the renditions of further audio tracks: it returns what publishes the
+	// parts of the one of a name, or nil to have it left out. The input's first audio
+	// track is in the same rendition as the video, and so are all others if Audio is nil.
+	// A rendition that begins later than the input, or has nothing for a while, says so
+	// with Absent.
+	Audio func(rendition string) (publish func(stream.Part) error, err error)
 	// Logger receives what is odd about the input; nil discards.
 	Logger *slog.Logger
 }

@@ -39,7 +39,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	r := &runner{i: i, src: src, loop: src.rewind != nil}
 	r.cut = cutter{
 		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
-		first: firstTimestamp, base: i.cfg.Base, log: i.log, stats: &r.stats,
+		first: firstTimestamp, base: i.cfg.Base, openAudio: i.cfg.Audio, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			return publish(p)
@@ -55,6 +55,10 @@ func (r *runner) snapshot() Stats {
 	s.Garbage += r.sync.garbage
 	s.Ignored = slices.Clone(s.Ignored)
 	for _, t := range r.cut.tracks {
+		if r.cut.furtherOf(t).leftOut() {
+			s.Ignored = append(s.Ignored, "another "+t.describe())
+			continue
+		}
 		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Codec: t.describe(), Language: t.language, Frames: t.frames})
 	}
 	return s

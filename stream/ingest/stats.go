@@ -39,9 +39,13 @@ type Stats struct {
 	// one has none.
 	Misaligned uint64
 
+	// AbsentSegments counts segments that a further audio track has none of, as it had no
+	// frames where they begin.
+	AbsentSegments uint64
+
 	Segments       uint64        // begun
 	Parts          uint64        // published
-	PartBytes      uint64        // published
+	PartBytes      uint64        // published, of all renditions
 	MediaTime      time.Duration // published
 	LongestSegment time.Duration // published
 	LongestPart    time.Duration // published
