@@ -37,6 +37,11 @@
 // who asks for one has the node carry it, and waits until its last segments are there. Its
 // discontinuity sequence goes on from the other renditions'.
 //
+// The multivariant playlist lists main renditions as variants, and further audio as
+// EXT-X-MEDIA of one group, which all variants have (RFC 8216, section 4.3.4.1): the audio
+// that comes with the video is the default, and has no address. A variant's bandwidth and
+// codecs include those of the audio. There is always a main rendition among what is carried.
+//
 // A [Tail] hands out the same segments to whoever keeps them, such as hls/record. It decides
 // with the same edge, but begins with one segment, waits for a missing one three times as
 // long, and holds nothing back.

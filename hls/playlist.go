@@ -3,12 +3,9 @@ package hls
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/grafov/m3u8"
-
-	"github.com/grapevine-live/grapevine/stream"
 )
 
 // Media types of what is served (RFC 8216, section 4; RFC 3555).
@@ -105,34 +102,4 @@ func renderMedia(w *window) ([]byte, error) {
 		m.Segments = append(m.Segments, PlaylistSegment{segmentName(e.key), e.duration, e.programTime, e.discontinuity})
 	}
 	return m.Render()
-}
-
-// variant is one rendition in the multivariant playlist.
-type variant struct {
-	rendition string
-	media     stream.Media
-	peak      int // bits per second of the densest segment
-	average   int // bits per second of what is listed
-}
-
-// renderMultivariant writes the multivariant playlist of the media playlists called
-// name, its addresses relative to /<stream-id>/. The best comes first: some players
-// begin with that, and it is the one that a node carries before anybody asks.
-func renderMultivariant(variants []variant, name string) []byte {
-	p := m3u8.NewMasterPlaylist()
-	p.SetIndependentSegments(true)
-	best := slices.SortedFunc(slices.Values(variants), func(a, b variant) int { return better(b, a) })
-	for _, v := range best {
-		params := m3u8.VariantParams{
-			Bandwidth:        uint32(min(v.peak, 1<<31-1)),
-			AverageBandwidth: uint32(min(v.average, 1<<31-1)),
-			Codecs:           v.media.Codecs,
-			FrameRate:        v.media.FrameRate,
-		}
-		if v.media.Width > 0 && v.media.Height > 0 {
-			params.Resolution = fmt.Sprintf("%dx%d", v.media.Width, v.media.Height)
-		}
-		p.Append(v.rendition+"/"+name, nil, params)
-	}
-	return p.Encode().Bytes()
 }

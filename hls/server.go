@@ -362,7 +362,7 @@ func (s *Server) Buffer(id stream.ID) time.Duration {
 	return least
 }
 
-// variants describes the renditions that can be played, which is none until one is
+// variants describes the renditions that can be played, which is none until a main one is
 // carried and can be.
 func (s *served) variants() []variant {
 	if s == nil {
@@ -375,7 +375,7 @@ func (s *served) variants() []variant {
 		switch {
 		case v.playable():
 			entries := v.window.entries
-			playable = true
+			playable = playable || entries[len(entries)-1].media.Kind == stream.KindMain
 			list = append(list, variant{
 				rendition: r.timeline.Rendition(),
 				media:     entries[len(entries)-1].media,
