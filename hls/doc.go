@@ -164,6 +164,11 @@
 // higher numbers and names with another random session. A rendition report speaks of
 // renditions that somebody plays: others have no numbers.
 //
+// Players put sound and picture together by decode times. Those of further audio are the
+// video's, since all playlists of a stream add the same to the broadcaster's timestamps,
+// whoever comes first to a new epoch deciding (ll_clock.go). There a hole, and the 0.1 s
+// between two epochs, are gaps in decode times; without further audio there are none.
+//
 // A new epoch after which players ran dry begins with one segment listed at once: players
 // with low latency need three parts.
 //

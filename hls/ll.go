@@ -35,6 +35,7 @@ type llFollower struct {
 	log   *slog.Logger
 	size  int
 	wake  chan struct{} // somebody asked
+	clock *llClock
 	align func(first key) (discontinuity uint64, target int)
 
 	// Only run uses these. All but sequence and discontinuity begin anew each time that
@@ -64,6 +65,7 @@ func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.
 		log:     log.With("rendition", t.Rendition(), "playlist", "ll"),
 		size:    max(size, llWindow),
 		wake:    make(chan struct{}, 1),
+		clock:   new(llClock),
 		align:   func(key) (uint64, int) { return 0, 0 },
 		view:    &llView{},
 		changed: make(chan struct{}),

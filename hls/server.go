@@ -81,10 +81,11 @@ type Server struct {
 	stopped <-chan struct{} // closed when Run ends; nil, which blocks, before it runs
 }
 
-// served is a stream with its followers. It is immutable but for the demand.
+// served is a stream with its followers. It is immutable but for the demand and the clock.
 type served struct {
 	renditions []*rendition // in the stream's order
 	demand     *demand
+	clock      *llClock
 	counted    counted
 }
 
@@ -195,16 +196,18 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 		old := s.streams[st.ID]
 		next := &served{}
 		if old == nil {
-			next.demand = newDemand(st.Carry, s.log.With("stream", st.ID.Short()))
+			next.demand, next.clock = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), new(llClock)
 		} else {
-			next.demand, next.counted = old.demand, old.counted
+			next.demand, next.clock, next.counted = old.demand, old.clock, old.counted
 		}
+		next.clock.share(slices.ContainsFunc(st.Timelines, func(t *stream.Timeline) bool { return kindOf(t) != stream.KindMain }))
 		carried := next.demand.wanted(st.Timelines, time.Now())
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
 			runs := slices.Contains(carried, t.Rendition())
 			if r == nil || r.timeline != t || r.store != st.Store || runs != (r.stop != nil) {
 				r = s.newRendition(st, t)
+				r.ll.clock = next.clock
 				if runs {
 					r.start(ctx, running)
 				}
