@@ -54,13 +54,16 @@ func (c command) encode() []string {
 		args = append(args, r.rate(fmt.Sprintf("v:%d", n))...)
 	}
 	if c.audio {
-		args = append(append(args, "-map", "[a]"), stereo...)
+		args = append(append(args, "-map", "[a]"), stereo(0)...)
 	}
 	return args
 }
 
-// stereo is how sound is encoded.
-var stereo = []string{"-c:a", "aac", "-b:a", fmt.Sprint(audioBits), "-ar", "48000", "-ac", "2"}
+// stereo returns the arguments to encode the n-th audio stream.
+func stereo(n int) []string {
+	a := func(option string) string { return fmt.Sprintf("-%s:a:%d", option, n) }
+	return []string{a("c"), "aac", a("b"), fmt.Sprint(audioBits), a("ar"), "48000", a("ac"), "2"}
+}
 
 // video returns the arguments to encode video, with a keyframe where each segment begins
 // and nowhere else. Frames that are the same get the same keyframes.

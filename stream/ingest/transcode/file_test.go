@@ -3,6 +3,7 @@ package transcode
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -50,7 +51,8 @@ func TestWhatIsCopied(t *testing.T) {
 		copied, encoded []string
 	}{
 		{"all", streams(h264, aac), []string{"h264 video", "aac audio"}, nil},
-		{"the first of each", streams(cover, flac, aac, h264), []string{"h264 video"}, []string{"flac audio"}},
+		{"the first picture and all sound", streams(cover, flac, aac, h264, turned), []string{"h264 video", "aac audio"}, []string{"flac audio"}},
+		{"languages", streams(h264, spoken("aac", "eng", 0), spoken("flac", "ger", 0)), []string{"h264 video", "aac audio (eng)"}, []string{"flac audio (ger)"}},
 		{"video alone", streams(h264), []string{"h264 video"}, nil},
 		{"audio alone", streams(flac), nil, []string{"flac audio"}},
 		{"pictures that players would have to turn", streams(turned, aac), []string{"aac audio"}, []string{"h264 video"}},
@@ -73,6 +75,38 @@ func TestWhatIsCopied(t *testing.T) {
 				t.Errorf("%s: ffmpeg %s, without %s", tt.name, args, want)
 			}
 		}
+	}
+}
+
+// spoken is a track of sound in a language.
+func spoken(codec, language string, byDefault int) string {
+	return fmt.Sprintf(`{"codec_type":"audio","codec_name":%q,"tags":{"language":%q},"disposition":{"default":%d}}`, codec, language, byDefault)
+}
+
+// What a file plays by default becomes the first, which all players play.
+func TestDefaultSoundIsFirst(t *testing.T) {
+	f, err := openStandIn(t, "a file", streams(h264, spoken("aac", "eng", 0), spoken("flac", "ger", 1), spoken("aac", "fra", 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "-map 0:a:1 -c:a:0 aac -b:a:0 128000 -ar:a:0 48000 -ac:a:0 2 -map 0:a:0 -c:a:1 copy -map 0:a:2 -c:a:2 copy "
+	if args := strings.Join(f.args, " "); !strings.Contains(args, want) {
+		t.Errorf("ffmpeg %s, without %s", args, want)
+	}
+}
+
+// A file may have sound in more languages than a stream has room for.
+func TestSoundIsBounded(t *testing.T) {
+	all := []string{h264}
+	for range maxFileAudio + 3 {
+		all = append(all, aac)
+	}
+	f, err := openStandIn(t, "a file", streams(all...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(strings.Join(f.args, " "), "-map 0:a:"); got != maxFileAudio {
+		t.Errorf("%d tracks of sound are played, want %d", got, maxFileAudio)
 	}
 }
 
