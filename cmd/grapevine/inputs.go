@@ -67,7 +67,7 @@ type inputs struct {
 type oneInput struct {
 	namedInput
 	in   *ingest.Ingest
-	open func(rendition string) (func(stream.Part) error, error) // set before in runs
+	open audioOpener
 
 	mu        sync.Mutex // guards all following
 	published string     // the rendition that it has become
@@ -82,7 +82,7 @@ func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (sourc
 			cfg.Logger = cfg.Logger.With("input", names[n].source)
 		}
 		one := &oneInput{namedInput: names[n]}
-		cfg.Audio = one.openAudio
+		cfg.Audio = one.open.audio
 		var err error
 		if one.in, err = ingest.New(cfg); err != nil {
 			return nil, err
@@ -113,20 +113,9 @@ func (s *inputs) run(ctx context.Context, casts *casts) error {
 	return first
 }
 
-// openAudio begins the rendition of a further audio track. Of inputs that have the same
-// language, the first gives it for all.
-func (i *oneInput) openAudio(name string) (func(stream.Part) error, error) {
-	publish, err := i.open(name)
-	var twice *sameRenditionError
-	if errors.As(err, &twice) {
-		return nil, nil
-	}
-	return publish, err
-}
-
 // run publishes an input as the rendition of its name, or of its height.
 func (i *oneInput) run(ctx context.Context, casts *casts) error {
-	i.open = func(name string) (func(stream.Part) error, error) { return casts.publisher(ctx, name) }
+	i.open.begin(ctx, casts)
 	var publish func(stream.Part) error
 	begin := func(name string) (err error) {
 		i.mu.Lock()

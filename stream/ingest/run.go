@@ -59,7 +59,7 @@ func (r *runner) snapshot() Stats {
 			s.Ignored = append(s.Ignored, "another "+t.describe())
 			continue
 		}
-		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Codec: t.describe(), Language: t.language, Frames: t.frames})
+		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Video: t.isVideo(), Codec: t.describe(), Language: t.language, Frames: t.frames})
 	}
 	return s
 }

@@ -60,6 +60,7 @@ type Stats struct {
 // TrackStats is one track of the input.
 type TrackStats struct {
 	PID      uint16 // in the input
+	Video    bool
 	Codec    string // RFC 6381, once known
 	Language string // ISO 639-2, if the input says
 	Frames   uint64 // published
