@@ -45,19 +45,19 @@ func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) e
 	return func(p stream.Part) error { return cast.Publish(ctx, p) }, nil
 }
 
-// audioOpener opens the renditions of an input's further audio. Its begin is called once,
+// furtherOpener opens the renditions of an input's further audio. Its begin is called once,
 // before the input runs.
-type audioOpener struct {
+type furtherOpener struct {
 	open func(rendition string) (func(stream.Part) error, error)
 }
 
-func (o *audioOpener) begin(ctx context.Context, casts *casts) {
+func (o *furtherOpener) begin(ctx context.Context, casts *casts) {
 	o.open = func(name string) (func(stream.Part) error, error) { return casts.publisher(ctx, name) }
 }
 
-// audio is what ingest.Config.Audio wants. Of inputs that have the same language, the first
+// further is what ingest.Config.Further wants. Of inputs that have the same language, the first
 // gives it for all.
-func (o *audioOpener) audio(rendition string) (func(stream.Part) error, error) {
+func (o *furtherOpener) further(rendition string) (func(stream.Part) error, error) {
 	publish, err := o.open(rendition)
 	var twice *sameRenditionError
 	if errors.As(err, &twice) {

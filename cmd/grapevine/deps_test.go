@@ -70,6 +70,8 @@ var arrows = []struct{ from, to, why string }{
 	{"stream/ingest/transcode", "stream", "parts go in and out"},
 	{"stream/ingest/transcode", "stream/ingest", "it is between two: what is encoded, and what cuts each rendition"},
 	{"stream/ingest", "stream/transport", "it reads packets and tables"},
+	{"stream/ingest", "stream/webvtt", "subtitles are cut into segments"},
+	{"hls", "stream/webvtt", "subtitles are placed on the time line of fragmented MP4"},
 }
 
 // never says for each package what it must not import itself, beyond the arrows.

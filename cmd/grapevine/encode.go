@@ -43,13 +43,13 @@ type ladder struct {
 	screen  *screen
 	encoder string
 	source  string // of what is encoded
-	open    audioOpener
+	open    furtherOpener
 }
 
 // openLadder finds what encodes, before anybody is told of the stream.
 func openLadder(ctx context.Context, cfg transcode.Config, name string, input ingest.Config, scr *screen) (source, error) {
 	out := &ladder{screen: scr, source: name}
-	cfg.Input, cfg.Input.Audio = input, out.open.audio
+	cfg.Input, cfg.Input.Further = input, out.open.further
 	l, err := transcode.New(cfg)
 	if err != nil {
 		return nil, &encodeError{err}

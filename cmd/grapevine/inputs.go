@@ -67,7 +67,7 @@ type inputs struct {
 type oneInput struct {
 	namedInput
 	in   *ingest.Ingest
-	open audioOpener
+	open furtherOpener
 
 	mu        sync.Mutex // guards all following
 	published string     // the rendition that it has become
@@ -82,7 +82,7 @@ func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (sourc
 			cfg.Logger = cfg.Logger.With("input", names[n].source)
 		}
 		one := &oneInput{namedInput: names[n]}
-		cfg.Audio = one.open.audio
+		cfg.Further = one.open.further
 		var err error
 		if one.in, err = ingest.New(cfg); err != nil {
 			return nil, err

@@ -34,7 +34,7 @@ const (
 type cutter struct {
 	segment, part, timeout int64 // ticks
 	publish                func(stream.Part) error
-	openAudio              func(rendition string) (func(stream.Part) error, error) // nil: all audio is published together
+	openFurther            func(rendition string) (func(stream.Part) error, error) // nil: all audio is published together
 	log                    *slog.Logger
 	stats                  *Stats
 	base                   *Base // nil unless it is shared
@@ -44,6 +44,7 @@ type cutter struct {
 	leader  *track
 	mux     muxer
 	further []*further // the other tracks' renditions, and those that there were
+	text    []*text
 	params  paramSets
 	sps     []byte // that leader.video describes
 

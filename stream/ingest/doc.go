@@ -66,7 +66,7 @@
 // # Further audio
 //
 // The first audio track is in the video's rendition, so that the simplest players have
-// sound. Each other is a rendition of its own if [Config.Audio] opens one, with the same
+// sound. Each other is a rendition of its own if [Config.Further] opens one, with the same
 // segments and parts: it is told of each of the leader's, and publishes its own when a frame
 // beyond the end has come, or the leader is a second ahead (further.go). Frames are where
 // their timestamps say, however far apart the input has sound and picture. A segment for

@@ -47,7 +47,7 @@ func (c *cutter) setFurther(tracks []*track) (main []*track, err error) {
 	for _, f := range c.further {
 		f.track = nil
 	}
-	if c.openAudio == nil {
+	if c.openFurther == nil {
 		return tracks, nil
 	}
 	var audio []*track
@@ -80,15 +80,27 @@ func nameAudio(t *track, i int, all []*track) (rendition string) {
 			same++
 		}
 	}
-	t.name = audioName(t.tag, i+1, len(all))
+	t.name = languageName(t.tag)
 	switch {
-	case t.tag == "":
-		return fmt.Sprintf("audio-%d", i+1)
-	case same > 1:
+	case t.tag == "" && len(all) > 1:
+		t.name = fmt.Sprintf("Audio %d", i+1)
+	case t.tag != "" && same > 1:
 		t.name = fmt.Sprintf("%s %d", t.name, same)
-		return fmt.Sprintf("audio-%s-%d", strings.ToLower(t.tag), same)
 	}
-	return "audio-" + strings.ToLower(t.tag)
+	return renditionName("audio", t.tag, i, same)
+}
+
+// renditionName names the i-th rendition of a kind, from 0, which is so manieth of its
+// language, from 1.
+func renditionName(kind, tag string, i, same int) string {
+	name := kind + "-" + strings.ToLower(tag)
+	if same > 1 {
+		name += fmt.Sprintf("-%d", same)
+	}
+	if tag == "" || !stream.ValidRendition(name) { // tags may be longer than names
+		name = fmt.Sprintf("%s-%d", kind, i+1)
+	}
+	return name
 }
 
 // addFurther has a track published as the rendition of a name, which may go on with what was
@@ -101,7 +113,7 @@ func (c *cutter) addFurther(t *track, name string) error {
 		}
 	}
 	if f == nil {
-		publish, err := c.openAudio(name)
+		publish, err := c.openFurther(name)
 		if err != nil {
 			return err
 		}
@@ -126,6 +138,26 @@ func (c *cutter) furtherOf(t *track) *further {
 		}
 	}
 	return nil
+}
+
+// spanned tells all other renditions of one of the leader's parts.
+func (c *cutter) spanned(s span) error {
+	for _, x := range c.text {
+		if err := x.span(s, c.offset); err != nil {
+			return err
+		}
+	}
+	return c.eachFurther(func(f *further) error { return f.span(s) })
+}
+
+// finishFurther has all other renditions publish what the leader has ended.
+func (c *cutter) finishFurther() error {
+	for _, x := range c.text {
+		if err := x.finish(); err != nil {
+			return err
+		}
+	}
+	return c.eachFurther((*further).finish)
 }
 
 // eachFurther calls do for each rendition of further audio.

@@ -85,7 +85,7 @@ func ingestFurther(t *testing.T, cfg Config, in io.Reader) (cast, Stats) {
 	t.Helper()
 	all := make(cast)
 	cfg.Input, cfg.Stdin = "-", in
-	cfg.Audio = func(rendition string) (func(stream.Part) error, error) {
+	cfg.Further = func(rendition string) (func(stream.Part) error, error) {
 		if _, twice := all[rendition]; twice || !stream.ValidRendition(rendition) {
 			t.Errorf("rendition %q", rendition)
 		}
@@ -283,7 +283,7 @@ func TestFurtherAudioOfALoop(t *testing.T) {
 func loopFurther(t *testing.T, path string, once []string) {
 	all := make(cast)
 	stop := errors.New("enough")
-	i, err := New(Config{Input: path, Loop: true, Audio: func(name string) (func(stream.Part) error, error) {
+	i, err := New(Config{Input: path, Loop: true, Further: func(name string) (func(stream.Part) error, error) {
 		return func(p stream.Part) error { all[name] = append(all[name], p); return nil }, nil
 	}})
 	if err != nil {
@@ -306,7 +306,7 @@ func loopFurther(t *testing.T, path string, once []string) {
 
 func TestFurtherAudioIsLeftOut(t *testing.T) {
 	ts, sent := dubbed{frames: 200, languages: []string{"deu", "eng"}}.encode(t)
-	i, err := New(Config{Input: "-", Stdin: iotest.HalfReader(bytes.NewReader(ts)), Audio: func(string) (func(stream.Part) error, error) { return nil, nil }})
+	i, err := New(Config{Input: "-", Stdin: iotest.HalfReader(bytes.NewReader(ts)), Further: func(string) (func(stream.Part) error, error) { return nil, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

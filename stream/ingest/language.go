@@ -1,7 +1,7 @@
 package ingest
 
 import (
-	"fmt"
+	"cmp"
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/language/display"
@@ -17,18 +17,10 @@ func languageTag(code string) string {
 	return tag.String()
 }
 
-// audioName is how people call audio in a language, in that language; number says which
-// of the input's it is, from 1, where the language does not tell. It is "" for what is alone
-// and unknown.
-func audioName(tag string, number, of int) string {
-	if name := display.Self.Name(language.Make(tag)); tag != "" && name != "" {
-		return name
+// languageName is how people who speak a language call it; its tag if that is not known.
+func languageName(tag string) string {
+	if tag == "" {
+		return ""
 	}
-	switch {
-	case tag != "":
-		return tag
-	case of > 1:
-		return fmt.Sprintf("Audio %d", number)
-	}
-	return ""
+	return cmp.Or(display.Self.Name(language.Make(tag)), tag)
 }

@@ -44,7 +44,7 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	if at := pts + c.offset; at > lastTimestamp {
 		c.log.Info("output timestamps start again")
-		if err := c.eachFurther((*further).finish); err != nil {
+		if err := c.finishFurther(); err != nil {
 			return err
 		}
 		c.shift(firstTimestamp - at)
@@ -176,7 +176,7 @@ func (c *cutter) endPart(end int64, endsSegment bool) error {
 	if err := c.publish(p); err != nil {
 		return fmt.Errorf("publish part: %w", err)
 	}
-	return c.eachFurther(func(f *further) error { return f.span(span{p, start, end}) })
+	return c.spanned(span{p, start, end})
 }
 
 // end ends the segment that is open after the leader's last frame.
@@ -186,7 +186,7 @@ func (c *cutter) end() error {
 			return err
 		}
 	}
-	return c.eachFurther((*further).finish)
+	return c.finishFurther()
 }
 
 // mediaEnd returns where what was written ends: with the leader, unless other tracks

@@ -39,7 +39,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	r := &runner{i: i, src: src, loop: src.rewind != nil}
 	r.cut = cutter{
 		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
-		first: firstTimestamp, base: i.cfg.Base, openAudio: i.cfg.Audio, log: i.log, stats: &r.stats,
+		first: firstTimestamp, base: i.cfg.Base, openFurther: i.cfg.Further, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			return publish(p)
@@ -72,6 +72,9 @@ type chunk struct {
 
 // run reads until the input ends, ctx is done or something fails.
 func (r *runner) run(ctx context.Context) error {
+	if err := r.openText(); err != nil {
+		return err
+	}
 	chunks, back := make(chan chunk), make(chan []byte, 2)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -43,6 +43,9 @@ type Stats struct {
 	// frames where they begin.
 	AbsentSegments uint64
 
+	// LostCues counts subtitles that came too late, or when there was no room.
+	LostCues uint64
+
 	Segments       uint64        // begun
 	Parts          uint64        // published
 	PartBytes      uint64        // published, of all renditions

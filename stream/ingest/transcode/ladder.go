@@ -107,7 +107,7 @@ func New(cfg Config) (*Ladder, error) {
 	}
 	l := &Ladder{cfg: cfg, log: cfg.Input.Logger, base: ingest.NewBase(), queue: newQueue(cfg.Input.Logger)}
 	first := cfg.Input
-	first.Segment, first.Part, first.Base, first.Audio = shortSegments, handOver, l.base, nil
+	first.Segment, first.Part, first.Base, first.Further = shortSegments, handOver, l.base, nil
 	var err error
 	l.input, err = ingest.New(first)
 	return l, err
@@ -186,7 +186,7 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 		cfg.Reconnect, cfg.Refused = 0, nil // that is the input's
 		cfg.Logger = l.log.With("rendition", r.Name)
 		if n > 0 {
-			cfg.Audio = nil // the first has it
+			cfg.Further = nil // the first has it
 		}
 		var err error
 		if r.ingest, err = ingest.New(cfg); err != nil {
