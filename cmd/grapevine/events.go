@@ -76,6 +76,8 @@ type inputStats struct {
 	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried
 	// Segments for which a further audio track had no sound.
 	AudioAbsent uint64 `json:"audio_absent,omitempty"`
+	// Subtitles that came too late to be shown.
+	CuesLost uint64 `json:"cues_lost,omitempty"`
 	// Each, of a broadcaster that has several.
 	Inputs []oneInputStats `json:"inputs,omitempty"`
 	// Of a broadcaster that encodes.

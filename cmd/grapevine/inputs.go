@@ -170,6 +170,7 @@ func (s *inputStats) add(st ingest.Stats) {
 	s.Refused += st.Strangers
 	s.LeftOut += st.LeftOut
 	s.AudioAbsent += st.AbsentSegments
+	s.CuesLost += st.LostCues
 	if !st.Gone.IsZero() {
 		s.Gone = max(s.Gone, time.Since(st.Gone).Seconds())
 	}
@@ -192,6 +193,9 @@ func (s *inputStats) line() string {
 	}
 	if s.AudioAbsent > 0 {
 		facts = append(facts, "further audio was silent for "+count(int(s.AudioAbsent), "segment"))
+	}
+	if s.CuesLost > 0 {
+		facts = append(facts, count(int(s.CuesLost), "subtitle")+" came too late")
 	}
 	return joinFacts(append(facts, s.Encoding.line(), s.Origin.line())...)
 }

@@ -72,6 +72,13 @@
 // their timestamps say, however far apart the input has sound and picture. A segment for
 // whose beginning there is no frame is left out, with its number, and counted.
 //
+// # Subtitles
+//
+// MPEG-TS has no place for text that players of HLS show. It comes beside the input
+// ([Config.Subtitles]), and its cues have the input's timestamps. When a segment has ended
+// half a second ago, so that those who are late may come, the cues that are shown in it
+// become its WebVTT, those that span segments in each (text.go; stream/webvtt).
+//
 // # Segments that are there
 //
 // [Splitter] takes another way: it cuts segments that are MPEG-TS already into parts without

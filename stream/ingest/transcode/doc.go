@@ -46,6 +46,8 @@
 //
 // A [File] is a reader for ingest.Config.Stdin. ffmpeg holds itself to real time (-re), and
 // copies what browsers play; the rest is encoded, once. Sound is played in all languages, the
-// file's default first. In a ladder that comes before, so
+// file's default first. Text
+// of subtitles goes to a pipe per track, as ffmpeg comes to it; subtitles that are pictures
+// are left out. In a ladder that comes before, so
 // that video of another codec is encoded twice.
 package transcode

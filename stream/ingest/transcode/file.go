@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream/ingest"
 )
 
 // ErrUnreadable says that ffmpeg cannot make anything of a file.
@@ -22,9 +24,11 @@ type FileConfig struct {
 	// Segment is how far apart keyframes shall be where the video must be encoded; 0 means
 	// 2 s.
 	Segment time.Duration
-	Encoder string // as in [Config]
-	FFmpeg  string // as in [Config]; ffprobe is looked for beside it, and where programs are
-	Logger  *slog.Logger
+	// Subtitles has the file's text played, too, if the system has the pipes for it.
+	Subtitles bool
+	Encoder   string // as in [Config]
+	FFmpeg    string // as in [Config]; ffprobe is looked for beside it, and where programs are
+	Logger    *slog.Logger
 }
 
 // File is a file of any kind that ffmpeg reads, as MPEG-TS in real time. What ingest takes
@@ -32,6 +36,12 @@ type FileConfig struct {
 type File struct {
 	// Copied and Encoded say of which tracks, such as "h264 video".
 	Copied, Encoded []string
+	// Subtitles are the file's text, with the timestamps of what Read returns. They have to
+	// be read, too, and end when the file does or is closed.
+	Subtitles []ingest.Subtitles
+	// LeftOut is how many subtitle tracks are not played: those that are pictures, too many,
+	// or not asked for.
+	LeftOut int
 
 	cfg    FileConfig
 	ffmpeg string
@@ -40,7 +50,9 @@ type File struct {
 	stop   context.CancelFunc
 
 	said *said
-	end  error // of Read, once there is one
+	end  error      // of Read, once there is one
+	text []*os.File // ffmpeg's ends of the pipes for subtitles; nil once it has them
+	read []*os.File // the other ends
 
 	mu     sync.Mutex    // guards all following
 	out    *os.File      // nil until the first Read
@@ -70,15 +82,22 @@ func OpenFile(ctx context.Context, cfg FileConfig) (*File, error) {
 		return nil, err
 	}
 	f := &File{cfg: cfg, ffmpeg: path, said: &said{log: cfg.Logger}}
+	f.ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	f.args = []string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-re"}
 	if cfg.Loop {
 		f.args = append(f.args, "-stream_loop", "-1")
 	}
 	if err := f.choose(ctx, found); err != nil {
+		f.stop()
 		return nil, err
 	}
 	f.args = append(f.args, "-f", "mpegts", "-muxdelay", "0", "-muxpreload", "0", "-pes_payload_size", "0", "-flush_packets", "1", "pipe:1")
-	f.ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
+	f.LeftOut = found.pictures + len(found.text)
+	if cfg.Subtitles && hasPipes {
+		if err := f.chooseText(found.text); err != nil {
+			return nil, err
+		}
+	}
 	return f, nil
 }
 
@@ -119,6 +138,8 @@ func (f *File) start() (*os.File, error) {
 	defer theirs.Close() // it has its own copy
 	cmd := exec.CommandContext(f.ctx, f.ffmpeg, f.args...)
 	cmd.Stdout, cmd.Stderr = theirs, f.said
+	cmd.ExtraFiles = f.text
+	defer f.closeText() // likewise
 	cmd.SysProcAttr = ownGroup()
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -138,10 +159,31 @@ func (f *File) Close() error {
 	f.stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.out == nil || f.closed {
+	if f.closed {
 		return nil
 	}
 	f.closed = true
+	f.closeText()
+	if f.out == nil {
+		return f.closeRead()
+	}
 	<-f.done
-	return f.out.Close()
+	return errors.Join(f.out.Close(), f.closeRead())
+}
+
+// closeText closes ffmpeg's ends of the pipes for subtitles.
+func (f *File) closeText() {
+	for _, w := range f.text {
+		w.Close()
+	}
+	f.text = nil
+}
+
+// closeRead closes the other ends; Reads that wait return.
+func (f *File) closeRead() error {
+	var errs []error
+	for _, r := range f.read {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
 }

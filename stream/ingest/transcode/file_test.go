@@ -22,7 +22,7 @@ func openStandIn(t *testing.T, file, says string) (*File, error) {
 		}
 	}
 	standInAs(t, says)
-	f, err := OpenFile(t.Context(), FileConfig{Path: file, Loop: true, FFmpeg: filepath.Join(dir, "ffmpeg")})
+	f, err := OpenFile(t.Context(), FileConfig{Path: file, Loop: true, Subtitles: true, FFmpeg: filepath.Join(dir, "ffmpeg")})
 	if err == nil {
 		t.Cleanup(func() {
 			if err := f.Close(); err != nil {
@@ -108,6 +108,55 @@ func TestSoundIsBounded(t *testing.T) {
 	if got := strings.Count(strings.Join(f.args, " "), "-map 0:a:"); got != maxFileAudio {
 		t.Errorf("%d tracks of sound are played, want %d", got, maxFileAudio)
 	}
+}
+
+// captioned is a track of subtitles.
+func captioned(codec, language, title string) string {
+	return fmt.Sprintf(`{"codec_type":"subtitle","codec_name":%q,"tags":{"language":%q,"title":%q}}`, codec, language, title)
+}
+
+func TestSubtitlesOfAFile(t *testing.T) {
+	says := streams(h264, aac, captioned("hdmv_pgs_subtitle", "eng", ""), captioned("ass", "ger", "Für \"alle\", die lieber lesen"), captioned("subrip", "", ""))
+	f, err := openStandIn(t, "../sample.ts", says)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Subtitles) != 2 || f.LeftOut != 1 || f.Subtitles[0].Language != "ger" || f.Subtitles[0].Name != "Für alle, die li" {
+		t.Errorf("%+v, %d left out", f.Subtitles, f.LeftOut)
+	}
+	args := strings.Join(f.args, " ")
+	for _, want := range []string{"-map 0:s:1 -c:s text -flush_packets 1 -f srt pipe:3", "-map 0:s:2 -c:s text -flush_packets 1 -f srt pipe:4"} {
+		if !strings.Contains(args, want) {
+			t.Errorf("ffmpeg %s, without %s", args, want)
+		}
+	}
+	// They end when ffmpeg has.
+	ended := make(chan error, 2)
+	for _, s := range f.Subtitles {
+		go func() { _, err := io.ReadAll(s.Cues); ended <- err }()
+	}
+	if _, err := io.Copy(io.Discard, f); err != nil {
+		t.Error(err)
+	}
+	for range f.Subtitles {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Close ends who reads the subtitles of a file that was never played.
+func TestCloseSubtitles(t *testing.T) {
+	f, err := openStandIn(t, "../sample.ts", streams(h264, captioned("srt", "eng", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = io.ReadAll(f.Subtitles[0].Cues) }()
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
 }
 
 func TestWhatCannotBeRead(t *testing.T) {

@@ -4,12 +4,17 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/ingest"
 )
 
 // track is what is asked of ffprobe.
@@ -23,6 +28,7 @@ type track struct {
 	Rate   string `json:"avg_frame_rate"`
 	Tags   struct {
 		Language string `json:"language"`
+		Title    string `json:"title"`
 	} `json:"tags"`
 	Disposition struct {
 		Default int `json:"default"`
@@ -54,13 +60,22 @@ func (t track) turned() bool {
 	return false
 }
 
-// maxFileAudio bounds the audio tracks of a file that are played.
-const maxFileAudio = 8
+// maxFileAudio and maxFileText bound the tracks of a file that are played.
+const (
+	maxFileAudio = 8
+	maxFileText  = 8
+)
+
+// textCodecs are subtitles that are no pictures.
+var textCodecs = []string{"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 
 // tracks are those of a file that are played.
 type tracks struct {
 	video *track // nil if there is none
 	audio []track
+	text  []track
+
+	pictures int // subtitles that are no text
 }
 
 // probe returns the tracks to play: the first picture, and all sound, what the file plays by
@@ -82,6 +97,7 @@ func probe(ctx context.Context, ffmpeg, file string) (found tracks, err error) {
 	if err := json.Unmarshal([]byte(out), &answer); err != nil {
 		return found, fmt.Errorf("read ffprobe's answer: %w", err)
 	}
+	texts := 0
 	for _, t := range answer.Streams {
 		switch {
 		case t.Kind == "video" && found.video == nil && t.Disposition.Picture == 0:
@@ -89,6 +105,14 @@ func probe(ctx context.Context, ffmpeg, file string) (found tracks, err error) {
 		case t.Kind == "audio":
 			t.number = len(found.audio)
 			found.audio = append(found.audio, t)
+		case t.Kind == "subtitle":
+			t.number = texts
+			texts++
+			if slices.Contains(textCodecs, t.Codec) {
+				found.text = append(found.text, t)
+			} else {
+				found.pictures++
+			}
 		}
 	}
 	if found.video == nil && len(found.audio) == 0 {
@@ -159,6 +183,32 @@ func (f *File) chooseAudio(audio []track) (outs []string) {
 		f.cfg.Logger.Warn("the file has more sound than is played", "tracks", len(audio), "left_out", left)
 	}
 	return outs
+}
+
+// chooseText has ffmpeg write each subtitle track to a pipe of its own, as plain text.
+func (f *File) chooseText(text []track) error {
+	for n, t := range text[:min(len(text), maxFileText)] {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return errors.Join(fmt.Errorf("open subtitles: %w", err), f.Close())
+		}
+		f.read, f.text = append(f.read, r), append(f.text, w)
+		f.args = append(f.args, "-map", fmt.Sprintf("0:s:%d", t.number), "-c:s", "text", "-flush_packets", "1", "-f", "srt", fmt.Sprintf("pipe:%d", firstPipe+n))
+		f.LeftOut--
+		f.Subtitles = append(f.Subtitles, ingest.Subtitles{Language: t.Tags.Language, Name: shortTitle(t.Tags.Title), Default: t.Disposition.Default != 0, Cues: r})
+	}
+	return nil
+}
+
+// maxTitle is how many letters of a track's title name it, of at most four bytes each.
+const maxTitle = 16
+
+// shortTitle returns of a title what can be shown in a menu and signed.
+func shortTitle(title string) string {
+	letters := slices.DeleteFunc([]rune(strings.ToValidUTF8(title, "")), func(r rune) bool {
+		return !unicode.IsPrint(r) || r == '"' || r == '\\'
+	})
+	return strings.TrimSpace(string(letters[:min(len(letters), maxTitle)]))
 }
 
 // rate returns the frames per second, 0 if they are not known.
