@@ -85,6 +85,14 @@ func (f *llFollower) ask(now time.Time) (*llView, <-chan struct{}) {
 	return f.view, f.changed
 }
 
+// watch returns the newest view and a channel that is closed when it is replaced, and asks
+// for nothing.
+func (f *llFollower) watch() (*llView, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.view, f.changed
+}
+
 // current returns the newest view.
 func (f *llFollower) current() *llView {
 	f.mu.Lock()

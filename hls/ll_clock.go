@@ -53,25 +53,34 @@ func (c *llClock) reach(end int64) {
 	c.end = max(c.end, end)
 }
 
+// at returns the offset that holds for a segment, 0 if none was needed so far.
+func (c *llClock) at(k key) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n, ok := c.findLocked(k); ok {
+		return c.marks[n].offset
+	}
+	return 0
+}
+
+// findLocked returns the index of the newest mark of k's epoch that is not after k.
+func (c *llClock) findLocked(k key) (n int, ok bool) {
+	for n := len(c.marks) - 1; n >= 0; n-- {
+		if m := c.marks[n]; !k.less(m.key) {
+			return n, m.epoch == k.epoch
+		}
+	}
+	return -1, false
+}
+
 // offset returns what is added to timestamps from the segment k on, in ticks of 90 kHz. The
 // first one of k's is first, and what was before ends with the decode time end, -1 if
 // nothing was.
 func (c *llClock) offset(k key, first, end int64) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, exact := slices.BinarySearchFunc(c.marks, k, func(m llMark, k key) int {
-		switch {
-		case m.less(k):
-			return -1
-		case k.less(m.key):
-			return 1
-		}
-		return 0
-	})
-	if !exact {
-		n--
-	}
-	if n >= 0 && c.marks[n].epoch == k.epoch {
+	n, known := c.findLocked(k)
+	if known {
 		gap := first + c.marks[n].offset - end
 		if end < 0 || c.shared && gap >= -llOverlap && gap <= llGap {
 			return c.marks[n].offset
@@ -86,7 +95,7 @@ func (c *llClock) offset(k key, first, end int64) int64 {
 		offset = end - first
 	}
 	m := llMark{k, offset}
-	if exact {
+	if n >= 0 && c.marks[n].key == k {
 		c.marks[n] = m
 	} else if c.marks = slices.Insert(c.marks, n+1, m); len(c.marks) > llMarks {
 		c.marks = slices.Delete(c.marks, 0, 1)

@@ -11,8 +11,11 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-// audioGroup is the GROUP-ID of the renditions of audio (RFC 8216, section 4.3.4.1).
-const audioGroup = "audio"
+// GROUP-IDs of the renditions of audio and of subtitles (RFC 8216, section 4.3.4.1).
+const (
+	audioGroup = "audio"
+	textGroup  = "text"
+)
 
 // variant is one rendition in the multivariant playlist.
 type variant struct {
@@ -30,14 +33,19 @@ func renderMultivariant(variants []variant, name string) []byte {
 	p.SetIndependentSegments(true)
 	best := slices.SortedFunc(ofKind(variants, stream.KindMain), func(a, b variant) int { return better(b, a) })
 	audio := slices.SortedFunc(ofKind(variants, stream.KindAudio), byRendition)
+	text := slices.SortedFunc(ofKind(variants, stream.KindSubtitles), byRendition)
 	var alternatives []*m3u8.Alternative
 	if len(best) > 0 {
-		alternatives = audioAlternatives(best[0].media, audio, name)
+		alternatives = append(audioAlternatives(best[0].media, audio, name), textAlternatives(text, name)...)
 	}
 	for _, v := range best {
 		// "The BANDWIDTH value MUST be an upper bound" of any combination of renditions (RFC
 		// 8216, section 4.3.4.2), and the default audio comes with the video in any case.
-		peak, average := v.peak+most(audio, func(a variant) int { return a.peak }), v.average+most(audio, func(a variant) int { return a.average })
+		peak, average := v.peak, v.average
+		for _, group := range [][]variant{audio, text} {
+			peak += most(group, func(o variant) int { return o.peak })
+			average += most(group, func(o variant) int { return o.average })
+		}
 		params := m3u8.VariantParams{
 			Bandwidth:        uint32(min(peak, 1<<31-1)),
 			AverageBandwidth: uint32(min(average, 1<<31-1)),
@@ -50,6 +58,9 @@ func renderMultivariant(variants []variant, name string) []byte {
 		}
 		if len(audio) > 0 {
 			params.Audio = audioGroup
+		}
+		if len(text) > 0 {
+			params.Subtitles = textGroup
 		}
 		p.Append(v.rendition+"/"+name, nil, params)
 	}
@@ -86,6 +97,22 @@ func audioAlternatives(main stream.Media, audio []variant, name string) []*m3u8.
 			Name: alternativeName(used, a.media, a.rendition), Language: a.media.Language,
 			URI: a.rendition + "/" + name,
 		})
+	}
+	return list
+}
+
+// textAlternatives describes subtitles. One of them at most is the default, as a group has
+// one.
+func textAlternatives(text []variant, name string) (list []*m3u8.Alternative) {
+	used := make(map[string]bool)
+	chosen := false
+	for _, t := range text {
+		list = append(list, &m3u8.Alternative{
+			Type: "SUBTITLES", GroupId: textGroup, Default: t.media.Default && !chosen, Autoselect: "YES",
+			Name: alternativeName(used, t.media, t.rendition), Language: t.media.Language,
+			URI: t.rendition + "/" + name,
+		})
+		chosen = chosen || t.media.Default
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 const (
 	playlistType = "application/vnd.apple.mpegurl"
 	segmentType  = "video/mp2t"
+	textType     = "text/vtt; charset=utf-8"
 )
 
 // independentSegments says that every segment starts on a keyframe (RFC 8216,
@@ -30,7 +31,7 @@ const (
 	TypeVOD   = "VOD"   // it does not change any more
 )
 
-// MediaPlaylist is a media playlist of MPEG-TS segments.
+// MediaPlaylist is a media playlist of MPEG-TS or WebVTT segments.
 type MediaPlaylist struct {
 	Type          string // [TypeEvent] or [TypeVOD]; "" for a live one
 	Target        int    // EXT-X-TARGETDURATION, seconds
@@ -90,8 +91,11 @@ func (m *MediaPlaylist) Render() ([]byte, error) {
 }
 
 // renderMedia writes the media playlist of a window.
-func renderMedia(w *window) ([]byte, error) {
-	m := MediaPlaylist{
+func renderMedia(w *window) ([]byte, error) { return w.media().Render() }
+
+// media returns the media playlist of a window.
+func (w *window) media() *MediaPlaylist {
+	m := &MediaPlaylist{
 		Target:        w.target,
 		Sequence:      w.sequence - uint64(len(w.entries)),
 		Discontinuity: w.discontinuity,
@@ -99,7 +103,7 @@ func renderMedia(w *window) ([]byte, error) {
 		Ended:         w.ended,
 	}
 	for _, e := range w.entries {
-		m.Segments = append(m.Segments, PlaylistSegment{segmentName(e.key), e.duration, e.programTime, e.discontinuity})
+		m.Segments = append(m.Segments, PlaylistSegment{nameOf(e.key, e.media.Kind), e.duration, e.programTime, e.discontinuity})
 	}
-	return m.Render()
+	return m
 }
