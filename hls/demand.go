@@ -135,22 +135,15 @@ func describe(t *stream.Timeline) variant {
 	return v
 }
 
-// kindOf returns what a rendition is of, by the newest segment's header that is known. It
-// is a main one until that is.
+// kindOf returns what a rendition is of, by the newest segment whose first header is known.
+// It is a main one until there is one.
 func kindOf(t *stream.Timeline) stream.Kind {
-	newest := t.Newest()
-	if newest == nil {
-		return stream.KindMain
-	}
-	for number := newest.Segment; ; number-- {
-		h := t.Header(stream.Position{Epoch: newest.Epoch, Segment: number})
-		if h != nil && h.Media != nil {
+	for _, h := range slices.Backward(t.Recent(describeSegments)) {
+		if h.Media != nil {
 			return h.Media.Kind
 		}
-		if number == 0 || newest.Segment-number > describeSegments {
-			return stream.KindMain
-		}
 	}
+	return stream.KindMain
 }
 
 // lastWhole returns the last n segments of which all headers are known, however far back

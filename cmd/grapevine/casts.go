@@ -45,8 +45,8 @@ func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) e
 	return func(p stream.Part) error { return cast.Publish(ctx, p) }, nil
 }
 
-// furtherOpener opens the renditions of an input's further audio. Its begin is called once,
-// before the input runs.
+// furtherOpener opens the renditions of an input's further audio and subtitles. Its begin is
+// called once, before the input runs.
 type furtherOpener struct {
 	open func(rendition string) (func(stream.Part) error, error)
 }

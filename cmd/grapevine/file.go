@@ -48,7 +48,7 @@ func openFile(ctx context.Context, cfg *ingest.Config, encoder string, subtitles
 	}
 	scr.say("ffmpeg reads %s: %s.", cfg.Input, strings.Join(how, ", "))
 	if file.LeftOut > 0 {
-		scr.say("%s of it left out: only text can be shown, and not with --encode.", count(file.LeftOut, "subtitle track"))
+		scr.say("Left out: %s. Only text is published, and none with --encode.", count(file.LeftOut, "subtitle track"))
 	}
 	cfg.Subtitles = file.Subtitles
 	cfg.Input, cfg.Stdin, cfg.Loop = "-", file, false
