@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/webvtt"
 )
 
 // TestMain fails if a goroutine of this package outlives the tests.
@@ -155,7 +156,12 @@ func (b *broadcast) shootParts(parts []time.Duration, discontinuity bool) *testS
 		if i == 0 {
 			data = make([]byte, stream.MaxChunkSize+1000) // several chunks, one of which starts at 32768
 		}
-		if b.film != nil {
+		if b.media.Kind == stream.KindSubtitles {
+			data = []byte("\n")
+			if i == 0 {
+				data = webvtt.Segment([]webvtt.Cue{{Start: 10 * time.Second, End: 12 * time.Second, Text: s.name}})
+			}
+		} else if b.film != nil {
 			data = b.film.part(s.name, i, d, b.clock)
 		} else {
 			_, _ = b.random.Read(data) // never fails

@@ -39,30 +39,36 @@ func (d *demand) ask(name string, now time.Time) {
 }
 
 // wanted returns the names of the renditions to be carried: those that were asked for a
-// short while ago; the one that was asked for last if none was; the best if none ever
-// was, so that the first player starts at once and others are helped meanwhile.
+// short while ago; of the main ones the one that was asked for last if none was; the best
+// if none ever was, so that the first player starts at once and others are helped meanwhile.
 func (d *demand) wanted(timelines []*stream.Timeline, now time.Time) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string
-	last := ""
+	var mains []*stream.Timeline
+	played, last := false, ""
 	for _, t := range timelines {
 		name := t.Rendition()
 		at, ok := d.asked[name]
+		main := kindOf(t) == stream.KindMain
+		if main {
+			mains = append(mains, t)
+		}
 		switch {
 		case d.carry == nil, ok && now.Sub(at) < carryFor:
 			names = append(names, name)
-		case ok && (last == "" || at.After(d.asked[last])):
+			played = played || main
+		case ok && main && (last == "" || at.After(d.asked[last])):
 			last = name
 		}
 	}
 	switch {
-	case len(names) > 0 || len(timelines) == 0:
+	case played || len(mains) == 0:
 		return names
 	case last != "":
-		return []string{last}
+		return append(names, last)
 	default:
-		return []string{slices.MaxFunc(timelines, betterTimeline).Rendition()}
+		return append(names, slices.MaxFunc(mains, betterTimeline).Rendition())
 	}
 }
 
@@ -127,6 +133,17 @@ func describe(t *stream.Timeline) variant {
 	}
 	v.average = bitrate(size, d)
 	return v
+}
+
+// kindOf returns what a rendition is of, by the newest segment whose first header is known.
+// It is a main one until there is one.
+func kindOf(t *stream.Timeline) stream.Kind {
+	for _, h := range slices.Backward(t.Recent(describeSegments)) {
+		if h.Media != nil {
+			return h.Media.Kind
+		}
+	}
+	return stream.KindMain
 }
 
 // lastWhole returns the last n segments of which all headers are known, however far back

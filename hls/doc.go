@@ -37,6 +37,12 @@
 // who asks for one has the node carry it, and waits until its last segments are there. Its
 // discontinuity sequence goes on from the other renditions'.
 //
+// The multivariant playlist lists main renditions as variants, and further audio and
+// subtitles as EXT-X-MEDIA of a group each, which all variants have (RFC 8216, section
+// 4.3.4.1): the audio that comes with the video is the default, and has no address. A
+// variant's bandwidth includes those of the most demanding of each group, and its codecs
+// those of the audio. There is always a main rendition among what is carried.
+//
 // A [Tail] hands out the same segments to whoever keeps them, such as hls/record. It decides
 // with the same edge, but begins with one segment, waits for a missing one three times as
 // long, and holds nothing back.
@@ -51,12 +57,13 @@
 //	/<stream-id>/<rendition>/index.m3u8     media playlist, MPEG-TS
 //	/<stream-id>/dvr.m3u8                   multivariant playlist, to rewind
 //	/<stream-id>/<rendition>/dvr.m3u8       media playlist, MPEG-TS, to rewind
-//	/<stream-id>/<rendition>/<epoch>-<segment>.ts
+//	/<stream-id>/<rendition>/<epoch>-<segment>.ts, of subtitles .vtt
 //	/<stream-id>/ll.m3u8                    multivariant playlist, low latency
 //	/<stream-id>/<rendition>/ll.m3u8        media playlist, fragmented MP4
 //	/<stream-id>/<rendition>/<session>-<n>.mp4
 //	/<stream-id>/<rendition>/<session>-<sequence>.m4s
 //	/<stream-id>/<rendition>/<session>-<sequence>.<part>.m4s
+//	/<stream-id>/<rendition>/<epoch>-<segment>.ll.vtt
 //
 // An MPEG-TS segment has the same name on every node. Names are never reused, because the
 // broadcaster's epochs never repeat; should one sign two different parts for one
@@ -179,6 +186,16 @@
 // 8 Mbit/s, and all is let go when nobody has asked for a minute. The next to ask gets
 // higher numbers and names with another random session. A rendition report speaks of
 // renditions that somebody plays: others have no numbers.
+//
+// Players put sound and picture together by decode times. Those of further audio are the
+// video's, since all playlists of a stream add the same to the broadcaster's timestamps,
+// whoever comes first to a new epoch deciding (ll_clock.go). There a hole, and the 0.1 s
+// between two epochs, are gaps in decode times; without further audio there are none.
+//
+// Subtitles are not cut into parts, which players do not ask for: their ll.m3u8 lists whole
+// segments of WebVTT, whose X-TIMESTAMP-MAP is moved by what is added to timestamps, with
+// the pictures' discontinuity sequence numbers (ll_text.go). A cue can be there when its
+// segment is whole, so one that begins with its segment may be shown up to a segment late.
 //
 // A new epoch after which players ran dry begins with one segment listed at once: players
 // with low latency need three parts.

@@ -134,13 +134,22 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 	id, err := stream.ParseID(r.PathValue("stream"))
-	k, ok := parseSegmentName(r.PathValue("segment"))
+	name := r.PathValue("segment")
+	k, ok := parseSegmentName(name)
 	if err != nil || !ok {
 		notFound(w)
 		return
 	}
+	contentType := segmentType
+	if strings.HasSuffix(name, textSuffix) {
+		contentType = textType
+	}
 	if st, _, _ := s.find(id); st != nil {
 		if rendition := st.rendition(r.PathValue("rendition")); rendition != nil {
+			if nameOf(k, kindOf(rendition.timeline)) != name {
+				notFound(w)
+				return
+			}
 			rendition.dvr.ahead(k, time.Now())
 		}
 	}
@@ -171,7 +180,7 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		return pending, bound, []<-chan struct{}{next, headers, parts}
 	}, func() {
 		h := w.Header()
-		h.Set("Content-Type", segmentType)
+		h.Set("Content-Type", contentType)
 		h.Set("Cache-Control", cacheForever)
 		h.Set("ETag", segment.etag)
 		http.ServeContent(w, r, "", time.Time{}, segment.reader())

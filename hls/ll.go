@@ -35,6 +35,7 @@ type llFollower struct {
 	log   *slog.Logger
 	size  int
 	wake  chan struct{} // somebody asked
+	clock *llClock
 	align func(first key) (discontinuity uint64, target int)
 
 	// Only run uses these. All but sequence and discontinuity begin anew each time that
@@ -66,6 +67,7 @@ func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.
 		size:    max(size, llWindow),
 		cues:    newCues(log),
 		wake:    make(chan struct{}, 1),
+		clock:   new(llClock),
 		align:   func(key) (uint64, int) { return 0, 0 },
 		view:    &llView{},
 		changed: make(chan struct{}),
@@ -82,6 +84,14 @@ func (f *llFollower) ask(now time.Time) (*llView, <-chan struct{}) {
 	case f.wake <- struct{}{}:
 	default: // it knows
 	}
+	return f.view, f.changed
+}
+
+// watch returns the newest view and a channel that is closed when it is replaced, and asks
+// for nothing.
+func (f *llFollower) watch() (*llView, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.view, f.changed
 }
 

@@ -64,7 +64,9 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 	}
 	var st *served
 	var view *llView
+	var text *document // of subtitles
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
+		var wake []<-chan struct{}
 		var rendition *rendition
 		var changed <-chan struct{}
 		var v verdict
@@ -72,6 +74,10 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 			return v, holdPlaylist, []<-chan struct{}{changed}
 		}
 		var next <-chan struct{}
+		if kindOf(rendition.timeline) == stream.KindSubtitles {
+			text, v, wake = st.llText(rendition)
+			return v, holdPlaylist, append(wake, changed)
+		}
 		view, next = rendition.ll.ask(time.Now())
 		if !view.playable() {
 			return pending, holdPlaylist, []<-chan struct{}{changed, next}
@@ -81,15 +87,19 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 		}
 		return view.judge(ask.at), holdTargets * view.target, []<-chan struct{}{next}
 	}, func() {
-		text := view.full
+		w.Header().Set("Cache-Control", cacheNever)
+		if text != nil {
+			text.ServeHTTP(w, r)
+			return
+		}
+		list := view.full
 		if ask.skip {
-			text = view.delta
+			list = view.delta
 		}
 		if !view.ended {
-			text = slices.Concat(text, renderReports(st.reports(name)))
+			list = slices.Concat(list, renderReports(st.reports(name)))
 		}
-		w.Header().Set("Cache-Control", cacheNever)
-		newDocument(playlistType, text).ServeHTTP(w, r)
+		newDocument(playlistType, list).ServeHTTP(w, r)
 	})
 }
 
@@ -110,7 +120,11 @@ func (s *served) reports(but string) []report {
 // serveFile answers for all files of a rendition: MPEG-TS segments, and what a
 // low-latency playlist lists.
 func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.PathValue("segment"), ".ts") {
+	switch name := r.PathValue("segment"); {
+	case strings.HasSuffix(name, llTextSuffix):
+		s.serveLLText(w, r)
+		return
+	case strings.HasSuffix(name, ".ts"), strings.HasSuffix(name, textSuffix):
 		s.serveSegment(w, r)
 		return
 	}

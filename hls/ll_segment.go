@@ -120,12 +120,14 @@ func (f *llFollower) remux(h *stream.SignedHeader, chunks [][]byte) bool {
 		StartsSegment: h.Part == 0,
 		Independent:   h.Independent,
 		Discontinuity: h.Part == 0 && o.discontinuity,
+		Offset:        func(first, end int64) int64 { return f.clock.offset(o.key, first, end) },
 	})
 	if err != nil {
 		f.log.Warn("part cannot be remuxed, the rest of its segment is left out", "part", h.Position, "err", err)
 		o.failed = true
 		return false
 	}
+	f.clock.reach(fragment.End)
 	if fragment.Lost > 0 {
 		f.log.Debug("frames left out", "part", h.Position, "count", fragment.Lost)
 	}

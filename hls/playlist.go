@@ -3,18 +3,16 @@ package hls
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/grafov/m3u8"
-
-	"github.com/grapevine-live/grapevine/stream"
 )
 
 // Media types of what is served (RFC 8216, section 4; RFC 3555).
 const (
 	playlistType = "application/vnd.apple.mpegurl"
 	segmentType  = "video/mp2t"
+	textType     = "text/vtt; charset=utf-8"
 )
 
 // independentSegments says that every segment starts on a keyframe (RFC 8216,
@@ -33,7 +31,7 @@ const (
 	TypeVOD   = "VOD"   // it does not change any more
 )
 
-// MediaPlaylist is a media playlist of MPEG-TS segments.
+// MediaPlaylist is a media playlist of MPEG-TS or WebVTT segments.
 type MediaPlaylist struct {
 	Type          string // [TypeEvent] or [TypeVOD]; "" for a live one
 	Target        int    // EXT-X-TARGETDURATION, seconds
@@ -99,8 +97,11 @@ func (m *MediaPlaylist) Render() ([]byte, error) {
 }
 
 // renderMedia writes the media playlist of a window, with the date ranges that it has.
-func renderMedia(w *window, ranges dateRanges) ([]byte, error) {
-	m := MediaPlaylist{
+func renderMedia(w *window, ranges dateRanges) ([]byte, error) { return w.media(ranges).Render() }
+
+// media returns the media playlist of a window.
+func (w *window) media(ranges dateRanges) *MediaPlaylist {
+	m := &MediaPlaylist{
 		Target:        w.target,
 		Sequence:      w.sequence - uint64(len(w.entries)),
 		Discontinuity: w.discontinuity,
@@ -109,37 +110,7 @@ func renderMedia(w *window, ranges dateRanges) ([]byte, error) {
 		ranges:        ranges,
 	}
 	for _, e := range w.entries {
-		m.Segments = append(m.Segments, PlaylistSegment{segmentName(e.key), e.duration, e.programTime, e.discontinuity})
+		m.Segments = append(m.Segments, PlaylistSegment{nameOf(e.key, e.media.Kind), e.duration, e.programTime, e.discontinuity})
 	}
-	return m.Render()
-}
-
-// variant is one rendition in the multivariant playlist.
-type variant struct {
-	rendition string
-	media     stream.Media
-	peak      int // bits per second of the densest segment
-	average   int // bits per second of what is listed
-}
-
-// renderMultivariant writes the multivariant playlist of the media playlists called
-// name, its addresses relative to /<stream-id>/. The best comes first: some players
-// begin with that, and it is the one that a node carries before anybody asks.
-func renderMultivariant(variants []variant, name string) []byte {
-	p := m3u8.NewMasterPlaylist()
-	p.SetIndependentSegments(true)
-	best := slices.SortedFunc(slices.Values(variants), func(a, b variant) int { return better(b, a) })
-	for _, v := range best {
-		params := m3u8.VariantParams{
-			Bandwidth:        uint32(min(v.peak, 1<<31-1)),
-			AverageBandwidth: uint32(min(v.average, 1<<31-1)),
-			Codecs:           v.media.Codecs,
-			FrameRate:        v.media.FrameRate,
-		}
-		if v.media.Width > 0 && v.media.Height > 0 {
-			params.Resolution = fmt.Sprintf("%dx%d", v.media.Width, v.media.Height)
-		}
-		p.Append(v.rendition+"/"+name, nil, params)
-	}
-	return p.Encode().Bytes()
+	return m
 }

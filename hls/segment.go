@@ -143,12 +143,31 @@ func segmentName(k key) string {
 	return fmt.Sprintf("%d-%d.ts", k.epoch, k.number)
 }
 
-// parseSegmentName reads what segmentName writes, and nothing else: a segment has
-// one name only.
+// Names of segments of subtitles end so, and of those on fragmented MP4's time line.
+const (
+	textSuffix   = ".vtt"
+	llTextSuffix = ".ll.vtt"
+)
+
+// textName is the file name of a segment of subtitles.
+func textName(k key) string { return fmt.Sprintf("%d-%d%s", k.epoch, k.number, textSuffix) }
+
+// nameOf is the file name of a segment of a rendition of a kind.
+func nameOf(k key, kind stream.Kind) string {
+	if kind == stream.KindSubtitles {
+		return textName(k)
+	}
+	return segmentName(k)
+}
+
+// parseSegmentName reads what segmentName and textName write, and nothing else: a segment
+// has one name only.
 func parseSegmentName(name string) (key, bool) {
 	stem, ok := strings.CutSuffix(name, ".ts")
 	if !ok {
-		return key{}, false
+		if stem, ok = strings.CutSuffix(name, textSuffix); !ok {
+			return key{}, false
+		}
 	}
 	epoch, number, ok := strings.Cut(stem, "-")
 	if !ok {
@@ -158,5 +177,5 @@ func parseSegmentName(name string) (key, bool) {
 	var err1, err2 error
 	k.epoch, err1 = strconv.ParseUint(epoch, 10, 64)
 	k.number, err2 = strconv.ParseUint(number, 10, 64)
-	return k, err1 == nil && err2 == nil && segmentName(k) == name
+	return k, err1 == nil && err2 == nil && (segmentName(k) == name || textName(k) == name)
 }

@@ -82,10 +82,11 @@ type Server struct {
 	stopped <-chan struct{} // closed when Run ends; nil, which blocks, before it runs
 }
 
-// served is a stream with its followers. It is immutable but for the demand.
+// served is a stream with its followers. It is immutable but for the demand and the clock.
 type served struct {
 	renditions []*rendition // in the stream's order
 	demand     *demand
+	clock      *llClock
 	counted    counted
 	ranges     *cue.Ranges
 }
@@ -197,16 +198,18 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 		old := s.streams[st.ID]
 		next := &served{}
 		if old == nil {
-			next.demand, next.ranges = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), &cue.Ranges{}
+			next.demand, next.clock, next.ranges = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), new(llClock), &cue.Ranges{}
 		} else {
-			next.demand, next.counted, next.ranges = old.demand, old.counted, old.ranges
+			next.demand, next.clock, next.counted, next.ranges = old.demand, old.clock, old.counted, old.ranges
 		}
+		next.clock.share(slices.ContainsFunc(st.Timelines, func(t *stream.Timeline) bool { return kindOf(t) != stream.KindMain }))
 		carried := next.demand.wanted(st.Timelines, time.Now())
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
 			runs := slices.Contains(carried, t.Rendition())
 			if r == nil || r.timeline != t || r.store != st.Store || runs != (r.stop != nil) {
 				r = s.newRendition(st, t, next.ranges)
+				r.ll.clock = next.clock
 				if runs {
 					r.start(ctx, running)
 				}
@@ -365,7 +368,7 @@ func (s *Server) Buffer(id stream.ID) time.Duration {
 	return least
 }
 
-// variants describes the renditions that can be played, which is none until one is
+// variants describes the renditions that can be played, which is none until a main one is
 // carried and can be.
 func (s *served) variants() []variant {
 	if s == nil {
@@ -378,7 +381,7 @@ func (s *served) variants() []variant {
 		switch {
 		case v.playable():
 			entries := v.window.entries
-			playable = true
+			playable = playable || entries[len(entries)-1].media.Kind == stream.KindMain
 			list = append(list, variant{
 				rendition: r.timeline.Rendition(),
 				media:     entries[len(entries)-1].media,

@@ -66,7 +66,8 @@ type TailConfig struct {
 // SegmentID names a segment of a rendition.
 type SegmentID struct{ Epoch, Number uint64 }
 
-// ParseSegmentName reads the file name of a segment, <epoch>-<number>.ts.
+// ParseSegmentName reads the file name of a segment, <epoch>-<number>.ts, or .vtt of
+// subtitles.
 func ParseSegmentName(name string) (SegmentID, bool) {
 	k, ok := parseSegmentName(name)
 	return SegmentID{k.epoch, k.number}, ok
@@ -173,7 +174,7 @@ func (t *Tail) list(a *assembly) {
 	t.target = max(t.target, rounded(s.Duration()))
 	t.cfg.Sink.Segment(Segment{
 		PlaylistSegment: PlaylistSegment{
-			Name:          segmentName(t.edge.next),
+			Name:          nameOf(t.edge.next, first.Media.Kind),
 			Duration:      s.Duration(),
 			ProgramTime:   first.ProgramTime,
 			Discontinuity: t.edge.broken || t.broken || first.Discontinuity,

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// maxRenditions bounds the renditions of a stream.
-	maxRenditions = 16
+	// maxRenditions bounds the renditions of a stream: eight of video, and as many
+	// languages of sound and of subtitles as two inputs have.
+	maxRenditions = 32
 	// headerBuffer is how many verified headers may wait for the loop.
 	headerBuffer = 256
 	// farewellTimeout bounds the wait for the loop when leaving, farewellPause is how long

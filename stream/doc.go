@@ -55,6 +55,10 @@
 //	  uint32 width      = 2;  // pixels, 0 for audio only
 //	  uint32 height     = 3;
 //	  uint32 frame_rate = 4;  // thousandths of frames per second
+//	  uint32 kind       = 5;  // 0 video with its default audio, or audio alone; 1 further audio; 2 subtitles; below 256
+//	  string language   = 6;  // BCP 47, of the audio or the text: [A-Za-z0-9-]{0,35}
+//	  string name       = 7;  // of the audio or the text, for people: at most 64 bytes, printable, without " and \
+//	  bool   default    = 8;  // to be chosen where the viewer has chosen nothing
 //	}
 //
 // All chunks of a part are chunk_size long but for the last, so size, chunk_size and
@@ -62,6 +66,12 @@
 // chunk_size, [ChunkSizeFor] says how this package does. A header that ends the stream
 // has neither size, chunk_size nor chunks; its position is the one that the next
 // segment would have had.
+//
+// Parts of kinds 0 and 1 are MPEG-TS, those of kind 2 WebVTT, a file of its own for each
+// segment (RFC 8216, section 3.5). A rendition of a kind that is not known is of a later
+// version: it is passed on, and not shown. Segments of the same number are of the same time
+// in all renditions; one that has nothing there leaves the number out, and marks the next
+// segment a discontinuity.
 //
 // A segment that the broadcaster could not complete has no last part, flag 2: the next
 // segment begins with a discontinuity, and nobody lists the one before.

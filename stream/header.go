@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/grapevine-live/grapevine/stream/wire"
 )
@@ -22,6 +24,8 @@ const (
 	MaxRenditionName   = 32                        // bytes
 	maxProgramTime     = 253402300799999999        // microseconds: the end of the year 9999, ISO 8601's last
 	maxCodecs          = 128                       // bytes of Media.Codecs
+	maxLanguage        = 35                        // bytes of Media.Language (RFC 5646, section 4.4.1)
+	maxMediaName       = 64                        // bytes of Media.Name
 	maxDimension       = 1 << 16                   // pixels
 	maxFrameRate       = 1000 * 1000               // thousandths of frames per second
 	MaxHeaderSize      = MaxChunks*HashSize + 1024 // bytes of a serialised SignedHeader
@@ -148,6 +152,12 @@ func (h *Header) validate() error {
 			m.FrameRate < 0 || m.FrameRate > maxFrameRate/1000 || math.IsNaN(m.FrameRate) {
 			return bad("picture of %dx%d at %v", m.Width, m.Height, m.FrameRate)
 		}
+		if !validLanguage(m.Language) {
+			return bad("language %q", m.Language)
+		}
+		if !validMediaName(m.Name) {
+			return bad("name %q", m.Name)
+		}
 	}
 	return nil
 }
@@ -166,6 +176,26 @@ func printable(s string) bool {
 		}
 	}
 	return true
+}
+
+// validLanguage reports whether s could be a language tag: subtags are not looked up.
+func validLanguage(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(s) <= maxLanguage
+}
+
+// validMediaName reports whether a name can be shown, and quoted in a playlist as it is.
+func validMediaName(s string) bool {
+	for _, c := range s {
+		if !unicode.IsPrint(c) || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return len(s) <= maxMediaName && utf8.ValidString(s)
 }
 
 const (
@@ -193,6 +223,10 @@ const (
 	fieldWidth     = 2
 	fieldHeight    = 3
 	fieldFrameRate = 4
+	fieldKind      = 5
+	fieldLanguage  = 6
+	fieldName      = 7
+	fieldDefault   = 8
 )
 
 // marshal serialises a valid header, without its stream.
@@ -224,6 +258,12 @@ func (h *Header) marshal() []byte {
 		mb = wire.AppendUint(mb, fieldWidth, uint64(m.Width))
 		mb = wire.AppendUint(mb, fieldHeight, uint64(m.Height))
 		mb = wire.AppendUint(mb, fieldFrameRate, uint64(math.Round(m.FrameRate*1000)))
+		mb = wire.AppendUint(mb, fieldKind, uint64(m.Kind))
+		mb = wire.AppendBytes(mb, fieldLanguage, []byte(m.Language))
+		mb = wire.AppendBytes(mb, fieldName, []byte(m.Name))
+		if m.Default {
+			mb = wire.AppendUint(mb, fieldDefault, 1)
+		}
 		b = wire.AppendMessage(b, fieldMedia, mb)
 	}
 	return b
@@ -296,6 +336,7 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 
 func parseMedia(b []byte) (*Media, error) {
 	m := &Media{}
+	var kind uint64
 	err := wire.Fields(b, func(field int, v uint64, raw []byte) {
 		switch field {
 		case fieldCodecs:
@@ -306,10 +347,22 @@ func parseMedia(b []byte) (*Media, error) {
 			m.Height = int(min(v, maxDimension+1))
 		case fieldFrameRate:
 			m.FrameRate = float64(min(v, maxFrameRate+1)) / 1000
+		case fieldKind:
+			kind = v
+		case fieldLanguage:
+			m.Language = string(raw)
+		case fieldName:
+			m.Name = string(raw)
+		case fieldDefault:
+			m.Default = v != 0
 		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	if kind > math.MaxUint8 {
+		return nil, fmt.Errorf("%w: kind %d", ErrMalformed, kind)
+	}
+	m.Kind = Kind(kind)
 	return m, nil
 }

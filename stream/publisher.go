@@ -42,6 +42,9 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	if part.StartsSegment && p.inSegment {
 		position.Segment, position.Part = position.Segment+1, 0
 	}
+	if part.StartsSegment {
+		position.Segment += part.Absent
+	}
 	clock := p.clock
 	if !part.ProgramTime.IsZero() {
 		clock = part.ProgramTime

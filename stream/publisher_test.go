@@ -79,6 +79,26 @@ func TestPublisherGivesASegmentUp(t *testing.T) {
 	}
 }
 
+func TestPublisherLeavesOutNumbersOfWhatIsAbsent(t *testing.T) {
+	p := newPublisher(t, 7)
+	late, pause := piece("se"), piece("se")
+	late.Absent = 3
+	pause.Absent, pause.Discontinuity = 2, true
+	inside := piece("e")
+	inside.Absent = 9 // of no meaning there
+	var got []string
+	for _, part := range []Part{late, piece("se"), pause, piece("s"), inside} {
+		h, _, err := p.Publish(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, h.Position.String())
+	}
+	if want := "7/3/0,7/4/0,7/7/0,7/8/0,7/8/1"; strings.Join(got, ",") != want {
+		t.Errorf("positions %v, want %s", got, want)
+	}
+}
+
 func TestPublisherReturnsWhatOthersRead(t *testing.T) {
 	p := newPublisher(t, 7)
 	part := piece("s")

@@ -41,6 +41,8 @@ func TestOpenHeaderBoundsTheSize(t *testing.T) {
 
 	h := firstPart()
 	h.Media.Codecs = string(bytes.Repeat([]byte("a"), maxCodecs))
+	h.Media.Language = string(bytes.Repeat([]byte("a"), maxLanguage))
+	h.Media.Name = string(bytes.Repeat([]byte("a"), maxMediaName))
 	h.Rendition = string(bytes.Repeat([]byte("a"), MaxRenditionName))
 	h = describe(h, make([]byte, MaxPartSize))
 	s, err := testKey.sign(h)

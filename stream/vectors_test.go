@@ -63,6 +63,10 @@ type vectorMedia struct {
 	Width     int    `json:"width"`
 	Height    int    `json:"height"`
 	FrameRate int    `json:"frame_rate"`
+	Kind      uint8  `json:"kind"`
+	Language  string `json:"language"`
+	Name      string `json:"name"`
+	Default   bool   `json:"default"`
 }
 
 type invalidVector struct {
@@ -84,7 +88,7 @@ func asVector(h *Header) vectorHeader {
 		v.Chunks = append(v.Chunks, hex.EncodeToString(c[:]))
 	}
 	if m := h.Media; m != nil {
-		v.Media = &vectorMedia{m.Codecs, m.Width, m.Height, int(math.Round(m.FrameRate * 1000))}
+		v.Media = &vectorMedia{m.Codecs, m.Width, m.Height, int(math.Round(m.FrameRate * 1000)), uint8(m.Kind), m.Language, m.Name, m.Default}
 	}
 	return v
 }
@@ -217,7 +221,16 @@ func makeVectors(t testing.TB) vectors {
 		h.ProgramTime, h.Media = time.UnixMicro(0), &Media{}
 	})
 	valid("media at its largest", 'x', nil, 7, func(h *Header) {
-		h.Media = &Media{strings.Repeat("~", maxCodecs), maxDimension, maxDimension, maxFrameRate / 1000}
+		h.Media = &Media{
+			Codecs: strings.Repeat("~", maxCodecs), Width: maxDimension, Height: maxDimension, FrameRate: maxFrameRate / 1000,
+			Kind: math.MaxUint8, Language: strings.Repeat("z", maxLanguage), Name: strings.Repeat("~", maxMediaName), Default: true,
+		}
+	})
+	valid("further audio", 'n', nil, 7, func(h *Header) {
+		h.Rendition, h.Media = "audio-pt-br", &Media{Kind: KindAudio, Codecs: "mp4a.40.2", Language: "pt-BR", Name: "Português (Brasil)"}
+	})
+	valid("subtitles", 'e', nil, 7, func(h *Header) {
+		h.Rendition, h.Media = "text-en", &Media{Kind: KindSubtitles, Codecs: "wvtt", Language: "en", Name: "English", Default: true}
 	})
 	valid("the end of an epoch", 0, nil, 0, func(h *Header) {
 		*h = Header{Rendition: "main", Position: Position{7, 99, 0}, End: true, ProgramTime: began}
@@ -271,6 +284,12 @@ func makeVectors(t testing.TB) vectors {
 	malformed("codecs of 129 bytes", func(h *Header) { h.Media.Codecs = strings.Repeat("a", maxCodecs+1) })
 	malformed("a width of 65537", func(h *Header) { h.Media.Width = maxDimension + 1 })
 	malformed("a height of 65537", func(h *Header) { h.Media.Height = maxDimension + 1 })
+	malformed("a line feed in a language", func(h *Header) { h.Media.Language = "en\n" })
+	malformed("a language of 36 bytes", func(h *Header) { h.Media.Language = strings.Repeat("z", maxLanguage+1) })
+	malformed("a quote in a name", func(h *Header) { h.Media.Name = `English",URI="` })
+	malformed("a line feed in a name", func(h *Header) { h.Media.Name = "English\n#EXT" })
+	malformed("a name that is not UTF-8", func(h *Header) { h.Media.Name = "Portugu\xeas" })
+	malformed("a name of 65 bytes", func(h *Header) { h.Media.Name = strings.Repeat("z", maxMediaName+1) })
 	malformed("a frame rate of 1000.001", func(h *Header) { h.Media.FrameRate = 1000.001 })
 
 	good := firstPart()

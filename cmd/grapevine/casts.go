@@ -45,6 +45,27 @@ func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) e
 	return func(p stream.Part) error { return cast.Publish(ctx, p) }, nil
 }
 
+// furtherOpener opens the renditions of an input's further audio and subtitles. Its begin is
+// called once, before the input runs.
+type furtherOpener struct {
+	open func(rendition string) (func(stream.Part) error, error)
+}
+
+func (o *furtherOpener) begin(ctx context.Context, casts *casts) {
+	o.open = func(name string) (func(stream.Part) error, error) { return casts.publisher(ctx, name) }
+}
+
+// further is what ingest.Config.Further wants. Of inputs that have the same language, the first
+// gives it for all.
+func (o *furtherOpener) further(rendition string) (func(stream.Part) error, error) {
+	publish, err := o.open(rendition)
+	var twice *sameRenditionError
+	if errors.As(err, &twice) {
+		return nil, nil
+	}
+	return publish, err
+}
+
 // end publishes the end of all renditions, side by side: each waits for its neighbours.
 func (c *casts) end(ctx context.Context) error {
 	c.mu.Lock()

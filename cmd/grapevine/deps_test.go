@@ -79,6 +79,8 @@ var arrows = []struct{ from, to, why string }{
 	{"stream/transport/transporttest", "stream/transport", "it puts packets between packets"},
 	{"hls/fmp4", "stream/transport/transporttest", "its tests remux metadata"},
 	{"hls", "stream/transport/transporttest", "its tests' broadcasters send metadata and cues"},
+	{"stream/ingest", "stream/webvtt", "subtitles are cut into segments"},
+	{"hls", "stream/webvtt", "subtitles are placed on the time line of fragmented MP4"},
 }
 
 // never says for each package what it must not import itself, beyond the arrows.
@@ -136,6 +138,7 @@ var direct = map[string]struct{ why, licence string }{
 	"github.com/urfave/cli/v2":             {"commands and flags, the user's choice", "MIT"},
 	"go.uber.org/goleak":                   {"no goroutine outlives its owner, in tests", "MIT"},
 	"golang.org/x/term":                    {"is this a terminal, and how wide", "BSD-3-Clause"},
+	"golang.org/x/text":                    {"languages' tags and names, as the Go project keeps them", "BSD-3-Clause"},
 	"gonum.org/v1/plot":                    {"the bench's pictures", "BSD-3-Clause"},
 	"google.golang.org/protobuf":           {"the wire format's primitives, protowire", "BSD-3-Clause"},
 }

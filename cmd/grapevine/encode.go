@@ -43,23 +43,26 @@ type ladder struct {
 	screen  *screen
 	encoder string
 	source  string // of what is encoded
+	open    furtherOpener
 }
 
 // openLadder finds what encodes, before anybody is told of the stream.
 func openLadder(ctx context.Context, cfg transcode.Config, name string, input ingest.Config, scr *screen) (source, error) {
-	cfg.Input = input
+	out := &ladder{screen: scr, source: name}
+	cfg.Input, cfg.Input.Further = input, out.open.further
 	l, err := transcode.New(cfg)
 	if err != nil {
 		return nil, &encodeError{err}
 	}
-	encoder, err := l.Prepare(ctx)
-	if err != nil {
+	out.Ladder = l
+	if out.encoder, err = l.Prepare(ctx); err != nil {
 		return nil, &encodeError{err}
 	}
-	return &ladder{l, scr, encoder, name}, nil
+	return out, nil
 }
 
 func (l *ladder) run(ctx context.Context, casts *casts) error {
+	l.open.begin(ctx, casts)
 	err := l.Run(ctx, func(plan transcode.Plan) ([]func(stream.Part) error, error) {
 		l.tell(plan)
 		var publishers []func(stream.Part) error

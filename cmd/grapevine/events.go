@@ -79,6 +79,10 @@ type inputStats struct {
 	// were damaged or have another time than the pictures.
 	Messages     uint64 `json:"messages,omitempty"`
 	MessagesLost uint64 `json:"messages_lost,omitempty"`
+	// Segments for which a further audio track had no sound.
+	AudioAbsent uint64 `json:"audio_absent,omitempty"`
+	// Subtitles that came too late to be shown.
+	CuesLost uint64 `json:"cues_lost,omitempty"`
 	// Each, of a broadcaster that has several.
 	Inputs []oneInputStats `json:"inputs,omitempty"`
 	// Of a broadcaster that encodes.

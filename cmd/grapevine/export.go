@@ -155,6 +155,8 @@ func explainExport(e *exportError) (sentence, hint string) {
 		return fmt.Sprintf("There are %d recordings in %s.", len(several.Dirs), e.path), "name one: " + strings.Join(several.Dirs, ", ")
 	case errors.Is(e.err, record.ErrDamaged):
 		return fmt.Sprintf("%s is no playlist of a recording.", e.cfg.Playlist), "name the directory that --record was given, or the " + record.PlaylistName + " in it"
+	case errors.Is(e.err, record.ErrSubtitles):
+		return fmt.Sprintf("%s are subtitles, which cannot be cut.", e.cfg.Playlist), "name a recording of video or audio"
 	case errors.Is(e.err, record.ErrSuffix):
 		return fmt.Sprintf("--out cannot be %q.", e.cfg.Out), "its end tells the format: .mp4 or .ts"
 	case errors.As(e.err, &bad):

@@ -66,7 +66,8 @@ type inputs struct {
 
 type oneInput struct {
 	namedInput
-	in *ingest.Ingest
+	in   *ingest.Ingest
+	open furtherOpener
 
 	mu        sync.Mutex // guards all following
 	published string     // the rendition that it has become
@@ -80,11 +81,13 @@ func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (sourc
 			cfg.Base = base
 			cfg.Logger = cfg.Logger.With("input", names[n].source)
 		}
-		in, err := ingest.New(cfg)
-		if err != nil {
+		one := &oneInput{namedInput: names[n]}
+		cfg.Further = one.open.further
+		var err error
+		if one.in, err = ingest.New(cfg); err != nil {
 			return nil, err
 		}
-		s.list = append(s.list, &oneInput{namedInput: names[n], in: in})
+		s.list = append(s.list, one)
 	}
 	return s, nil
 }
@@ -112,6 +115,7 @@ func (s *inputs) run(ctx context.Context, casts *casts) error {
 
 // run publishes an input as the rendition of its name, or of its height.
 func (i *oneInput) run(ctx context.Context, casts *casts) error {
+	i.open.begin(ctx, casts)
 	var publish func(stream.Part) error
 	begin := func(name string) (err error) {
 		i.mu.Lock()
@@ -170,6 +174,8 @@ func (s *inputStats) add(st ingest.Stats) {
 		s.Messages += d.Messages
 	}
 	s.MessagesLost += st.DamagedMessages + st.LeftOutMessages
+	s.AudioAbsent += st.AbsentSegments
+	s.CuesLost += st.LostCues
 	if !st.Gone.IsZero() {
 		s.Gone = max(s.Gone, time.Since(st.Gone).Seconds())
 	}
@@ -189,6 +195,12 @@ func (s *inputStats) line() string {
 		case i.Misaligned > 0:
 			facts = append(facts, fmt.Sprintf("%s lacks %s of the others", i.Rendition, count(int(i.Misaligned), "keyframe")))
 		}
+	}
+	if s.AudioAbsent > 0 {
+		facts = append(facts, "further audio was silent for "+count(int(s.AudioAbsent), "segment"))
+	}
+	if s.CuesLost > 0 {
+		facts = append(facts, count(int(s.CuesLost), "subtitle")+" came too late")
 	}
 	return joinFacts(append(facts, s.Encoding.line(), s.Origin.line())...)
 }

@@ -53,6 +53,11 @@ type Part struct {
 	// part's timestamps, and have no gaps.
 	Placed bool
 	At     time.Duration
+	// Offset, unless it is nil or the part is placed, returns what is added to timestamps
+	// for decode times from this part on, in ticks of 90 kHz, if the part is the first or
+	// follows a discontinuity. Its first timestamp is first, and the part before ended at
+	// the decode time end, which is -1 for the first part.
+	Offset func(first, end int64) int64
 }
 
 // Fragment is a part in fragmented MP4. Its bytes are not used again.
@@ -64,6 +69,9 @@ type Fragment struct {
 	Events []byte
 	// Data is moof and mdat; nil if the part has no frames.
 	Data []byte
+	// End is the decode time, in ticks of 90 kHz, where the last frame ends that says how
+	// long the part is.
+	End int64
 	// Lost counts frames and tags that were left out: damaged, of a codec that changed within a
 	// segment, or overlapping the one before.
 	Lost int
@@ -133,6 +141,7 @@ func (r *Remuxer) Remux(p Part) (Fragment, error) {
 			out.Tracks = append(out.Tracks, samples)
 		}
 	}
+	f.End = r.end
 	if len(out.Tracks) == 0 {
 		return f, nil
 	}
@@ -258,6 +267,12 @@ func (r *Remuxer) rebase(packets [][]pes, p Part) {
 		switch {
 		case r.hasRef && p.Placed:
 			r.offset = max(r.lead+durationTicks(p.At)-first, r.clear(packets, first))
+		case p.Offset != nil && !p.Placed:
+			end := int64(-1)
+			if r.hasRef {
+				end = r.end
+			}
+			r.offset = p.Offset(first, end)
 		case r.hasRef:
 			r.offset = r.end - first
 		case p.Placed:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grapevine-live/grapevine/hls"
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // directory is the files of one rendition's recording.
@@ -53,7 +54,10 @@ func (d *directory) add(s hls.Segment) error {
 	if err := replace(d.files, path, data); err != nil {
 		return err
 	}
-	movieErr := d.movie.add(shot{data, s.Duration, s.ProgramTime, s.Discontinuity})
+	var movieErr error
+	if s.Media.Kind != stream.KindSubtitles { // text is in the playlist alone
+		movieErr = d.movie.add(shot{data, s.Duration, s.ProgramTime, s.Discontinuity})
+	}
 	if movieErr != nil && !errors.Is(movieErr, errRemux) {
 		_ = d.files.Remove(path) // not listed, it would only take room
 		return movieErr

@@ -37,6 +37,9 @@
 //
 // What MP4 cannot hold is in the playlist only, and counted.
 //
+// Each rendition is recorded for itself: a further audio language with its own playlist and
+// MP4, subtitles with a playlist of .vtt files alone. An export is of one of them.
+//
 // # What is promised
 //
 // A file of a name other than .new and the MP4 is written under another name, synced and

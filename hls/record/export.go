@@ -19,6 +19,9 @@ import (
 // ErrSuffix says that an export's file name tells no format.
 var ErrSuffix = errors.New("the name ends in neither .mp4 nor .ts")
 
+// ErrSubtitles says that a recording is of text, which an export cannot hold.
+var ErrSubtitles = errors.New("a recording of subtitles")
+
 // CodecsError says that a range cannot be one file, because codecs or their parameters
 // change in it.
 type CodecsError struct {
@@ -45,7 +48,7 @@ type Export struct {
 
 // Cut writes a range of a recording into one file, without encoding anything. On failure
 // there is no file, or still the one from before. Errors wrap [ErrDamaged], [ErrSuffix],
-// *[RangeError], *[CodecsError], fs.ErrExist, others of package os, or ctx's.
+// [ErrSubtitles], *[RangeError], *[CodecsError], fs.ErrExist, others of package os, or ctx's.
 func Cut(ctx context.Context, cfg ExportConfig) (*Export, error) {
 	var join joint
 	switch strings.ToLower(filepath.Ext(cfg.Out)) {
@@ -59,6 +62,9 @@ func Cut(ctx context.Context, cfg ExportConfig) (*Export, error) {
 	list, err := readPlaylist(cfg.Playlist)
 	if err != nil {
 		return nil, err
+	}
+	if len(list.Segments) > 0 && strings.HasSuffix(list.Segments[0].Name, ".vtt") {
+		return nil, fmt.Errorf("%w: %s", ErrSubtitles, cfg.Playlist)
 	}
 	cut, err := selectRange(list, cfg.From, cfg.To)
 	if err != nil {

@@ -121,6 +121,35 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// TestSubtitles checks that text is recorded as it is, without an MP4, and goes on.
+func TestSubtitles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, root := newStation(t), t.TempDir()
+		s.film = [][]stream.Part{{{
+			StartsSegment: true, EndsSegment: true, Independent: true, Duration: segmentLength,
+			Media: stream.Media{Kind: stream.KindSubtitles, Codecs: "wvtt"}, Data: []byte("WEBVTT\n\n"),
+		}}}
+		rec := startRecording(t, root, s, nil)
+		s.air(3)
+		rec.stop()
+		rec = startRecording(t, root, s, nil)
+		s.air(1)
+		synctest.Wait()
+		s.expectList(root, "1-0.vtt", "1-1.vtt", "1-2.vtt", "1-3.vtt")
+		if st := rec.status(); st.MP4 != "" || st.MP4LeftOut != 0 || st.Segments != 4 {
+			t.Errorf("the figures are %+v", st)
+		}
+		rec.stop()
+		if left, err := os.ReadDir(s.dir(root)); err != nil || len(left) != 4+1 {
+			t.Errorf("%d files are there (%v)", len(left), err)
+		}
+		_, err := Cut(t.Context(), ExportConfig{Playlist: filepath.Join(s.dir(root), PlaylistName), Out: filepath.Join(root, "talk.mp4")})
+		if !errors.Is(err, ErrSubtitles) {
+			t.Errorf("an export: %v", err)
+		}
+	})
+}
+
 func TestBusy(t *testing.T) {
 	root := t.TempDir()
 	r, err := Open(Config{Dir: root})

@@ -107,6 +107,9 @@ func (s *station) announce() airing {
 	s.t.Helper()
 	parts := s.film[s.next%len(s.film)]
 	a := airing{name: fmt.Sprintf("%d-%d.ts", s.epoch, s.next)}
+	if parts[0].Media.Kind == stream.KindSubtitles {
+		a.name = fmt.Sprintf("%d-%d.vtt", s.epoch, s.next)
+	}
 	var data []byte
 	for _, p := range parts {
 		p.ProgramTime = s.clock

@@ -71,6 +71,8 @@ var cases = []testCase{
 	{"levels", "the page's choice of quality, language and subtitles, and its archive", 3 * time.Minute, levelsCase},
 	{"ladder", "--encode makes renditions whose frames and segments are the same; the page changes between them, VLC plays", 3 * time.Minute, ladderCase},
 	{"inputs", "two renditions from one encoder by TCP: frames and segments are the same", 90 * time.Second, inputsCase},
+	{"audio", "an encoder sends three languages by SRT: each sounds as it was sent, with its pictures; the page changes between them", 2 * time.Minute, audioCase},
+	{"subtitles", "a Matroska file with two languages of sound and of subtitles: cues are with their pictures, and on the page", 2 * time.Minute, subtitlesCase},
 	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},

@@ -34,15 +34,19 @@ const (
 type cutter struct {
 	segment, part, timeout int64 // ticks
 	publish                func(stream.Part) error
+	openFurther            func(rendition string) (func(stream.Part) error, error) // nil: all audio is published together
 	log                    *slog.Logger
 	stats                  *Stats
 	base                   *Base // nil unless it is shared
 
-	tracks []*track
-	leader *track
-	mux    muxer
-	params paramSets
-	sps    []byte // that leader.video describes
+	tracks  []*track // of the input
+	main    []*track // those that are published together, the leader first
+	leader  *track
+	mux     muxer
+	further []*further // the other tracks' renditions, and those that there were
+	text    []*text
+	params  paramSets
+	sps     []byte // that leader.video describes
 
 	first   int64 // output time of the first keyframe
 	offset  int64
@@ -104,15 +108,19 @@ func (c *cutter) setTracks(tracks []*track) error {
 	for _, t := range tracks {
 		t.spliced = c.based
 	}
-	c.tracks, c.leader = tracks, nil
+	main, err := c.setFurther(tracks)
+	if err != nil {
+		return err
+	}
+	c.tracks, c.main, c.leader = tracks, main, nil
 	c.params, c.sps = paramSets{}, nil
 	c.marked, c.changed, c.hasBase = true, false, false
 	if len(tracks) == 0 {
 		return nil
 	}
-	c.leader = tracks[0]
+	c.leader = main[0]
 	c.needKey = c.leader.isVideo()
-	return c.mux.start(tracks)
+	return c.mux.start(main)
 }
 
 // begin tells of a video frame whose first slice is here, and whose rest follows.
@@ -144,7 +152,7 @@ func (c *cutter) begin(t *track, pts, dts int64, h head) error {
 		}
 	}
 	c.begun = true
-	c.begunDTS = c.after(t, dts+c.offset)
+	c.begunDTS = t.after(dts + c.offset)
 	c.begunPTS = max(pts+c.offset, c.begunDTS)
 	return nil
 }
@@ -162,15 +170,6 @@ func (c *cutter) setFormat(hevc bool) {
 		c.log.Info("input video changes", "from", old.codecs, "to", now.codecs, "width", now.width, "height", now.height)
 		c.changed = true
 	}
-}
-
-// after returns ts, or the first time after t's last frame if that is later: decoders
-// want rising timestamps.
-func (c *cutter) after(t *track, ts int64) int64 {
-	if t.frames > 0 && ts <= t.last {
-		return t.last + 1
-	}
-	return ts
 }
 
 // video takes a frame that began.
@@ -222,6 +221,10 @@ func (c *cutter) lost(t *track) error {
 
 // audio takes a track's frames, and what they say of it.
 func (c *cutter) audio(t *track, frames []audioFrame, format audioFormat) error {
+	f := c.furtherOf(t)
+	if f.leftOut() {
+		return nil
+	}
 	if old := t.audio; old.rate != 0 && old != format {
 		c.log.Info("input audio changes", "from", old, "to", format)
 		c.changed = true
@@ -233,6 +236,8 @@ func (c *cutter) audio(t *track, frames []audioFrame, format audioFormat) error 
 	case !c.open:
 		c.stats.SkippedFrames += uint64(len(frames))
 		return nil
+	case f != nil:
+		return f.add(frames, c.offset)
 	case c.begun && c.pendingSize < maxPending:
 		// It came after the beginning of a frame that starts a part, perhaps a segment.
 		for i := range frames {
@@ -294,15 +299,10 @@ func (c *cutter) flushPending() error {
 
 // writeAudio writes frames as PES packets.
 func (c *cutter) writeAudio(t *track, frames []audioFrame) error {
-	if t.spliced && t != c.leader {
-		// What overlaps the end of what was before would be heard twice.
-		for len(frames) > 0 && t.end > 0 && frames[0].pts+c.offset < t.end-(frames[0].end-frames[0].pts)/2 {
-			frames = frames[1:]
-			c.stats.SkippedFrames++
-		}
+	if t != c.leader {
+		frames = t.splice(frames, c.offset, c.stats)
 	}
 	for len(frames) > 0 {
-		t.spliced = false
 		n, size := 1, len(frames[0].data)
 		for n < len(frames) && size+len(frames[n].data) <= maxAudioPES {
 			size += len(frames[n].data)
@@ -312,7 +312,7 @@ func (c *cutter) writeAudio(t *track, frames []audioFrame) error {
 		for _, f := range frames[:n] {
 			data = append(data, f.data...)
 		}
-		pts := c.after(t, frames[0].pts+c.offset)
+		pts := t.after(frames[0].pts + c.offset)
 		if err := c.room(size, pts); err != nil {
 			return err
 		}
@@ -334,8 +334,7 @@ func (c *cutter) writeAudio(t *track, frames []audioFrame) error {
 
 // wrote notes n frames of t, the last from last to end.
 func (c *cutter) wrote(t *track, n int, last, end int64) {
-	t.frames += uint64(n)
-	t.last, t.end = max(last, t.last), max(end, t.end)
+	t.wrote(n, last, end)
 	c.ended = max(c.ended, t.end)
 	c.frames += n
 }

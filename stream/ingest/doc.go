@@ -14,9 +14,9 @@
 //	  |      frames, with 64-bit timestamps
 //	cutter   keyframes -> segments, time -> parts               cut.go, clock.go, base.go
 //	  |      frames, with output timestamps
-//	muxer    tables, PES, PCR, continuity counters              mux.go
+//	muxer    tables, PES, PCR, continuity counters              mux.go, further.go
 //	  |
-//	publish(stream.Part)
+//	publish(stream.Part), of each rendition
 //
 // All of it but the reading runs on the goroutine that called [Ingest.Run]; a slow
 // publish slows the input down.
@@ -99,6 +99,22 @@
 // them. They begin together, with the first keyframe that none had sent when the last one
 // came, so that segments have the same numbers. What starts a segment in one and not in
 // another is counted.
+//
+// # Further audio
+//
+// The first audio track is in the video's rendition, so that the simplest players have
+// sound. Each other is a rendition of its own if [Config.Further] opens one, with the same
+// segments and parts: it is told of each of the leader's, and publishes its own when a frame
+// beyond the end has come, or the leader is a second ahead (further.go). Frames are where
+// their timestamps say, however far apart the input has sound and picture. A segment for
+// whose beginning there is no frame is left out, with its number, and counted.
+//
+// # Subtitles
+//
+// MPEG-TS has no place for text that players of HLS show. It comes beside the input
+// ([Config.Subtitles]), and its cues have the input's timestamps. When a segment has ended
+// half a second ago, so that those who are late may come, the cues that are shown in it
+// become its WebVTT, those that span segments in each (text.go; stream/webvtt).
 //
 // # Segments that are there
 //

@@ -86,8 +86,20 @@ type Config struct {
 	KeyframeTimeout time.Duration
 	// Base is the time line that ingests of one broadcast share; nil for one of its own.
 	Base *Base
+	// Further opens the renditions of further audio tracks, and of Subtitles: it returns what
+	// publishes the parts of the one of a name, or nil to have it left out. The input's
+	// first audio track is in the same rendition as the video, and so are all others if
+	// Further is nil. A rendition that begins later than the input, or has nothing for a
+	// while, says so with Absent.
+	Further func(rendition string) (publish func(stream.Part) error, err error)
+	// Subtitles come beside the input, and need Further.
+	Subtitles []Subtitles
 	// Logger receives what is odd about the input; nil discards.
 	Logger *slog.Logger
+
+	// patience is for how long WebRTC's lost video is waited for; 0 means videoPatience.
+	// Tests wait until it is sent again, however slow the machine is.
+	patience time.Duration
 }
 
 // Ingest reads one input. It is made by [New] and used for one [Ingest.Run].
@@ -128,6 +140,8 @@ func New(cfg Config) (*Ingest, error) {
 		return nil, fmt.Errorf("input %q cannot reconnect: only what listens for encoders can", cfg.Input)
 	case in.kind == inputStdin && cfg.Stdin == nil:
 		return nil, errors.New("input \"-\" needs a standard input")
+	case len(cfg.Subtitles) > 0 && cfg.Further == nil:
+		return nil, errors.New("subtitles have nobody to publish them")
 	case cfg.Loop && in.kind != inputFile && in.kind != inputSample:
 		return nil, fmt.Errorf("input %q cannot loop: only files can", WithoutSecrets(cfg.Input))
 	}

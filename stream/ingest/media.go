@@ -107,6 +107,9 @@ func mediaOf(tracks []*track, measured float64) stream.Media {
 			names = append(names, name)
 		}
 		if !t.isVideo() {
+			if m.Language == "" && m.Name == "" {
+				m.Language, m.Name = t.tag, t.name
+			}
 			continue
 		}
 		m.Width, m.Height, m.FrameRate = t.video.width, t.video.height, t.video.rate

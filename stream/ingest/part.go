@@ -44,6 +44,9 @@ func (c *cutter) startSegment(pts, dts int64) error {
 	}
 	if at := pts + c.offset; at > lastTimestamp {
 		c.log.Info("output timestamps start again")
+		if err := c.finishFurther(); err != nil {
+			return err
+		}
 		c.shift(firstTimestamp - at)
 	}
 	c.lead = pts - dts
@@ -152,7 +155,7 @@ func (c *cutter) endPart(end int64, endsSegment bool) error {
 		c.measured = float64(c.pictures) / p.Duration.Seconds()
 	}
 	if p.StartsSegment {
-		p.Media = mediaOf(c.tracks, c.measured)
+		p.Media = mediaOf(c.main, c.measured)
 		c.stats.Media = p.Media
 		c.stats.Segments++
 		if p.Discontinuity {
@@ -167,23 +170,26 @@ func (c *cutter) endPart(end int64, endsSegment bool) error {
 
 	c.sizeHint = len(c.buf)
 	c.buf, c.frames, c.pictures = nil, 0, 0
+	start := c.partStart
 	c.partStart = end
 	c.open = !endsSegment
 	if err := c.publish(p); err != nil {
 		return fmt.Errorf("publish part: %w", err)
 	}
-	return nil
+	return c.spanned(span{p, start, end})
 }
 
 // end ends the segment that is open after the leader's last frame.
 func (c *cutter) end() error {
-	if c.leader == nil || !c.open {
-		return nil
+	if c.leader != nil && c.open {
+		if err := c.endMessages(); err != nil {
+			return err
+		}
+		if err := c.endPart(c.mediaEnd(), true); err != nil {
+			return err
+		}
 	}
-	if err := c.endMessages(); err != nil {
-		return err
-	}
-	return c.endPart(c.mediaEnd(), true)
+	return c.finishFurther()
 }
 
 // mediaEnd returns where what was written ends: with the leader, unless other tracks

@@ -39,7 +39,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	r := &runner{i: i, src: src, loop: src.rewind != nil}
 	r.cut = cutter{
 		segment: ticks(i.cfg.Segment), part: ticks(i.cfg.Part), timeout: ticks(i.cfg.KeyframeTimeout),
-		first: firstTimestamp, base: i.cfg.Base, log: i.log, stats: &r.stats,
+		first: firstTimestamp, base: i.cfg.Base, openFurther: i.cfg.Further, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			return publish(p)
@@ -55,7 +55,11 @@ func (r *runner) snapshot() Stats {
 	s.Garbage += r.sync.garbage
 	s.Ignored = slices.Clone(s.Ignored)
 	for _, t := range r.cut.tracks {
-		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Codec: t.describe(), Language: t.language, Frames: t.frames})
+		if r.cut.furtherOf(t).leftOut() {
+			s.Ignored = append(s.Ignored, "another "+t.describe())
+			continue
+		}
+		s.Tracks = append(s.Tracks, TrackStats{PID: t.pid, Video: t.isVideo(), Codec: t.describe(), Language: t.language, Frames: t.frames})
 	}
 	for _, d := range r.cut.data.streams {
 		s.Data = append(s.Data, DataStats{PID: d.pid, Kind: d.kind.String(), Messages: d.messages})
@@ -71,6 +75,9 @@ type chunk struct {
 
 // run reads until the input ends, ctx is done or something fails.
 func (r *runner) run(ctx context.Context) error {
+	if err := r.openText(); err != nil {
+		return err
+	}
 	chunks, back := make(chan chunk), make(chan []byte, 2)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -44,9 +44,16 @@ type Stats struct {
 	// one has none.
 	Misaligned uint64
 
+	// AbsentSegments counts segments that a further audio track has none of, as it had no
+	// frames where they begin.
+	AbsentSegments uint64
+
+	// LostCues counts subtitles that came too late, or when there was no room.
+	LostCues uint64
+
 	Segments       uint64        // begun
 	Parts          uint64        // published
-	PartBytes      uint64        // published
+	PartBytes      uint64        // published, of all renditions
 	MediaTime      time.Duration // published
 	LongestSegment time.Duration // published
 	LongestPart    time.Duration // published
@@ -67,6 +74,7 @@ type Stats struct {
 // TrackStats is one track of the input.
 type TrackStats struct {
 	PID      uint16 // in the input
+	Video    bool
 	Codec    string // RFC 6381, once known
 	Language string // ISO 639-2, if the input says
 	Frames   uint64 // published

@@ -19,7 +19,9 @@ const maxTracks = 9
 type track struct {
 	pid      uint16 // in the input
 	codec    codecs.Codec
-	language string
+	language string // ISO 639-2, as the input says
+	tag      string // the same in BCP 47; "" if it is not known
+	name     string // for people; "" if there is nothing to tell
 	out      *mpegts.Track
 
 	video videoFormat // of the last keyframe
@@ -30,6 +32,35 @@ type track struct {
 	last   int64 // decoding time of its last frame, output time
 	// spliced is set after a break: audio that overlaps what was before is left out.
 	spliced bool
+}
+
+// after returns ts, or the first time after the last frame if that is later: decoders want
+// rising timestamps.
+func (t *track) after(ts int64) int64 {
+	if t.frames > 0 && ts <= t.last {
+		return t.last + 1
+	}
+	return ts
+}
+
+// splice returns those of a track's audio frames that do not overlap the end of what was
+// before a break, which would be heard twice, and counts the others.
+func (t *track) splice(frames []audioFrame, offset int64, stats *Stats) []audioFrame {
+	for t.spliced && len(frames) > 0 {
+		if f := frames[0]; t.end == 0 || f.pts+offset >= t.end-(f.end-f.pts)/2 {
+			t.spliced = false
+			break
+		}
+		frames = frames[1:]
+		stats.SkippedFrames++
+	}
+	return frames
+}
+
+// wrote notes n frames, the last from last to end, in output time.
+func (t *track) wrote(n int, last, end int64) {
+	t.frames += uint64(n)
+	t.last, t.end = max(last, t.last), max(end, t.end)
 }
 
 // describe returns what the track is for the log and the figures.
@@ -66,6 +97,7 @@ func identify(pmt *astits.PMTData) (tracks []*track, ignored []string, err error
 		default:
 			have[which] = true
 			t := &track{pid: es.ElementaryPID, codec: codec, language: languageOf(es)}
+			t.tag = languageTag(t.language)
 			t.audio.codecs = presumed(codec)
 			if which == 0 {
 				tracks = append([]*track{t}, tracks...)

@@ -259,6 +259,9 @@ func (w *whipEndpoint) begin(rw http.ResponseWriter, req *http.Request) (*whipSe
 	}
 	i := w.r.i
 	feed.log, feed.segment = i.log, ticks(i.cfg.Segment)
+	if feed.video != nil && i.cfg.patience > 0 {
+		feed.video.order.patience = i.cfg.patience
+	}
 	feed.leftOut = func() { i.connection(func(s *Stats) { s.LeftOut++ }) }
 	feed.lost = func(n int) { i.connection(func(s *Stats) { s.LostRTP += uint64(n) }) }
 	s, err := newWHIPSession(w.api, req.RemoteAddr, feed, i.log)

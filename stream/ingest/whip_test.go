@@ -321,7 +321,9 @@ func TestWHIP(t *testing.T) {
 			if tt.lossy { // what is sent again comes with the sound that belongs to it
 				tt.frames, pause = 75, 40*time.Millisecond
 			}
-			r := start(t, whipConfig())
+			cfg := whipConfig()
+			cfg.patience = time.Minute
+			r := start(t, cfg)
 			w := newWHIPClient(t, r.addr, tt.clip, tt.lossy)
 			w.publish()
 			video, audio := w.send(tt.clip, pause)

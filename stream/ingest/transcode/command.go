@@ -32,8 +32,8 @@ type command struct {
 	input      []string
 	renditions []Rendition
 	segment    time.Duration
-	rate       float64 // frames a second, about
-	audio      bool
+	rate       float64  // frames a second, about
+	audio      []string // languages of the input's audio tracks, ISO 639-2; "" if unknown
 }
 
 // live returns the arguments to encode standard input to a pipe per rendition.
@@ -54,14 +54,20 @@ func (c command) encode() []string {
 	for n, r := range c.renditions {
 		args = append(args, r.rate(fmt.Sprintf("v:%d", n))...)
 	}
-	if c.audio {
-		args = append(append(args, "-map", "[a]"), stereo...)
+	for n, language := range c.audio {
+		args = append(append(args, "-map", fmt.Sprintf("[a%d]", n)), stereo(n)...)
+		if language != "" {
+			args = append(args, fmt.Sprintf("-metadata:s:a:%d", n), "language="+language)
+		}
 	}
 	return args
 }
 
-// stereo is how sound is encoded.
-var stereo = []string{"-c:a", "aac", "-b:a", fmt.Sprint(audioBits), "-ar", "48000", "-ac", "2"}
+// stereo returns the arguments to encode the n-th audio stream.
+func stereo(n int) []string {
+	a := func(option string) string { return fmt.Sprintf("-%s:a:%d", option, n) }
+	return []string{a("c"), "aac", a("b"), fmt.Sprint(audioBits), a("ar"), "48000", a("ac"), "2"}
+}
 
 // video returns the arguments to encode video, with a keyframe where each segment begins
 // and nowhere else. Frames that are the same get the same keyframes.
@@ -97,19 +103,23 @@ func (c command) filters() string {
 	for n, r := range c.renditions {
 		fmt.Fprintf(&g, ";[i%d]scale=%d:%d,%s[v%d]", n, r.Width, r.Height, c.encoder.pixels, n)
 	}
-	if c.audio {
-		g.WriteString(";[0:a:0]aresample=async=1[a]") // holes become silence
+	for n := range c.audio {
+		fmt.Fprintf(&g, ";[0:a:%d]aresample=async=1[a%d]", n, n) // holes become silence
 	}
 	return g.String()
 }
 
-// outputs returns what the tee muxer writes where: to each pipe a video and the sound, as
-// soon as there is a frame, with the timestamps that it has.
+// outputs returns what the tee muxer writes where: to each pipe a video and the first sound, as
+// soon as there is a frame, with the timestamps that it has; and to the first all other
+// sound, which is published once.
 func (c command) outputs() string {
 	var outs []string
 	for n := range c.renditions {
 		pick := fmt.Sprintf("v:%d", n)
-		if c.audio {
+		switch {
+		case len(c.audio) > 0 && n == 0:
+			pick += ",a"
+		case len(c.audio) > 0:
 			pick += ",a:0"
 		}
 		outs = append(outs, fmt.Sprintf("[f=mpegts:select=\\'%s\\':mpegts_copyts=1:pes_payload_size=0:flush_packets=1]pipe:%d", pick, firstPipe+n))

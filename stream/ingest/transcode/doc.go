@@ -17,6 +17,9 @@
 //	      │
 //	  publish(stream.Part)
 //
+// All sound of the input is encoded, and goes to the first rendition's pipe; the others get
+// the first language only. So the first rendition's ingest publishes further audio, once.
+//
 // # One time line
 //
 // ffmpeg is given the first ingest's output, and keeps its timestamps (-copyts). The
@@ -45,6 +48,9 @@
 // # Files
 //
 // A [File] is a reader for ingest.Config.Stdin. ffmpeg holds itself to real time (-re), and
-// copies what browsers play; the rest is encoded, once. In a ladder that comes before, so
+// copies what browsers play; the rest is encoded, once. Sound is played in all languages, the
+// file's default first. Text
+// of subtitles goes to a pipe per track, as ffmpeg comes to it; subtitles that are pictures
+// are left out. In a ladder that comes before, so
 // that video of another codec is encoded twice.
 package transcode

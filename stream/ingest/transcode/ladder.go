@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +39,8 @@ func (e *TooSmallError) Error() string {
 // Config says what to encode, and as what.
 type Config struct {
 	// Input is what is encoded. Its Segment and Part are those of the renditions, and each
-	// segment begins with a forced keyframe. Its Base is not used.
+	// segment begins with a forced keyframe. Its Base is not used. Its Audio opens the
+	// renditions of further audio, which is encoded too.
 	Input ingest.Config
 	// Heights are those of the renditions, the highest first, as of [ParseHeights].
 	Heights []int
@@ -107,7 +107,7 @@ func New(cfg Config) (*Ladder, error) {
 	}
 	l := &Ladder{cfg: cfg, log: cfg.Input.Logger, base: ingest.NewBase(), queue: newQueue(cfg.Input.Logger)}
 	first := cfg.Input
-	first.Segment, first.Part, first.Base = shortSegments, handOver, l.base
+	first.Segment, first.Part, first.Base, first.Further = shortSegments, handOver, l.base, nil
 	var err error
 	l.input, err = ingest.New(first)
 	return l, err
@@ -177,13 +177,17 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 		plan.LeftOut = append(plan.LeftOut, Name(h))
 	}
 	var renditions []*rendition
-	for _, h := range fit {
+	for n, h := range fit {
 		r := &rendition{Rendition: renditionOf(in, h), joint: newJoint()}
 		plan.Renditions = append(plan.Renditions, r.Rendition)
 		renditions = append(renditions, r)
 		cfg := l.cfg.Input
-		cfg.Input, cfg.Stdin, cfg.Loop, cfg.Reconnect, cfg.Base = "-", r.joint, false, 0, l.base.Encoded()
+		cfg.Input, cfg.Stdin, cfg.Loop, cfg.Base = "-", r.joint, false, l.base.Encoded()
+		cfg.Reconnect, cfg.Refused = 0, nil // that is the input's
 		cfg.Logger = l.log.With("rendition", r.Name)
+		if n > 0 {
+			cfg.Further = nil // the first has it
+		}
 		var err error
 		if r.ingest, err = ingest.New(cfg); err != nil {
 			return err
@@ -208,19 +212,19 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 
 // command returns what ffmpeg is told for an input as it is now.
 func (l *Ladder) command(in stream.Media) command {
-	c := command{encoder: l.encoder, input: fromIngest, segment: l.cfg.Input.Segment, rate: rateOf(in), audio: hasAudio(in.Codecs)}
+	c := command{encoder: l.encoder, input: fromIngest, segment: l.cfg.Input.Segment, rate: rateOf(in), audio: l.languages()}
 	for _, r := range l.renditions {
 		c.renditions = append(c.renditions, renditionOf(in, r.lines))
 	}
 	return c
 }
 
-// hasAudio reports whether codecs, as in HLS's CODECS, name one that is no video's.
-func hasAudio(codecs string) bool {
-	for name := range strings.SplitSeq(codecs, ",") {
-		if name != "" && !strings.HasPrefix(name, "avc1.") && !strings.HasPrefix(name, "hvc1.") {
-			return true
+// languages are those of the input's audio tracks as they are now.
+func (l *Ladder) languages() (list []string) {
+	for _, t := range l.input.Stats().Tracks {
+		if !t.Video {
+			list = append(list, t.Language)
 		}
 	}
-	return false
+	return list
 }

@@ -107,6 +107,47 @@ func TestRenditionsShareATimeLine(t *testing.T) {
 	}
 }
 
+// An encoder that may come back is waited for by the input, not by what cuts the renditions.
+func TestInputThatReconnects(t *testing.T) {
+	standInAs(t, "copy")
+	l, err := New(Config{Input: ingest.Config{Input: "tcp://127.0.0.1:0", Reconnect: time.Millisecond}, Heights: []int{360, 240}, FFmpeg: os.Args[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample, err := io.ReadAll(clip(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() { sent <- sendTo(ctx, l, sample) }()
+	_, parts, err := run(t, ctx, l)
+	if sentErr := <-sent; err != nil || sentErr != nil {
+		t.Fatal(err, sentErr)
+	}
+	if a, b := starts(parts[0]), starts(parts[1]); len(a) != 32 || !slices.Equal(a, b) {
+		t.Errorf("%d and %d segments", len(a), len(b))
+	}
+}
+
+// sendTo connects to a ladder's input once it listens.
+func sendTo(ctx context.Context, l *Ladder, data []byte) error {
+	for l.Stats().Input.Listen == "" {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	c, err := net.Dial("tcp", l.Stats().Input.Listen)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(data)
+	return errors.Join(err, c.Close())
+}
+
 // The program time is when a frame came in, whatever ffmpeg takes.
 func TestProgramTimeIsTheInputs(t *testing.T) {
 	l := newLadder(t, "copy", clip(t, 1), 240)
