@@ -79,18 +79,7 @@ func TestSubtitlesWithLowLatency(t *testing.T) {
 			do(h, "GET", p.low.path("ll.m3u8"))
 			pictures := marksOf(t, do(h, "GET", p.high.path("ll.m3u8")).Body.String())
 			text := marksOf(t, do(h, "GET", p.low.path("ll.m3u8")).Body.String())
-			matched := 0
-			for at, n := range text {
-				if m, ok := pictures[at]; ok {
-					matched++
-					if m != n {
-						t.Errorf("the segment at %s has discontinuity sequence number %d, its pictures %d", at, n, m)
-					}
-				}
-			}
-			if matched < 3 {
-				t.Errorf("%d segments of %d have pictures", matched, len(text))
-			}
+			wantSameMarks(t, text, pictures)
 		}
 		name := lastLine(do(h, "GET", p.low.path("ll.m3u8")).Body.String())
 		k, ok := parseSegmentName(strings.TrimSuffix(name, llTextSuffix) + textSuffix)
