@@ -42,11 +42,21 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 		first: firstTimestamp, base: i.cfg.Base, openFurther: i.cfg.Further, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
+			if p.StartsSegment {
+				r.wantSlate(p.Media)
+			}
 			return publish(p)
 		},
 	}
 	r.demux = demuxer{cut: &r.cut, log: i.log, stats: &r.stats}
 	return r
+}
+
+// wantSlate asks for a slate that fits what an encoder sends.
+func (r *runner) wantSlate(m stream.Media) {
+	if r.i.slates != nil && r.met != nil && !r.met.own {
+		r.i.slates.want(slateFormatOf(r.cut.tracks, m, r.i.cfg.Segment))
+	}
 }
 
 // snapshot returns the figures as they are now.
@@ -132,7 +142,7 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 			n, err := r.src.Read(buf)
 			c = chunk{data: buf[:n], err: err}
 			if r.src.reception != nil {
-				c.from = r.src.reception.reading
+				c.from = r.src.reception.sender()
 			}
 		}
 		select {
@@ -166,7 +176,9 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 	if err := r.checkTime(len(c.data)); err != nil {
 		return err
 	}
-	r.stats.Bytes += uint64(len(c.data))
+	if c.from == nil || !c.from.own {
+		r.stats.Bytes += uint64(len(c.data))
+	}
 	if errors.Is(c.err, syscall.ECONNRESET) {
 		c.err = io.EOF // an encoder that ends without ceremony
 	}

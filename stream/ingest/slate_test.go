@@ -1,0 +1,261 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// awaited is an input whose encoders a test lets in.
+type awaited struct {
+	*Ingest
+	*reception
+	began time.Time
+	done  chan error
+
+	mu    sync.Mutex // guards all following
+	parts []stream.Part
+	came  []time.Duration // when each part did
+}
+
+// await runs an input with a slate of 4 s in virtual time, until nobody comes back for 10.02 s.
+func await(t *testing.T, makes func(context.Context, SlateFormat) ([]byte, error)) *awaited {
+	t.Helper()
+	i, err := New(Config{Input: "tcp://:1", Reconnect: 10020 * time.Millisecond, Slate: makes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &awaited{Ingest: i, reception: newReception(i, func() {}), began: time.Now(), done: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	go i.slates.run(ctx)
+	go func() {
+		defer cancel()
+		a.done <- newRunner(i, a.source(), func(p stream.Part) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.parts, a.came = append(a.parts, p), append(a.came, time.Since(a.began))
+			return nil
+		}).run(ctx)
+	}()
+	return a
+}
+
+// at lets an encoder in once so much time has passed.
+func (a *awaited) at(t *testing.T, after time.Duration, c clip) {
+	t.Helper()
+	time.Sleep(time.Until(a.began.Add(after)))
+	if err := a.enter(publisherOf(t, c, false)); err != nil {
+		t.Errorf("after %v: %v", after, err)
+	}
+}
+
+// pictures returns those that were published, and the names of the slate's.
+func (a *awaited) pictures(t *testing.T) (all []frame, slate []string) {
+	t.Helper()
+	all, _ = demuxed(t, join(a.parts))
+	for _, f := range all {
+		if strings.HasPrefix(f.name, "slate ") {
+			slate = append(slate, f.name)
+		}
+	}
+	return all, slate
+}
+
+// slateOf returns what makes a slate of a clip.
+func slateOf(t *testing.T, c clip) (makes func(context.Context, SlateFormat) ([]byte, error), video []frame) {
+	c.label = "slate "
+	ts, video, _ := c.encode(t)
+	return func(context.Context, SlateFormat) ([]byte, error) { return ts, nil }, video
+}
+
+// While an encoder is gone, its viewers see the slate: from when it went, at the speed of
+// life, without a seam where it is repeated; until another sends, or none comes.
+func TestSlate(t *testing.T) {
+	makes, loop := slateOf(t, clip{frames: 100, start: 7777, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		a := await(t, makes)
+		a.at(t, 0, clip{frames: 130, label: "first "})                      // its end is seen at 5.16 s
+		a.at(t, 15010*time.Millisecond, clip{frames: 75, label: "second "}) // at 17.97 s
+		if err := <-a.done; err != nil || time.Since(a.began) != 27990*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(a.began))
+		}
+		checkParts(t, a.parts)
+		if got := discontinuities(a.parts); !slices.Equal(got, []int{3, 8, 10}) {
+			t.Errorf("discontinuities at %v", got)
+		}
+
+		all, slate := a.pictures(t)
+		var want []string
+		for _, count := range []int{247, 251} { // 9.85 s and 10.02 s
+			for n := range count {
+				want = append(want, loop[n%100].name)
+			}
+		}
+		if !slices.Equal(slate, want) {
+			t.Errorf("%d pictures of the slate, want %d", len(slate), len(want))
+		}
+		for n := 1; n < len(all); n++ {
+			if all[n].pts-all[n-1].pts != 3600 {
+				t.Errorf("%q at %d after %q at %d", all[n].name, all[n].pts, all[n-1].name, all[n-1].pts)
+			}
+		}
+		media := time.Duration(0)
+		for n, p := range a.parts {
+			if late := p.ProgramTime.Add(p.Duration).Sub(a.began) - a.came[n]; late < -slateDelay || late > 41*time.Millisecond {
+				t.Errorf("part %d until %v came at %v", n, p.ProgramTime.Add(p.Duration).Sub(a.began), a.came[n])
+			}
+			media += p.Duration
+		}
+		if lacks := time.Since(a.began) - media; lacks.Abs() > 200*time.Millisecond {
+			t.Errorf("%v of media in %v", media, time.Since(a.began))
+		}
+		if st := a.Stats(); st.Slate != 498*40*time.Millisecond || st.OnSlate || st.Breaks != 2 || st.SkippedFrames+st.DamagedFrames != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// Who is back soon is not covered by a slate, and who comes back without a word does not end it.
+func TestSlateBegins(t *testing.T) {
+	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		a := await(t, makes)
+		a.at(t, 0, clip{frames: 51, label: "first "})                      // until 2 s
+		a.at(t, 2990*time.Millisecond, clip{frames: 51, label: "second "}) // until 4.99 s
+		time.Sleep(6010 * time.Millisecond)
+		if st := a.Stats(); !st.OnSlate || st.Slate != 4040*time.Millisecond {
+			t.Errorf("%v of the slate, %v", st.Slate, st.OnSlate)
+		}
+		mute, w := pipeEncoder("mute")
+		if err := a.enter(mute); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		if st := a.Stats(); !st.OnSlate || !st.Gone.IsZero() {
+			t.Errorf("it ends with an encoder that is silent: %+v", st)
+		}
+		w.Close()
+		if err := <-a.done; err != nil {
+			t.Fatal(err)
+		}
+		if got := discontinuities(a.parts); !slices.Equal(got, []int{2, 4}) {
+			t.Errorf("discontinuities at %v", got)
+		}
+		if st := a.Stats(); st.Breaks != 3 || st.Strangers != 0 {
+			t.Errorf("%+v", st)
+		}
+		if _, slate := a.pictures(t); len(slate) != 44*25+1 {
+			t.Errorf("%d pictures of the slate", len(slate))
+		}
+	})
+}
+
+// A slate that was not made yet begins when it is, one that cannot be made does not.
+func TestSlateIsMade(t *testing.T) {
+	loop, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		var formats []SlateFormat
+		a := await(t, func(ctx context.Context, f SlateFormat) ([]byte, error) {
+			formats = append(formats, f)
+			if len(formats) == 1 {
+				return nil, errors.New("no")
+			}
+			time.Sleep(4 * time.Second)
+			return loop(ctx, f)
+		})
+		a.at(t, 0, clip{frames: 51})
+		a.at(t, 8*time.Second, clip{frames: 51, hevc: true, sps: sps265})
+		if err := <-a.done; err != nil {
+			t.Fatal(err)
+		}
+		want := []SlateFormat{
+			{Video: "avc1.64001e", Width: 640, Height: 360, FrameRate: 25, Segment: 2 * time.Second},
+			{Video: "hvc1.1.6.L63.90", Width: 640, Height: 360, FrameRate: 29.97, Segment: 2 * time.Second},
+		}
+		if !slices.EqualFunc(formats, want, func(a, b SlateFormat) bool { return a.same(b) && a.FrameRate == b.FrameRate }) {
+			t.Errorf("asked for %+v", formats)
+		}
+		// The second came 0.5 s after it was first asked for, and 10 s had to pass since.
+		if st := a.Stats(); st.Slate < 9*time.Second || st.Slate > 11*time.Second {
+			t.Errorf("%v of the slate", st.Slate)
+		}
+	})
+}
+
+// Pictures and sounds loop each for itself, and stay together.
+func TestSlatePlayer(t *testing.T) {
+	for name, c := range map[string]clip{
+		"H.264 and AAC": {},
+		"HEVC and MP3":  {hevc: true, sps: sps265, audio: &codecs.MPEG1Audio{}},
+		"Opus":          {audio: opusStereo()},
+		"B-frames":      {bframes: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.frames, c.start = 50, 12345
+			ts, video, audio := c.encode(t)
+			s, err := readSlate(ts, SlateFormat{Audio: []SlateAudio{{Language: "deu"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				p, err := newSlatePlayer(s, time.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var shown time.Duration
+				var ts bytes.Buffer
+				for range 60 * 50 {
+					wrote, err := p.write(time.Now())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := ts.ReadFrom(&p.mux.out); err != nil {
+						t.Fatal(err)
+					}
+					shown += wrote
+					time.Sleep(20 * time.Millisecond)
+				}
+				if shown != time.Minute || p.sound[0].language != "deu" {
+					t.Errorf("%v shown, language %q", shown, p.sound[0].language)
+				}
+				v, a := demuxed(t, ts.Bytes())
+				if len(v) != 60*25 {
+					t.Fatalf("%d pictures", len(v))
+				}
+				for n, f := range v {
+					if want := video[n%50]; f.name != want.name || f.dts != firstTimestamp+int64(n)*3600 || f.pts-f.dts != want.pts-want.dts {
+						t.Fatalf("picture %d is %+v", n, f)
+					}
+				}
+				for n, f := range a {
+					if f.name != audio[n%len(audio)].name {
+						t.Fatalf("sound %d is %q", n, f.name)
+					}
+				}
+				if d := a[len(a)-1].pts - v[len(v)-1].dts; abs(d) > second/20 {
+					t.Errorf("sound is %d ticks off", d)
+				}
+			})
+		})
+	}
+}
+
+func TestSlatesThatAreNone(t *testing.T) {
+	noKey, _, _ := clip{frames: 50, lead: 50}.encode(t)
+	sound, _, _ := clip{frames: 50, noVideo: true}.encode(t)
+	for name, ts := range map[string][]byte{"text": []byte("some text"), "no keyframe": noKey, "sound": sound, "nothing": nil} {
+		if _, err := readSlate(ts, SlateFormat{}); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
