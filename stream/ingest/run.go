@@ -43,7 +43,7 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
 			if p.StartsSegment {
-				r.wantSlate(p.Media)
+				r.wantSlate(p)
 			}
 			return publish(p)
 		},
@@ -52,11 +52,17 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 	return r
 }
 
-// wantSlate asks for a slate that fits what an encoder sends.
-func (r *runner) wantSlate(m stream.Media) {
-	if r.i.slates != nil && r.met != nil && !r.met.own {
-		r.i.slates.want(slateFormatOf(r.cut.tracks, m, r.i.cfg.Segment))
+// wantSlate asks for a slate that fits what an encoder sends, with a segment's first part.
+// That of an encoder's first segment may have no sound yet; another will.
+func (r *runner) wantSlate(p stream.Part) {
+	if r.i.slates == nil || r.met == nil || r.met.own {
+		return
 	}
+	first := p.Discontinuity || r.stats.Segments == 1
+	if first && slices.ContainsFunc(r.cut.tracks, func(t *track) bool { return !t.isVideo() && t.audio.rate == 0 }) {
+		return
+	}
+	r.i.slates.want(slateFormatOf(r.cut.tracks, p.Media, r.i.cfg.Segment))
 }
 
 // snapshot returns the figures as they are now.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ type awaited struct {
 	*reception
 	began time.Time
 	done  chan error
+	stop  func()
 
 	mu    sync.Mutex // guards all following
 	parts []stream.Part
@@ -36,10 +38,11 @@ func await(t *testing.T, makes func(context.Context, SlateFormat) ([]byte, error
 		t.Fatal(err)
 	}
 	a := &awaited{Ingest: i, reception: newReception(i, func() {}), began: time.Now(), done: make(chan error, 1)}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a.stop = func() { cancel(errOver) }
 	go i.slates.run(ctx)
 	go func() {
-		defer cancel()
+		defer a.stop()
 		a.done <- newRunner(i, a.source(), func(p stream.Part) error {
 			a.mu.Lock()
 			defer a.mu.Unlock()
@@ -156,6 +159,55 @@ func TestSlateBegins(t *testing.T) {
 		}
 		if _, slate := a.pictures(t); len(slate) != 44*25+1 {
 			t.Errorf("%d pictures of the slate", len(slate))
+		}
+	})
+}
+
+// An encoder that is let in while the slate is shown, and is silent, is replaced like others.
+func TestSlateWhileEncodersChange(t *testing.T) {
+	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		a := await(t, makes)
+		a.at(t, 0, clip{frames: 51, label: "first "}) // until 2 s
+		time.Sleep(5 * time.Second)
+		mute, _ := pipeEncoder("mute")
+		if err := a.enter(mute); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.enter(mute); err != ErrBusy {
+			t.Errorf("it is not busy: %v", err)
+		}
+		a.at(t, 5*time.Second+silence+10*time.Millisecond, clip{frames: 51, label: "second "})
+		if err := <-a.done; err != nil {
+			t.Fatal(err)
+		}
+		if got := discontinuities(a.parts); !slices.Equal(got, []int{2, 7, 9}) {
+			t.Errorf("discontinuities at %v", got)
+		}
+		if all, slate := a.pictures(t); len(all)-len(slate) != 2*51 {
+			t.Errorf("%d pictures of encoders", len(all)-len(slate))
+		}
+	})
+}
+
+// The input's end is the slate's.
+func TestSlateEndsWithTheInput(t *testing.T) {
+	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		a := await(t, makes)
+		a.at(t, 0, clip{frames: 51})
+		time.Sleep(5 * time.Second)
+		mute, _ := pipeEncoder("mute")
+		if err := a.enter(mute); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		a.stop()
+		if err := <-a.done; err != errOver {
+			t.Errorf("got %v", err)
+		}
+		if err := a.enter(mute); err != net.ErrClosed {
+			t.Errorf("it still lets in: %v", err)
 		}
 	})
 }
