@@ -7,7 +7,7 @@
 //	  |      encoders that come and go: TCP, RTMP, SRT, WHIP    reception.go, tcp.go, rtmp.go, srt.go, whip.go
 //	  |      RTMP's messages -> access units -> MPEG-TS         rtmpfeed.go, remux.go
 //	  |      WebRTC's RTP -> the same                           whipsession.go, whipfeed.go, rtp*.go, remux.go
-//	  |      while none is there: the slate                    absence.go, slate*.go, remux.go
+//	  |      while none is there: the slate                      absence.go, slate*.go, remux.go
 //	  |      bytes
 //	syncer   finds the packets, leaves out what lies between    sync.go
 //	  |      188-byte packets

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -30,10 +32,11 @@ type awaited struct {
 	came  []time.Duration // when each part did
 }
 
-// await runs an input with a slate of 4 s in virtual time, until nobody comes back for 10.02 s.
-func await(t *testing.T, makes func(context.Context, SlateFormat) ([]byte, error)) *awaited {
+// await runs an input in virtual time, until nobody comes back for 10.02 s.
+func await(t *testing.T, cfg Config) *awaited {
 	t.Helper()
-	i, err := New(Config{Input: "tcp://:1", Reconnect: 10020 * time.Millisecond, Slate: makes})
+	cfg.Input, cfg.Reconnect = "tcp://:1", 10020*time.Millisecond
+	i, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +89,7 @@ func slateOf(t *testing.T, c clip) (makes func(context.Context, SlateFormat) ([]
 func TestSlate(t *testing.T) {
 	makes, loop := slateOf(t, clip{frames: 100, start: 7777, noAudio: true})
 	synctest.Test(t, func(t *testing.T) {
-		a := await(t, makes)
+		a := await(t, Config{Slate: makes})
 		a.at(t, 0, clip{frames: 130, label: "first "})                      // its end is seen at 5.16 s
 		a.at(t, 15010*time.Millisecond, clip{frames: 75, label: "second "}) // at 17.97 s
 		if err := <-a.done; err != nil || time.Since(a.began) != 27990*time.Millisecond {
@@ -132,7 +135,7 @@ func TestSlate(t *testing.T) {
 func TestSlateBegins(t *testing.T) {
 	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
 	synctest.Test(t, func(t *testing.T) {
-		a := await(t, makes)
+		a := await(t, Config{Slate: makes})
 		a.at(t, 0, clip{frames: 51, label: "first "})                      // until 2 s
 		a.at(t, 2990*time.Millisecond, clip{frames: 51, label: "second "}) // until 4.99 s
 		time.Sleep(6010 * time.Millisecond)
@@ -167,7 +170,7 @@ func TestSlateBegins(t *testing.T) {
 func TestSlateWhileEncodersChange(t *testing.T) {
 	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
 	synctest.Test(t, func(t *testing.T) {
-		a := await(t, makes)
+		a := await(t, Config{Slate: makes})
 		a.at(t, 0, clip{frames: 51, label: "first "}) // until 2 s
 		time.Sleep(5 * time.Second)
 		mute, _ := pipeEncoder("mute")
@@ -194,7 +197,7 @@ func TestSlateWhileEncodersChange(t *testing.T) {
 func TestSlateEndsWithTheInput(t *testing.T) {
 	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
 	synctest.Test(t, func(t *testing.T) {
-		a := await(t, makes)
+		a := await(t, Config{Slate: makes})
 		a.at(t, 0, clip{frames: 51})
 		time.Sleep(5 * time.Second)
 		mute, _ := pipeEncoder("mute")
@@ -212,19 +215,62 @@ func TestSlateEndsWithTheInput(t *testing.T) {
 	})
 }
 
+// All languages go on, with silence.
+func TestSlateInSeveralLanguages(t *testing.T) {
+	languages := []string{"deu", "eng"}
+	sent, _ := dubbed{frames: 130, languages: languages}.encode(t)
+	loop, _ := dubbed{frames: 50, languages: []string{"", ""}}.encode(t)
+	synctest.Test(t, func(t *testing.T) {
+		all := make(cast)
+		a := await(t, Config{
+			Slate: func(_ context.Context, f SlateFormat) ([]byte, error) {
+				if n := len(f.Audio); n != 2 || f.Audio[1] != (SlateAudio{Codec: "mp4a.40.2", Language: "eng", Rate: 48000, Channels: 2}) {
+					t.Errorf("asked for %+v", f)
+				}
+				return loop, nil
+			},
+			Further: func(rendition string) (func(stream.Part) error, error) {
+				return func(p stream.Part) error {
+					all[rendition] = append(all[rendition], p)
+					return nil
+				}, nil
+			},
+		})
+		if err := a.enter(&encoder{ReadCloser: io.NopCloser(bytes.NewReader(sent)), whole: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-a.done; err != nil {
+			t.Fatal(err)
+		}
+		further := all["audio-en"]
+		if len(all) != 1 || len(further) == 0 {
+			t.Fatalf("renditions are %v", slices.Collect(maps.Keys(all)))
+		}
+		if got, want := starts(further), starts(a.parts); len(want) != 9 || !slices.EqualFunc(got, want, time.Time.Equal) {
+			t.Errorf("segments start at\n%v and\n%v", got, want)
+		}
+		if got := discontinuities(further); !slices.Equal(got, []int{3}) {
+			t.Errorf("discontinuities at %v", got)
+		}
+		if st := a.Stats(); st.AbsentSegments+st.DamagedFrames != 0 || len(st.Tracks) != 3 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 // A slate that was not made yet begins when it is, one that cannot be made does not.
 func TestSlateIsMade(t *testing.T) {
 	loop, _ := slateOf(t, clip{frames: 100, noAudio: true})
 	synctest.Test(t, func(t *testing.T) {
 		var formats []SlateFormat
-		a := await(t, func(ctx context.Context, f SlateFormat) ([]byte, error) {
+		a := await(t, Config{Slate: func(ctx context.Context, f SlateFormat) ([]byte, error) {
 			formats = append(formats, f)
 			if len(formats) == 1 {
 				return nil, errors.New("no")
 			}
 			time.Sleep(4 * time.Second)
 			return loop(ctx, f)
-		})
+		}})
 		a.at(t, 0, clip{frames: 51})
 		a.at(t, 8*time.Second, clip{frames: 51, hevc: true, sps: sps265})
 		if err := <-a.done; err != nil {
