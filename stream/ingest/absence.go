@@ -11,12 +11,16 @@ import (
 // which those of low latency have, show no stop. Who is back within it was hardly missed.
 const slateDelay = time.Second
 
+// maxSlateBack bounds how far back a slate begins that was not made in time: players have no
+// more in hand, and would only be that late from then on.
+const maxSlateBack = 10 * time.Second
+
 // absence is the time between one encoder and the next. It is of the goroutine that reads.
 type absence struct {
-	since time.Time   // an encoder went
-	late  *time.Timer // waiting ends; nil if it does not, as for the first encoder
-	begin *time.Timer // the slate may; nil unless it is to
-	ready chan struct{}
+	since time.Time     // an encoder went
+	late  *time.Timer   // waiting ends; nil if it does not, as for the first encoder
+	begin *time.Timer   // the slate may; nil unless it is to
+	ready chan struct{} // closed once there is a slate; nil before begin
 
 	player *slatePlayer // nil unless the slate is on
 	tick   *time.Timer  // its next frame is due
@@ -53,12 +57,14 @@ func (r *reception) await(b []byte) (int, error) {
 	case <-here:
 		return 0, r.sends()
 	case err := <-r.failed:
+		r.present(nil, nil)
 		return 0, err
 	case <-expires(a.late):
 		r.i.log.Warn("encoder did not come back", "waited", r.wait)
 		r.present(nil, nil)
 		return 0, io.EOF
 	case <-r.closed:
+		r.present(nil, nil)
 		return 0, net.ErrClosed
 	case <-expires(a.begin):
 		a.begin, a.ready = nil, r.i.slates.ready
@@ -84,7 +90,8 @@ func (r *reception) absent() *absence {
 	return a
 }
 
-// present ends an absence, with the encoder to read from.
+// present ends an absence, with the encoder to read from, if there is one, and what it has
+// sent.
 func (r *reception) present(e *encoder, o *opening) {
 	a := r.away
 	r.reading, r.opened, r.away = e, o, nil
@@ -98,7 +105,7 @@ func (r *reception) present(e *encoder, o *opening) {
 // show begins with the slate.
 func (r *reception) show() error {
 	a := r.away
-	p, err := newSlatePlayer(r.i.slates.latest(), a.since)
+	p, err := newSlatePlayer(r.i.slates.latest(), time.Now().Add(-min(time.Since(a.since), maxSlateBack)))
 	if err != nil {
 		return err
 	}

@@ -32,10 +32,13 @@ type awaited struct {
 	came  []time.Duration // when each part did
 }
 
-// await runs an input in virtual time, until nobody comes back for 10.02 s.
+// await runs an input in virtual time, until nobody comes back for 10.02 s, unless cfg says how long.
 func await(t *testing.T, cfg Config) *awaited {
 	t.Helper()
-	cfg.Input, cfg.Reconnect = "tcp://:1", 10020*time.Millisecond
+	cfg.Input = "tcp://:1"
+	if cfg.Reconnect == 0 {
+		cfg.Reconnect = 10020 * time.Millisecond
+	}
 	i, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -211,6 +214,30 @@ func TestSlateEndsWithTheInput(t *testing.T) {
 		}
 		if err := a.enter(mute); err != net.ErrClosed {
 			t.Errorf("it still lets in: %v", err)
+		}
+		if st := a.Stats(); st.OnSlate || st.Slate == 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A slate that comes late does not make its viewers as late.
+func TestSlateThatIsLate(t *testing.T) {
+	loop, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		var made time.Time
+		a := await(t, Config{Reconnect: 20 * time.Second, Slate: func(ctx context.Context, f SlateFormat) ([]byte, error) {
+			time.Sleep(14 * time.Second)
+			made = time.Now()
+			return loop(ctx, f)
+		}})
+		a.at(t, 0, clip{frames: 51}) // until 2 s
+		if err := <-a.done; err != nil {
+			t.Fatal(err)
+		}
+		want := time.Since(made) + maxSlateBack
+		if st := a.Stats(); want > 19*time.Second || (st.Slate-want).Abs() > 40*time.Millisecond {
+			t.Errorf("%v of the slate, want %v", st.Slate, want)
 		}
 	})
 }

@@ -73,7 +73,7 @@ func OpenSlate(ctx context.Context, cfg SlateConfig) (*Slate, error) {
 			return nil, err
 		}
 	}
-	// One that is only as wide as the trial's picture makes no difference to it.
+	// It takes pictures of any size, if it takes one.
 	if err := try(ctx, s.ffmpeg, encoderOf(software, ""), []int{minHeight}, defaultSegment); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -128,6 +128,9 @@ func probeSlate(ctx context.Context, ffmpeg, file string) (time.Duration, error)
 		return 0, fmt.Errorf("%w: it has no picture", ErrUnreadable)
 	}
 	if _, err := ask(ctx, ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-xerror", "-i", "file:"+file, "-map", "0:v:0", "-frames:v", "1", "-f", "null", "-"); err != nil {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
 		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	video := found.Streams[0]
