@@ -375,6 +375,23 @@ func TestSlatePlayer(t *testing.T) {
 	}
 }
 
+// What cannot be written is found out before it is shown.
+func TestSlatesThatCannotBeShown(t *testing.T) {
+	ts, _, _ := clip{frames: 25}.encode(t)
+	s, err := readSlate(ts, SlateFormat{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.rehearse(); err != nil {
+		t.Error(err)
+	}
+	last := len(s.sounds[0].frames) - 1
+	s.sounds[0].frames[last] = make([]byte, maxADTS)
+	if err := s.rehearse(); err == nil {
+		t.Errorf("a frame of %d bytes is taken", maxADTS)
+	}
+}
+
 func TestSlatesThatAreNone(t *testing.T) {
 	noKey, _, _ := clip{frames: 50, lead: 50}.encode(t)
 	sound, _, _ := clip{frames: 50, noVideo: true}.encode(t)

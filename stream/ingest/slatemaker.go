@@ -73,6 +73,9 @@ func (m *slateMaker) one(ctx context.Context, f SlateFormat) {
 	if err == nil {
 		s, err = readSlate(ts, f)
 	}
+	if err == nil {
+		err = s.rehearse()
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			m.log.Warn("the slate cannot be made", "err", err)

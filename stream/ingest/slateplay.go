@@ -41,6 +41,31 @@ func newSlatePlayer(s *slate, began time.Time) (*slatePlayer, error) {
 	return p, nil
 }
 
+// rehearse fails if there is a frame that cannot be written: a slate does not end an input.
+func (s *slate) rehearse() error {
+	p, err := newSlatePlayer(s, time.Now())
+	if err != nil {
+		return err
+	}
+	for !p.through() {
+		if err := p.frame(); err != nil {
+			return fmt.Errorf("show slate: %w", err)
+		}
+		p.mux.out.Reset()
+	}
+	return nil
+}
+
+// through reports whether all frames were written once.
+func (p *slatePlayer) through() bool {
+	for n, s := range p.slate.sounds {
+		if p.heard[n] < len(s.frames) {
+			return false
+		}
+	}
+	return p.shown >= len(p.slate.pictures)
+}
+
 // write writes what is due by now, and returns the time of it.
 func (p *slatePlayer) write(now time.Time) (time.Duration, error) {
 	before := p.at(p.shown)
