@@ -55,6 +55,7 @@ func broadcastCommand(env *environment) *cli.Command {
 			keyFlag(),
 			qrFlag(),
 			recordFlag(),
+			slateFlag(),
 		}, encoderFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
@@ -71,6 +72,7 @@ func broadcastCommand(env *environment) *cli.Command {
 			b := broadcast{
 				key:    c.String("key"),
 				qr:     c.Bool("qr"),
+				slate:  c.String("slate"),
 				inputs: inputs,
 				ingest: ingest.Config{
 					Stdin:   env.stdin,
@@ -103,6 +105,7 @@ type broadcast struct {
 
 	reconnect time.Duration // for how long encoders are waited for that come and go
 	insists   bool          // on reconnect, whatever the inputs
+	slate     string        // a file, autoSlate, or "" for none
 }
 
 // check refuses before anything starts what can be known to fail.
@@ -122,7 +125,7 @@ func (b *broadcast) check(stdin *os.File) error {
 			return err
 		}
 	}
-	return nil
+	return b.checkSlate()
 }
 
 // config returns how an input is read.
@@ -192,6 +195,9 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	b.ingest.Refused = tellRefused(b.ingest.Logger)
 	encoders, err := b.encoders(h)
 	if err != nil {
+		return err
+	}
+	if err := b.openSlate(ctx); err != nil {
 		return err
 	}
 	in, closeInputs, err := b.open(ctx, scr)
@@ -285,6 +291,9 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		source = "waiting for " + b.from()
 	case in.Gone > 0:
 		source = fmt.Sprintf("the encoder is gone, waiting for it %.0f s more", max(0, b.reconnect.Seconds()-in.Gone))
+		if in.OnSlate {
+			source += ", viewers see the slate"
+		}
 	}
 	if in.Listen != "" && (in.Bytes == 0 || in.Gone > 0) {
 		source += " (listening on " + in.Listen + ")"

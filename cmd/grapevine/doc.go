@@ -11,6 +11,7 @@
 //	home.go      the directory that keeps keys, epochs and locks
 //	session.go   a p2p node and an HLS server that start and end together
 //	encoder.go   encoders that connect by themselves: their key, and why one is refused
+//	slate.go     what viewers see while one of those is awaited (--slate)
 //	source.go    what broadcast publishes: inputs.go, one or several as they are; or
 //	             encode.go, a ladder made of one (--encode); file.go has ffmpeg read files;
 //	             origin.go follows an HLS stream

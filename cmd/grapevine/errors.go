@@ -118,6 +118,7 @@ func explain(err error) (sentence, hint string, code int) {
 		twice   *sameRenditionError
 		unnamed *unnamedError
 		encode  *encodeError
+		slate   *slateError
 		key     *keyError
 		home    *homeError
 		rec     *recordError
@@ -142,6 +143,8 @@ func explain(err error) (sentence, hint string, code int) {
 		hint = "name it: --input sound=" + unnamed.input
 	case errors.As(err, &encode):
 		sentence, hint = explainEncode(encode)
+	case errors.As(err, &slate):
+		sentence, hint = explainSlate(slate)
 	case errors.As(err, &input):
 		sentence, hint = explainInput(input)
 	case errors.Is(err, errStreamBusy):

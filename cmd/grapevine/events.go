@@ -73,6 +73,9 @@ type inputStats struct {
 	Breaks  uint64  `json:"breaks,omitempty"`
 	Gone    float64 `json:"gone,omitempty"`
 	Refused uint64  `json:"refused,omitempty"`
+	// Of the slate: how many seconds of it were published, and whether it is shown now.
+	Slate   float64 `json:"slate,omitempty"`
+	OnSlate bool    `json:"on_slate,omitempty"`
 	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried, or decoded
 	LostRTP uint64  `json:"lost_rtp,omitempty"` // packets of WHIP publishers
 	// Of timed ID3 and SCTE-35: tags and cues that were published, and that were not, as they

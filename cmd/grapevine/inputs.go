@@ -176,6 +176,8 @@ func (s *inputStats) add(st ingest.Stats) {
 	s.MessagesLost += st.DamagedMessages + st.LeftOutMessages
 	s.AudioAbsent += st.AbsentSegments
 	s.CuesLost += st.LostCues
+	s.Slate += st.Slate.Seconds()
+	s.OnSlate = s.OnSlate || st.OnSlate
 	if !st.Gone.IsZero() {
 		s.Gone = max(s.Gone, time.Since(st.Gone).Seconds())
 	}

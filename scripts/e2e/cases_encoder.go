@@ -189,11 +189,11 @@ func (p bothPlayers) goOn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.ffmpeg.awaitFrames(ctx, len(decoded)+more); err != nil {
-		return err
-	}
 	shown, _, err := p.vlc.shown(ctx)
 	if err != nil {
+		return err
+	}
+	if _, err := p.ffmpeg.awaitFrames(ctx, len(decoded)+more); err != nil {
 		return err
 	}
 	_, _, err = p.vlc.awaitShown(ctx, shown+more)

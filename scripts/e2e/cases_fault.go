@@ -82,17 +82,23 @@ func (i *interruption) over(ctx context.Context) (listed time.Duration, err erro
 		return 0, err
 	}
 	listed = time.Since(back)
+	return listed, i.end(ctx, 1)
+}
+
+// end waits until both players have gone on, and fails unless the playlist had so many
+// discontinuities.
+func (i *interruption) end(ctx context.Context, breaks int) error {
 	if err := i.play.goOn(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	close(i.stop)
 	if err := <-i.watched; err != nil {
-		return 0, err
+		return err
 	}
-	if i.breaks != 1 {
-		return 0, fmt.Errorf("%d discontinuities for one restart", i.breaks)
+	if i.breaks != breaks {
+		return fmt.Errorf("%d discontinuities, want %d", i.breaks, breaks)
 	}
-	return listed, nil
+	return nil
 }
 
 // awaitBreak waits until a playlist shows a discontinuity.

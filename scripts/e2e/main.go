@@ -61,6 +61,7 @@ var cases = []testCase{
 	{"tcpback", "an encoder by TCP is killed and another comes: ffmpeg and VLC go on", 2 * time.Minute, tcpBackCase},
 	{"rtmpback", "the same by RTMP", 2 * time.Minute, rtmpBackCase},
 	{"srtback", "the same by SRT", 2 * time.Minute, srtBackCase},
+	{"slate", "an encoder by RTMP is killed, viewers see a slate until another comes: ffmpeg and VLC go on", 90 * time.Second, slateCase},
 	{"file", "an MP4 and a Matroska file with other codecs, again and again", 90 * time.Second, fileCase},
 	{"origin", "an HLS stream that ffmpeg packages, MPEG-TS and fragmented MP4, published again", 2 * time.Minute, originCase},
 	{"data", "timed ID3 and SCTE-35 of an encoder: hls.js has the tags and the breaks of both playlists, ffprobe names the streams", 2 * time.Minute, dataCase},

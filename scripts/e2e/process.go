@@ -101,6 +101,8 @@ type stats struct {
 	Input struct {
 		Listen  string  `json:"listen"`
 		Gone    float64 `json:"gone"`
+		Slate   float64 `json:"slate"`
+		OnSlate bool    `json:"on_slate"`
 		LeftOut uint64  `json:"left_out"`
 		LostRTP uint64  `json:"lost_rtp"`
 		Inputs  []struct {

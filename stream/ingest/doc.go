@@ -7,6 +7,7 @@
 //	  |      encoders that come and go: TCP, RTMP, SRT, WHIP    reception.go, tcp.go, rtmp.go, srt.go, whip.go
 //	  |      RTMP's messages -> access units -> MPEG-TS         rtmpfeed.go, remux.go
 //	  |      WebRTC's RTP -> the same                           whipsession.go, whipfeed.go, rtp*.go, remux.go
+//	  |      while none is there: the slate                      absence.go, slate*.go, remux.go
 //	  |      bytes
 //	syncer   finds the packets, leaves out what lies between    sync.go
 //	  |      188-byte packets
@@ -39,6 +40,17 @@
 // the parts are published. The next encoder's first keyframe starts a segment that is a
 // discontinuity and continues the output's timestamps. An encoder that sends what is of
 // no use is dismissed in the same way, and the input goes on.
+//
+// # The slate
+//
+// Slates are made beside the input, when its format is known and when that has changed
+// (slatemaker.go); one is kept as access units. When an encoder has been gone for a second,
+// the reception plays it as an encoder of its own: at the speed of life, without end, its
+// sounds and its pictures each in their own loop, so that there is no seam. It begins with the
+// time at which the encoder went, and catches up with the clock at once: players that had a
+// second in hand see no stop, and fall back by nothing. It ends where the next encoder's first
+// bytes are here, with [ErrBreak]. So there is a discontinuity at its beginning and one at its
+// end, and frames of neither side are lost.
 //
 // # WHIP
 //

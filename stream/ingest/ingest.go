@@ -65,6 +65,11 @@ type Config struct {
 	// of no use is left out, and Refused is told. 0 ends the input with the encoder.
 	// Only TCP, RTMP, SRT and WHIP can wait.
 	Reconnect time.Duration
+	// Slate makes what is published while an encoder is awaited: a few seconds of MPEG-TS, a
+	// picture and silence, which begin with a keyframe and are repeated; nil for nothing. It is
+	// called when the input's format is known, and again when that has changed. Only with
+	// Reconnect.
+	Slate func(context.Context, SlateFormat) ([]byte, error)
 	// Refused is told of each encoder that is not let in, or not listened to any more,
 	// and why: an error that wraps one of this package's. It may be called from several
 	// goroutines at once; nil logs.
@@ -104,9 +109,10 @@ type Config struct {
 
 // Ingest reads one input. It is made by [New] and used for one [Ingest.Run].
 type Ingest struct {
-	cfg Config
-	in  input
-	log *slog.Logger
+	cfg    Config
+	in     input
+	log    *slog.Logger
+	slates *slateMaker // nil without a slate
 
 	mu    sync.Mutex
 	stats Stats // guarded by mu
@@ -138,6 +144,8 @@ func New(cfg Config) (*Ingest, error) {
 		return nil, fmt.Errorf("time to reconnect %v is negative", cfg.Reconnect)
 	case cfg.Reconnect > 0 && !in.reconnects():
 		return nil, fmt.Errorf("input %q cannot reconnect: only what listens for encoders can", cfg.Input)
+	case cfg.Slate != nil && cfg.Reconnect == 0:
+		return nil, errors.New("a slate is for inputs that wait for encoders to come back")
 	case in.kind == inputStdin && cfg.Stdin == nil:
 		return nil, errors.New("input \"-\" needs a standard input")
 	case len(cfg.Subtitles) > 0 && cfg.Further == nil:
@@ -153,7 +161,7 @@ func New(cfg Config) (*Ingest, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ingest{cfg: cfg, in: in, log: cfg.Logger}, nil
+	return &Ingest{cfg: cfg, in: in, log: cfg.Logger, slates: newSlateMaker(cfg)}, nil
 }
 
 // Run reads the input to its end and hands each part to publish as soon as it is
@@ -170,6 +178,13 @@ func (i *Ingest) Run(ctx context.Context, publish func(stream.Part) error) error
 		return err
 	}
 	defer src.close()
+	if i.slates != nil {
+		making, cancel := context.WithCancel(ctx)
+		var made sync.WaitGroup
+		made.Go(func() { i.slates.run(making) })
+		defer made.Wait()
+		defer cancel()
+	}
 
 	r := newRunner(i, src, publish)
 	err = r.run(ctx)

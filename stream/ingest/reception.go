@@ -48,6 +48,8 @@ type encoder struct {
 	// heldFor returns, once something was read, for how long its first frame was held back
 	// before; nil for those that hold nothing back.
 	heldFor func() time.Duration
+	// own says that it is the reception's: the slate.
+	own bool
 
 	last time.Time // it sent; guarded by the reception's mu
 }
@@ -61,6 +63,8 @@ type reception struct {
 
 	admitted chan *encoder // at most one, which Read has not seen yet
 	reading  *encoder      // whose bytes Read returned last; of the goroutine that reads
+	opened   *opening      // what reading sent before Read came to it, if any; likewise
+	away     *absence      // while there is no reading; likewise
 
 	failed  chan error     // why no further encoder can come
 	running sync.WaitGroup // who lets encoders in
@@ -134,16 +138,21 @@ func (r *reception) refuse(from string, why error) {
 	}
 }
 
-// Read returns what the encoder that is inside sends.
+// Read returns what the encoder that is inside sends, or the slate.
 func (r *reception) Read(b []byte) (int, error) {
-	if r.reading == nil {
-		e, err := r.next()
-		if err != nil {
-			return 0, err
+	for r.reading == nil {
+		if n, err := r.await(b); n > 0 || err != nil {
+			return n, err
 		}
-		r.reading = e
 	}
-	n, err := r.reading.Read(b)
+	var n int
+	var err error
+	if r.opened != nil {
+		n, err = r.opened.take(b)
+		r.opened = r.opened.left()
+	} else {
+		n, err = r.reading.Read(b)
+	}
 	if n > 0 {
 		r.mu.Lock()
 		r.reading.last = time.Now()
@@ -153,13 +162,21 @@ func (r *reception) Read(b []byte) (int, error) {
 	if err == nil {
 		return 0, nil
 	}
-	return 0, r.leave(err)
+	e := r.reading
+	r.reading, r.opened = nil, nil
+	return 0, r.leave(e, err)
 }
 
-// leave ends with the encoder that is read from, whose Read failed with err.
-func (r *reception) leave(err error) error {
-	e := r.reading
-	r.reading = nil
+// sender returns whose bytes Read returned last.
+func (r *reception) sender() *encoder {
+	if r.away != nil && r.away.player != nil {
+		return r.away.player.encoder
+	}
+	return r.reading
+}
+
+// leave ends with an encoder whose Read failed with err.
+func (r *reception) leave(e *encoder, err error) error {
 	e.Close()
 	r.mu.Lock()
 	if r.inside == e {
@@ -190,33 +207,12 @@ func isBreak(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// next waits for an encoder: without end for the first, and at most the time to
-// reconnect for one that broke off. It returns io.EOF when that has passed, and what
-// failed if none can come.
-func (r *reception) next() (*encoder, error) {
-	var late <-chan time.Time
-	if st := r.i.Stats(); !st.Gone.IsZero() && st.Parts > 0 {
-		t := time.NewTimer(r.wait)
-		defer t.Stop()
-		late = t.C
-	}
-	select {
-	case e := <-r.admitted:
-		r.i.connection(func(s *Stats) { s.From, s.Gone = e.from, time.Time{} })
-		r.i.log.Info("encoder connected", "from", e.from)
-		return e, nil
-	case err := <-r.failed:
-		return nil, err
-	case <-late:
-		r.i.log.Warn("encoder did not come back", "waited", r.wait)
-		return nil, io.EOF
-	case <-r.closed:
-		return nil, net.ErrClosed
-	}
-}
-
 // dismiss ends with an encoder that was let in: its bytes are of no use.
 func (r *reception) dismiss(e *encoder, why error) {
+	if e.own {
+		r.i.log.Error("the slate cannot be shown", "err", why)
+		return
+	}
 	e.Close() // Read finds out
 	r.refuse(e.from, why)
 }

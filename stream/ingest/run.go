@@ -42,11 +42,27 @@ func newRunner(i *Ingest, src *source, publish func(stream.Part) error) *runner 
 		first: firstTimestamp, base: i.cfg.Base, openFurther: i.cfg.Further, log: i.log, stats: &r.stats,
 		publish: func(p stream.Part) error {
 			i.setStats(r.snapshot())
+			if p.StartsSegment {
+				r.wantSlate(p)
+			}
 			return publish(p)
 		},
 	}
 	r.demux = demuxer{cut: &r.cut, log: i.log, stats: &r.stats}
 	return r
+}
+
+// wantSlate asks for a slate that fits what an encoder sends, with a segment's first part.
+// That of an encoder's first segment may have no sound yet; another will.
+func (r *runner) wantSlate(p stream.Part) {
+	if r.i.slates == nil || r.met == nil || r.met.own {
+		return
+	}
+	first := p.Discontinuity || r.stats.Segments == 1
+	if first && slices.ContainsFunc(r.cut.tracks, func(t *track) bool { return !t.isVideo() && t.audio.rate == 0 }) {
+		return
+	}
+	r.i.slates.want(slateFormatOf(r.cut.tracks, p.Media, r.i.cfg.Segment))
 }
 
 // snapshot returns the figures as they are now.
@@ -132,7 +148,7 @@ func (r *runner) read(chunks chan<- chunk, back chan []byte, stop <-chan struct{
 			n, err := r.src.Read(buf)
 			c = chunk{data: buf[:n], err: err}
 			if r.src.reception != nil {
-				c.from = r.src.reception.reading
+				c.from = r.src.reception.sender()
 			}
 		}
 		select {
@@ -166,7 +182,9 @@ func (r *runner) take(ctx context.Context, c chunk) error {
 	if err := r.checkTime(len(c.data)); err != nil {
 		return err
 	}
-	r.stats.Bytes += uint64(len(c.data))
+	if c.from == nil || !c.from.own {
+		r.stats.Bytes += uint64(len(c.data))
+	}
 	if errors.Is(c.err, syscall.ECONNRESET) {
 		c.err = io.EOF // an encoder that ends without ceremony
 	}

@@ -20,6 +20,9 @@ type Stats struct {
 	// it last did, and zero while one is connected.
 	Breaks uint64
 	Gone   time.Time
+	// Slate is how much of the slate was published. OnSlate says that it is shown now.
+	Slate   time.Duration
+	OnSlate bool
 	// LeftOut counts an RTMP publisher's frames that MPEG-TS has no place for: of a
 	// second video track, of a track that was never described, and malformed ones; and a
 	// WHIP publisher's that cannot be decoded without packets that are lost, or whose
@@ -29,7 +32,7 @@ type Stats struct {
 	// were asked for.
 	LostRTP uint64
 
-	Bytes       uint64 // read from the input
+	Bytes       uint64 // read from the input, without the slate
 	Garbage     uint64 // bytes left out between packets
 	LostPackets uint64 // packets missing by continuity counters, at least
 
@@ -101,6 +104,7 @@ func (i *Ingest) setStats(s Stats) {
 	defer i.mu.Unlock()
 	s.Listen, s.From, s.Strangers = i.stats.Listen, i.stats.From, i.stats.Strangers
 	s.Breaks, s.Gone = i.stats.Breaks, i.stats.Gone
+	s.Slate, s.OnSlate = i.stats.Slate, i.stats.OnSlate
 	s.LeftOut, s.LostRTP = i.stats.LeftOut, i.stats.LostRTP
 	i.stats = s
 }

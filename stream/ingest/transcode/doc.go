@@ -1,5 +1,6 @@
 // Package transcode has ffmpeg do what ingest cannot: it makes several renditions of one
-// input, a [Ladder], and MPEG-TS of files of any kind, [File].
+// input, a [Ladder], MPEG-TS of files of any kind, [File], and what viewers see while an
+// encoder is gone, a [Slate].
 //
 // # A ladder
 //
@@ -53,4 +54,11 @@
 // of subtitles goes to a pipe per track, as ffmpeg comes to it; subtitles that are pictures
 // are left out. In a ladder that comes before, so
 // that video of another codec is encoded twice.
+//
+// # Slates
+//
+// ffmpeg makes a slate beside the stream, on one core: a second for a picture that stands,
+// longer for a video. It is like the input in codecs, profile, size, rate and sound, so that
+// little changes for players, and its keyframes are as far apart as segments are long, also
+// from its end to its beginning. A ladder encodes its input's slate like its input.
 package transcode

@@ -50,7 +50,12 @@ func find(ctx context.Context, name string) (path string, err error) {
 
 // ask runs ffmpeg or ffprobe to its end and returns what it wrote to standard output.
 func ask(ctx context.Context, path string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("no answer within %v", askLimit))
+	return askFor(ctx, askLimit, path, args...)
+}
+
+// askFor does for what may take so long.
+func askFor(ctx context.Context, limit time.Duration, path string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)

@@ -183,7 +183,7 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 		renditions = append(renditions, r)
 		cfg := l.cfg.Input
 		cfg.Input, cfg.Stdin, cfg.Loop, cfg.Base = "-", r.joint, false, l.base.Encoded()
-		cfg.Reconnect, cfg.Refused = 0, nil // that is the input's
+		cfg.Reconnect, cfg.Slate, cfg.Refused = 0, nil, nil // those are the input's
 		cfg.Logger = l.log.With("rendition", r.Name)
 		if n > 0 {
 			cfg.Further = nil // the first has it

@@ -173,6 +173,18 @@ func TestProgramTimeIsTheInputs(t *testing.T) {
 	}
 }
 
+// await waits until the figures are as they should be.
+func (l *Ladder) await(t *testing.T, what string, ok func(Stats) bool) {
+	t.Helper()
+	for range 10000 {
+		if ok(l.Stats()) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatalf("never %s: %+v", what, l.Stats())
+}
+
 // An encoder that breaks off is waited for, and the renditions go on with the next one's.
 func TestEncodersThatComeAndGo(t *testing.T) {
 	standInAs(t, "copy")
@@ -197,17 +209,7 @@ func TestEncodersThatComeAndGo(t *testing.T) {
 		_, parts, err = run(t, ctx, l)
 		done <- err
 	}()
-	until := func(what string, ok func(Stats) bool) {
-		t.Helper()
-		for range 10000 {
-			if ok(l.Stats()) {
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
-		t.Fatalf("never %s: %+v", what, l.Stats())
-	}
-	until("listening", func(s Stats) bool { return s.Input.Listen != "" })
+	l.await(t, "listening", func(s Stats) bool { return s.Input.Listen != "" })
 	for n := range uint64(2) {
 		c, err := net.Dial("tcp", l.Stats().Input.Listen)
 		if err != nil {
@@ -217,8 +219,8 @@ func TestEncodersThatComeAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Close()
-		until("gone", func(s Stats) bool { return s.Input.Breaks == n+1 })
-		until("encoded", func(s Stats) bool { // the last segment ends with what follows
+		l.await(t, "gone", func(s Stats) bool { return s.Input.Breaks == n+1 })
+		l.await(t, "encoded", func(s Stats) bool { // the last segment ends with what follows
 			return len(s.Renditions) == 2 && min(s.Renditions[0].Ingest.Segments, s.Renditions[1].Ingest.Segments) >= 32*(n+1)-1
 		})
 	}
@@ -232,6 +234,54 @@ func TestEncodersThatComeAndGo(t *testing.T) {
 				t.Errorf("rendition %d, segment %d: discontinuity %v", n, at, s.marked)
 			}
 		}
+	}
+}
+
+// While an encoder is gone, the slate is encoded, and the renditions stay aligned.
+func TestSlateIsEncoded(t *testing.T) {
+	standInAs(t, "copy")
+	sample, err := io.ReadAll(clip(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Config{
+		Input: ingest.Config{Input: "tcp://127.0.0.1:0", Reconnect: time.Minute, Slate: func(context.Context, ingest.SlateFormat) ([]byte, error) {
+			return sample, nil
+		}},
+		Heights: []int{360, 240},
+		FFmpeg:  os.Args[0],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var parts [][]stream.Part
+	done := make(chan error)
+	go func() {
+		var err error
+		_, parts, err = run(t, ctx, l)
+		done <- err
+	}()
+	l.await(t, "listening", func(s Stats) bool { return s.Input.Listen != "" })
+	c, err := net.Dial("tcp", l.Stats().Input.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(sample); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	l.await(t, "slate", func(s Stats) bool {
+		return s.Input.Slate > 2*time.Second && len(s.Renditions) == 2 && min(s.Renditions[0].Ingest.Segments, s.Renditions[1].Ingest.Segments) > 32
+	})
+	enough := errors.New("enough")
+	cancel(enough)
+	if err := <-done; err != enough {
+		t.Fatal(err)
+	}
+	a, b := starts(parts[0]), starts(parts[1])
+	if n := min(len(a), len(b)); n < 33 || !slices.Equal(a[:n], b[:n]) || !a[32].marked {
+		t.Errorf("segments start at\n%v and\n%v", a, b)
 	}
 }
 
