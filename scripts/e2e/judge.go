@@ -18,31 +18,42 @@ type sighting struct {
 const (
 	// enoughFrames is the share of the stream's pictures that a player must show.
 	enoughFrames = 0.8
-	// gapSlack is how much longer than before the fault a player may go without a new
+	// gapSlack is how much longer than usual a player may go without a new
 	// picture: they are asked every 250 ms, and share two cores.
 	gapSlack = 750 * time.Millisecond
 )
 
 // verdict is how a player took a fault.
 type verdict struct {
-	ok    bool
-	usual time.Duration // the longest time without a new picture before the fault
-	stall time.Duration // and after it
-	text  string
-	why   error // what the player said if it is not ok
+	ok     bool
+	usual  time.Duration // the longest time without a new picture that is nothing odd
+	stall  time.Duration // and the longest that there was
+	text   string
+	every  int    // the pictures, if none is missing between the first and the last
+	cannot string // why it was to show nothing, if it was
+	why    error  // what the player said if it is not ok
 }
 
 // judge looks at what was seen of a player that was calm from a time until the fault. It
 // is ok if it has shown pictures for the last [goesOn] as it did before.
-func judge(seen []sighting, calm, fault, now time.Time) (v verdict) {
-	v.usual, _ = longestGap(seen, calm, fault)
-	v.stall, _ = longestGap(seen, fault, now)
+func judge(seen []sighting, calm, fault, now time.Time) verdict {
+	usual, _ := longestGap(seen, calm, fault)
+	return judgeSince(seen, usual, frameRate, fault, now)
+}
+
+// judgeSince looks at what was seen of a player since a time. It is ok if it has shown
+// pictures for the last [goesOn], of which the stream has rate a second, and none came
+// later than usual.
+func judgeSince(seen []sighting, usual time.Duration, rate float64, from, now time.Time) verdict {
+	v := verdict{usual: usual}
+	var since int
+	v.stall, since = longestGap(seen, from, now)
 	gap, frames := longestGap(seen, now.Add(-goesOn), now)
 	// What comes in bursts may have been seen just before, and be due just after.
-	want := int((goesOn - v.usual).Seconds() * frameRate * enoughFrames)
-	switch _, since := longestGap(seen, fault, now); {
+	want := int((goesOn - usual).Seconds() * rate * enoughFrames)
+	switch {
 	case since == 0:
-		v.text = "no new picture since the fault"
+		v.text = "no new picture"
 	case frames == 0:
 		v.text = fmt.Sprintf("it stopped after %d pictures", since)
 	case gap > v.usual+gapSlack:
@@ -75,13 +86,17 @@ func longestGap(seen []sighting, from, to time.Time) (gap time.Duration, frames 
 	return max(gap, to.Sub(moved)), frames
 }
 
-// stalled reports whether the fault could be seen.
+// stalled reports whether it could be seen.
 func (v verdict) stalled() bool { return v.stall > v.usual+gapSlack }
 
 func (v verdict) short() string {
 	switch {
 	case !v.ok:
 		return "FAILED"
+	case v.cannot != "":
+		return v.cannot
+	case v.every > 0:
+		return fmt.Sprintf("all %d", v.every)
 	case v.stalled():
 		return fmt.Sprintf("ok %.1f s", v.stall.Seconds())
 	}
@@ -89,12 +104,16 @@ func (v verdict) short() string {
 }
 
 func (v verdict) String() string {
-	gaps := fmt.Sprintf("(longest time without a new picture %.1f s, before the fault %.1f s)", v.stall.Seconds(), v.usual.Seconds())
+	gaps := fmt.Sprintf("(longest time without a new picture %.1f s, usual %.1f s)", v.stall.Seconds(), v.usual.Seconds())
 	switch {
 	case !v.ok && v.why != nil:
 		return "FAILED: " + strings.ReplaceAll(v.why.Error(), "\n", "; ")
 	case !v.ok:
 		return "FAILED: " + v.text
+	case v.cannot != "":
+		return fmt.Sprintf("shows nothing, as it must: %s (%s)", v.cannot, v.text)
+	case v.every > 0:
+		return fmt.Sprintf("ok, all %d pictures from its first to its last, %s", v.every, v.text)
 	case v.stalled():
 		return fmt.Sprintf("ok, stalled for %.1f s %s", v.stall.Seconds(), gaps)
 	}

@@ -3,9 +3,9 @@
 package main
 
 import (
-	"regexp"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -63,9 +63,47 @@ func TestJudgeTakesBursts(t *testing.T) {
 }
 
 func TestCountGoesOnWhereAFigureBeginsAnew(t *testing.T) {
-	var shown atomic.Int64
-	count(strings.NewReader("frame=3\nspeed=1\nframe=8\nframe=2\nframe=5\n"), regexp.MustCompile(`^frame=(\d+)`), &shown)
-	if n := shown.Load(); n != 13 {
+	shown := newTally(`^frame=(\d+)`)
+	count(strings.NewReader("frame=3\nspeed=1\nframe=8\nframe=2\nframe=5\n"), shown)
+	if n := shown.sum.Load(); n != 13 {
 		t.Errorf("%d pictures, want 13", n)
+	}
+}
+
+func TestPicturesThatVary(t *testing.T) {
+	// 10 a second for 4 s, then 5 a second for 4 s, with a pause of 1 s.
+	var times []int64
+	for n := range int64(40) {
+		times = append(times, n*second/10)
+	}
+	for n := range int64(20) {
+		times = append(times, 5*second+n*second/5)
+	}
+	if got := fewest(times, 2*time.Second); got != 3 {
+		t.Errorf("%v a second are fewest, want 3", got)
+	}
+	if got := longest(times); got != second+second/10 {
+		t.Errorf("the longest step is %d, want 1.1 s", got)
+	}
+}
+
+func TestWhoCannotPlayMustBeSilent(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	for _, test := range []struct {
+		shown int
+		says  string
+		want  string
+	}{
+		{0, "no level with compatible codecs", "no HEVC"},
+		{0, "", "FAILED"},
+		{3, "no level with compatible codecs", "FAILED"},
+	} {
+		if err := os.WriteFile(log, []byte(test.says), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := &player{process: &process{log: log, done: make(chan struct{})}, cannot: "no HEVC", seen: []sighting{{time.Now(), test.shown}}}
+		if v := p.judged(pictures{rate: frameRate}, time.Now(), time.Now()); v.short() != test.want {
+			t.Errorf("%d pictures, says %q: %s, want %s", test.shown, test.says, v, test.want)
+		}
 	}
 }
