@@ -85,7 +85,7 @@ func (b *bench) sourcePlayers(names []string, s source, hls string) (list []*pla
 		} else if p, err = b.player(name, hls); err != nil {
 			return nil, nil, err
 		}
-		p.cannot = s.cannot[name]
+		p.cannot, p.mute = s.cannot[name], s.mute[name]
 		list = append(list, p)
 	}
 	return list, exact, nil
@@ -97,8 +97,14 @@ func (p *player) judged(stream pictures, from, now time.Time) verdict {
 		return p.judgedSilent()
 	}
 	v := judgeSince(p.seen, max(p.usual, stream.pause), stream.rate, from, now)
-	if v.ok && p.heard != nil && p.heard.Load() == 0 {
-		v.ok, v.text = false, "it plays no sound"
+	v.mute = p.mute
+	if p.heard != nil && v.ok {
+		switch sounds := p.heard.Load() > 0; {
+		case !sounds && p.mute == "":
+			v.ok, v.text = false, "it plays no sound"
+		case sounds && p.mute != "":
+			v.ok, v.text = false, "it plays sound, and was not to: "+p.mute
+		}
 	}
 	if !v.ok {
 		v.why = errors.Join(errors.New(v.text), p.trouble())
@@ -175,12 +181,17 @@ func fewest(times []int64, span time.Duration) float64 {
 // passedOn checks that the broadcaster took all that it was sent, and, where times do not
 // tell what is missing, that the viewer has what the broadcaster has.
 func (s source) passedOn(ctx context.Context, c *chain) error {
-	if input := c.broadcaster.now().Input; input.LeftOut+input.LostRTP > 0 {
-		return fmt.Errorf("the broadcaster left out %d frames and %d packets", input.LeftOut, input.LostRTP)
+	input := c.broadcaster.now().Input
+	if input.LostRTP > 0 {
+		return fmt.Errorf("%d packets were lost on their way to the broadcaster", input.LostRTP)
 	}
 	if !s.varies {
+		if input.LeftOut > 0 {
+			return fmt.Errorf("the broadcaster left out %d frames", input.LeftOut)
+		}
 		return nil
 	}
+	// Where no packet is lost, what is left out of WHIP is sound whose clock was set right.
 	viewer, err := mediaURL(ctx, c.viewer.HLS)
 	if err != nil {
 		return err

@@ -15,14 +15,17 @@ type source struct {
 	prepare func(context.Context, *bench) (*node, error)
 	// varies is set where pictures are not at equal distances: the camera of a browser.
 	varies bool
-	// cannot has the reasons why players, by their names, must show nothing.
-	cannot map[string]string
+	// cannot has the reasons why players, by their names, must show nothing; mute, why they
+	// must play no sound.
+	cannot, mute map[string]string
 }
 
-// Chromium plays what its builds without licences decode.
+// Chromium decodes neither HEVC, without hardware, nor AC-3; hls.js takes Opus from
+// fragmented MP4 only.
 var (
 	noHEVC = map[string]string{"hls.js": "no HEVC", lowLatencyPlayer: "no HEVC"}
 	noAC3  = map[string]string{"hls.js": "no AC-3", lowLatencyPlayer: "no AC-3"}
+	noOpus = map[string]string{"hls.js": "no Opus in MPEG-TS"}
 )
 
 var sources = []source{
@@ -39,7 +42,7 @@ var sources = []source{
 	{name: "ac3", what: "ffmpeg by TCP: H.264, AC-3", cannot: noAC3, prepare: sending(byTCP, "-c:a", "ac3")},
 	{name: "gst-rtmp", what: "GStreamer by RTMP", prepare: gstreaming(gstreamerRTMP)},
 	{name: "gst-srt", what: "GStreamer by SRT", prepare: gstreaming(gstreamerSRT)},
-	{name: "whip", what: "Chromium by WHIP: H.264, Opus", varies: true, prepare: func(ctx context.Context, b *bench) (*node, error) {
+	{name: "whip", what: "Chromium by WHIP: H.264, Opus", varies: true, mute: noOpus, prepare: func(ctx context.Context, b *bench) (*node, error) {
 		n, _, _, err := b.whip(ctx)
 		return n, err
 	}},
@@ -106,6 +109,7 @@ func (t tools) encoderMatrix(ctx context.Context, from, with string) (bool, erro
 	return t.matrix(ctx, trials, players, strings.Join([]string{
 		"ok: it shows pictures without a pause; with the longest time without a new one where that is longer than usual.",
 		"ffmpeg: how many pictures it has decoded, from its first to its last, none missing.",
-		"no …: it must show nothing, for it cannot decode that, and does.",
+		"no HEVC, no AC-3: it cannot decode that, shows nothing and says so, as it must.",
+		"no sound: it does not take Opus from MPEG-TS, and shows the pictures.",
 	}, "\n"))
 }

@@ -23,7 +23,7 @@ const (
 	gapSlack = 750 * time.Millisecond
 )
 
-// verdict is how a player took a fault.
+// verdict is how a player did.
 type verdict struct {
 	ok     bool
 	usual  time.Duration // the longest time without a new picture that is nothing odd
@@ -31,6 +31,7 @@ type verdict struct {
 	text   string
 	every  int    // the pictures, if none is missing between the first and the last
 	cannot string // why it was to show nothing, if it was
+	mute   string // why it was to play no sound, if it was
 	why    error  // what the player said if it is not ok
 }
 
@@ -97,10 +98,15 @@ func (v verdict) short() string {
 		return v.cannot
 	case v.every > 0:
 		return fmt.Sprintf("all %d", v.every)
-	case v.stalled():
-		return fmt.Sprintf("ok %.1f s", v.stall.Seconds())
 	}
-	return "ok"
+	cell := "ok"
+	if v.stalled() {
+		cell += fmt.Sprintf(" %.1f s", v.stall.Seconds())
+	}
+	if v.mute != "" {
+		cell += ", no sound"
+	}
+	return cell
 }
 
 func (v verdict) String() string {
@@ -114,10 +120,15 @@ func (v verdict) String() string {
 		return fmt.Sprintf("shows nothing, as it must: %s (%s)", v.cannot, v.text)
 	case v.every > 0:
 		return fmt.Sprintf("ok, all %d pictures from its first to its last, %s", v.every, v.text)
-	case v.stalled():
-		return fmt.Sprintf("ok, stalled for %.1f s %s", v.stall.Seconds(), gaps)
 	}
-	return "ok, no stall " + gaps
+	text := "ok, no stall "
+	if v.stalled() {
+		text = fmt.Sprintf("ok, stalled for %.1f s ", v.stall.Seconds())
+	}
+	if text += gaps; v.mute != "" {
+		text += ", without sound, as it must: " + v.mute
+	}
+	return text
 }
 
 // writeSeen writes what was seen of a player, in seconds since the fault and pictures.

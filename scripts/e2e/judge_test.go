@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -104,6 +105,27 @@ func TestWhoCannotPlayMustBeSilent(t *testing.T) {
 		p := &player{process: &process{log: log, done: make(chan struct{})}, cannot: "no HEVC", seen: []sighting{{time.Now(), test.shown}}}
 		if v := p.judged(pictures{rate: frameRate}, time.Now(), time.Now()); v.short() != test.want {
 			t.Errorf("%d pictures, says %q: %s, want %s", test.shown, test.says, v, test.want)
+		}
+	}
+}
+
+func TestSoundIsHeardWhereItCanBe(t *testing.T) {
+	start := time.Now()
+	for _, test := range []struct {
+		bytes int64
+		mute  string
+		want  string
+	}{
+		{1, "", "ok"},
+		{0, "", "FAILED"},
+		{0, "no Opus", "ok, no sound"},
+		{1, "no Opus", "FAILED"},
+	} {
+		var heard atomic.Int64
+		heard.Store(test.bytes)
+		p := &player{process: &process{done: make(chan struct{})}, heard: &heard, mute: test.mute, seen: seenWith(start, 20)}
+		if v := p.judged(pictures{rate: frameRate}, start, start.Add(20*time.Second)); v.short() != test.want {
+			t.Errorf("%d bytes of sound, %q: %s, want %s", test.bytes, test.mute, v, test.want)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type player struct {
 	usual  time.Duration // without a new picture, by its nature
 	heard  *atomic.Int64 // bytes of sound that it has decoded; nil if it does not tell
 	cannot string        // why it shows nothing; "" if it shall show pictures
+	mute   string        // why it plays no sound; "" if it shall
 }
 
 // ended reports whether the player has ended.
