@@ -28,6 +28,7 @@ type verdict struct {
 	ok     bool
 	usual  time.Duration // the longest time without a new picture that is nothing odd
 	stall  time.Duration // and the longest that there was
+	shown  int           // pictures, in all that time
 	text   string
 	every  int    // the pictures, if none is missing between the first and the last
 	cannot string // why it was to show nothing, if it was
@@ -47,16 +48,15 @@ func judge(seen []sighting, calm, fault, now time.Time) verdict {
 // later than usual.
 func judgeSince(seen []sighting, usual time.Duration, rate float64, from, now time.Time) verdict {
 	v := verdict{usual: usual}
-	var since int
-	v.stall, since = longestGap(seen, from, now)
+	v.stall, v.shown = longestGap(seen, from, now)
 	gap, frames := longestGap(seen, now.Add(-goesOn), now)
 	// What comes in bursts may have been seen just before, and be due just after.
 	want := int((goesOn - usual).Seconds() * rate * enoughFrames)
 	switch {
-	case since == 0:
+	case v.shown == 0:
 		v.text = "no new picture"
 	case frames == 0:
-		v.text = fmt.Sprintf("it stopped after %d pictures", since)
+		v.text = fmt.Sprintf("it stopped after %d pictures", v.shown)
 	case gap > v.usual+gapSlack:
 		v.text = fmt.Sprintf("it still stalls, %.1f s in the last %.0f s", gap.Seconds(), goesOn.Seconds())
 	case frames < want:
@@ -110,7 +110,7 @@ func (v verdict) short() string {
 }
 
 func (v verdict) String() string {
-	gaps := fmt.Sprintf("(longest time without a new picture %.1f s, usual %.1f s)", v.stall.Seconds(), v.usual.Seconds())
+	gaps := fmt.Sprintf("(%d pictures, longest time without a new one %.1f s, usual %.1f s)", v.shown, v.stall.Seconds(), v.usual.Seconds())
 	switch {
 	case !v.ok && v.why != nil:
 		return "FAILED: " + strings.ReplaceAll(v.why.Error(), "\n", "; ")

@@ -84,11 +84,12 @@ func bench(o options, asJSON bool) error {
 	}
 	res, err := measure(ctx, in, o, seen)
 	in.Close() // the encoder ends if it has not
-	if failed := ended(); err == nil {
-		err = failed
+	err = errors.Join(err, ended())
+	if ctx.Err() != nil { // which ends the encoder, too
+		return context.Cause(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return err
 	}
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(res)
