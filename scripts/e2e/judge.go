@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -63,6 +64,43 @@ func judgeSince(seen []sighting, usual time.Duration, rate float64, from, now ti
 		v.text = fmt.Sprintf("only %d pictures in the last %.0f s, want %d", frames, goesOn.Seconds(), want)
 	default:
 		v.ok = true
+	}
+	return v
+}
+
+// judged judges a player that has played for a while.
+func (p *player) judged(stream pictures, from, now time.Time) verdict {
+	if p.cannot != "" {
+		return p.judgedSilent()
+	}
+	v := judgeSince(p.seen, max(p.usual, stream.pause), stream.rate, from, now)
+	v.mute = p.mute
+	if p.heard != nil && v.ok {
+		switch sounds := p.heard.Load() > 0; {
+		case !sounds && p.mute == "":
+			v.ok, v.text = false, "it plays no sound"
+		case sounds && p.mute != "":
+			v.ok, v.text = false, "it plays sound, and was not to: "+p.mute
+		}
+	}
+	if !v.ok {
+		v.why = errors.Join(errors.New(v.text), p.trouble())
+	}
+	return v
+}
+
+// judgedSilent judges a player that cannot play what it was given: it must show nothing,
+// and say so.
+func (p *player) judgedSilent() verdict {
+	v := verdict{cannot: p.cannot}
+	trouble := p.trouble()
+	switch n := len(p.seen); {
+	case n > 0 && p.seen[n-1].frames > 0:
+		v.text = fmt.Sprintf("it has shown %d pictures, and was to show none: %s", p.seen[n-1].frames, p.cannot)
+	case trouble == nil:
+		v.text = fmt.Sprintf("it shows nothing, as it must, but does not say so: %s", p.cannot)
+	default:
+		v.ok, v.text = true, trouble.Error()
 	}
 	return v
 }
