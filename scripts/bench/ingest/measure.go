@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,12 +40,12 @@ type result struct {
 // counted counts what is read.
 type counted struct {
 	io.Reader
-	bytes int64
+	bytes atomic.Int64
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.bytes += int64(n)
+	c.bytes.Add(int64(n))
 	return n, err
 }
 
@@ -67,7 +68,7 @@ func measure(ctx context.Context, in io.Reader, o options, seen func(hour)) (res
 		if err != nil {
 			return err
 		}
-		h.Bytes = read.bytes
+		h.Bytes = read.bytes.Load()
 		res.Hours = append(res.Hours, h)
 		if seen != nil {
 			seen(h)
