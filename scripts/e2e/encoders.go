@@ -21,10 +21,11 @@ type source struct {
 }
 
 // Chromium decodes neither HEVC, without hardware, nor AC-3; hls.js takes Opus from
-// fragmented MP4 only.
+// fragmented MP4 only, and MP3 from MPEG-TS only.
 var (
 	noHEVC = map[string]string{"hls.js": "no HEVC", lowLatencyPlayer: "no HEVC"}
 	noAC3  = map[string]string{"hls.js": "no AC-3", lowLatencyPlayer: "no AC-3"}
+	noMP3  = map[string]string{lowLatencyPlayer: "no MP3 in MP4"}
 	noOpus = map[string]string{"hls.js": "no Opus in MPEG-TS"}
 )
 
@@ -38,7 +39,7 @@ var sources = []source{
 	{name: "srt", what: "ffmpeg by SRT", prepare: sending(bySRT)},
 	{name: "hevc", what: "ffmpeg by SRT: HEVC, AAC", cannot: noHEVC,
 		prepare: sending(bySRT, "-c:v", "libx265", "-preset", "ultrafast", "-profile:v", "main", "-x265-params", "log-level=error")},
-	{name: "mp3", what: "ffmpeg by TCP: H.264, MP3", prepare: sending(byTCP, "-c:a", "libmp3lame")},
+	{name: "mp3", what: "ffmpeg by TCP: H.264, MP3", cannot: noMP3, prepare: sending(byTCP, "-c:a", "libmp3lame")},
 	{name: "ac3", what: "ffmpeg by TCP: H.264, AC-3", cannot: noAC3, prepare: sending(byTCP, "-c:a", "ac3")},
 	{name: "gst-rtmp", what: "GStreamer by RTMP", prepare: gstreaming(gstreamerRTMP)},
 	{name: "gst-srt", what: "GStreamer by SRT", prepare: gstreaming(gstreamerSRT)},
@@ -109,7 +110,7 @@ func (t tools) encoderMatrix(ctx context.Context, from, with string) (bool, erro
 	return t.matrix(ctx, trials, players, strings.Join([]string{
 		"ok: it shows pictures without a pause; with the longest time without a new one where that is longer than usual.",
 		"ffmpeg: how many pictures it has decoded, from its first to its last, none missing.",
-		"no HEVC, no AC-3: it cannot decode that, shows nothing and says so, as it must.",
+		"no HEVC, no AC-3, no MP3 in MP4: it cannot play that, shows nothing and says so, as it must.",
 		"no sound: it does not take Opus from MPEG-TS, and shows the pictures.",
 	}, "\n"))
 }

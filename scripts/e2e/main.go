@@ -14,7 +14,7 @@
 //
 //	scripts/e2e.sh --players                       all faults, about eight minutes
 //	scripts/e2e.sh --players --faults late,epoch   some; --with vlc,mpv likewise
-//	scripts/e2e.sh --encoders                      all encoders, about a quarter of an hour
+//	scripts/e2e.sh --encoders                      all encoders, about ten minutes
 //	scripts/e2e.sh --encoders --from rtmp,srt      some; --with likewise
 //
 //	scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
