@@ -93,14 +93,14 @@ func (p *player) judged(stream pictures, from, now time.Time) verdict {
 // and say so.
 func (p *player) judgedSilent() verdict {
 	v := verdict{cannot: p.cannot}
-	trouble := p.trouble()
+	refusal := p.refusal()
 	switch n := len(p.seen); {
 	case n > 0 && p.seen[n-1].frames > 0:
 		v.text = fmt.Sprintf("it has shown %d pictures, and was to show none: %s", p.seen[n-1].frames, p.cannot)
-	case trouble == nil:
+	case refusal == "":
 		v.text = fmt.Sprintf("it shows nothing, as it must, but does not say so: %s", p.cannot)
 	default:
-		v.ok, v.text = true, trouble.Error()
+		v.ok, v.text = true, refusal
 	}
 	return v
 }

@@ -78,9 +78,10 @@ func TestWhoCannotPlayMustBeSilent(t *testing.T) {
 		says  string
 		want  string
 	}{
-		{0, "no level with compatible codecs", "no HEVC"},
+		{0, "12:00 fatal manifestIncompatibleCodecsError no level\n12:01 error aborted", "no HEVC"},
 		{0, "", "FAILED"},
-		{3, "no level with compatible codecs", "FAILED"},
+		{0, "12:01 error aborted", "FAILED"},
+		{3, "12:00 fatal manifestIncompatibleCodecsError no level", "FAILED"},
 	} {
 		if err := os.WriteFile(log, []byte(test.says), 0o600); err != nil {
 			t.Fatal(err)

@@ -53,6 +53,17 @@ func (p *player) trouble() error {
 	return errors.New("its last words: " + words)
 }
 
+// refusal returns the first fatal error of hls.js, "" if it has none.
+func (p *player) refusal() string {
+	raw, _ := os.ReadFile(p.log)
+	for line := range strings.Lines(string(raw)) {
+		if _, why, ok := strings.Cut(line, " fatal "); ok {
+			return fmt.Sprintf("%.200s", strings.TrimSpace(why))
+		}
+	}
+	return ""
+}
+
 // lowLatencyPlayer is hls.js that plays ll.m3u8.
 const lowLatencyPlayer = "hls.js-ll"
 
