@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints figures: of swarms in virtual time, where a busy machine takes longer and prints
-# the same, and of one relay and one HLS server on real sockets, where it does not.
+# the same, and of one relay, one HLS server and one ingest in real time, where it does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,6 +58,14 @@ nginx, which it installs as root on Debian. Options:
   --runs N, --interval DURATION   of the measurement
   --json            one JSON object, and nothing else, on stdout
   --profile FILE    write the server's CPU profile
+
+       scripts/bench.sh ingest [options]
+
+Memory and CPU time of a broadcast's ingest over hours of stream, as fast as it goes; needs
+Linux. Options:
+  --hours N         instead of 6
+  --rate BITS       of the stream instead of 20 Mbit/s
+  --json            one JSON object, and nothing else, on stdout
 END
   exit 2
 }
@@ -71,7 +79,7 @@ swarm)
   go test -c -o "$dir/bench" ./scripts/bench
   "$dir/bench" -bench "$@"
   ;;
-relay | hls)
+relay | hls | ingest)
   what=$1
   shift
   case "${1:-}" in -h | --help | help) usage ;; esac

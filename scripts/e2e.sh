@@ -7,6 +7,8 @@
 #   scripts/e2e.sh -list        their names
 #   scripts/e2e.sh --players    five players go through each fault;
 #                               --faults late,hole and --with vlc,mpv are some
+#   scripts/e2e.sh --encoders   six players play what each encoder sends;
+#                               --from rtmp,srt and --with vlc,mpv are some
 #   scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
 set -euo pipefail
 cd "$(dirname "$0")/.."

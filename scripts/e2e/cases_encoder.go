@@ -200,44 +200,58 @@ func (p bothPlayers) goOn(ctx context.Context) error {
 	return err
 }
 
-// gstreamerCase publishes a file with GStreamer, which has no encoder for H.264 among
-// what the checks install.
+// gstreamerSink is a way for GStreamer to publish.
+type gstreamerSink struct {
+	by        listening
+	mux, sink string
+}
+
+var (
+	gstreamerRTMP = gstreamerSink{byRTMP, "flvmux streamable=true", "rtmp2sink location="}
+	gstreamerSRT  = gstreamerSink{bySRT, "mpegtsmux alignment=7", "srtsink uri="}
+)
+
+// gstreamer publishes seconds of e with GStreamer, in real time: a file, for it has no
+// encoder for H.264 among what the checks install.
+func (b *bench) gstreamer(ctx context.Context, to gstreamerSink, e encoding, seconds int) (broadcaster *node, err error) {
+	file := filepath.Join(b.dir, "clip.mp4")
+	if _, err := output(ctx, "ffmpeg", append(patternArgs(e, false), "-t", strconv.Itoa(seconds), "-y", file)...); err != nil {
+		return nil, err
+	}
+	broadcaster, target, err := b.listen(ctx, to.by)
+	if err != nil {
+		return nil, err
+	}
+	// It counts milliseconds where ffmpeg counts microseconds, and knows no packet size.
+	target = strings.NewReplacer("latency=200000", "latency=200", "&pkt_size=1316", "").Replace(target)
+	pipeline := fmt.Sprintf("%s name=mux ! identity sync=true ! %s%s filesrc location=%s ! qtdemux name=demux "+
+		"demux.video_0 ! queue ! h264parse ! mux. demux.audio_0 ! queue ! aacparse ! mux.", to.mux, to.sink, target, file)
+	encoder, err := b.start("gstreamer", exec.Command("gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...))
+	if err != nil {
+		return nil, err
+	}
+	go encoder.reap()
+	return broadcaster, nil
+}
+
+// gstreamerCase publishes with GStreamer.
 func gstreamerCase(ctx context.Context, b *bench) (string, error) {
 	const seconds, seen = 12, 10 // SRT's last frames are lost, see srtCase
-	file := filepath.Join(b.dir, "clip.mp4")
-	if _, err := output(ctx, "ffmpeg", append(patternArgs(ordinary, false), "-t", strconv.Itoa(seconds), "-y", file)...); err != nil {
-		return "", err
-	}
 	var figures []string
-	for _, sink := range []struct {
-		by        listening
-		mux, sink string
-	}{
-		{byRTMP, "flvmux streamable=true", "rtmp2sink location="},
-		{bySRT, "mpegtsmux alignment=7", "srtsink uri="},
-	} {
-		broadcaster, target, err := b.listen(ctx, sink.by)
+	for _, to := range []gstreamerSink{gstreamerRTMP, gstreamerSRT} {
+		broadcaster, err := b.gstreamer(ctx, to, ordinary, seconds)
 		if err != nil {
 			return "", err
 		}
-		// It counts milliseconds where ffmpeg counts microseconds, and knows no packet size.
-		target = strings.NewReplacer("latency=200000", "latency=200", "&pkt_size=1316", "").Replace(target)
-		pipeline := fmt.Sprintf("%s name=mux ! identity sync=true ! %s%s filesrc location=%s ! qtdemux name=demux "+
-			"demux.video_0 ! queue ! h264parse ! mux. demux.audio_0 ! queue ! aacparse ! mux.", sink.mux, sink.sink, target, file)
-		encoder, err := b.start("gstreamer", exec.Command("gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...))
-		if err != nil {
-			return "", err
-		}
-		go encoder.reap()
 		player, err := b.playAll(ctx, broadcaster, seen)
 		if err != nil {
 			return "", err
 		}
 		frames, err := player.perfect(ctx, seen*frameRate)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", sink.sink, err)
+			return "", fmt.Errorf("%s: %w", to.sink, err)
 		}
-		figures = append(figures, fmt.Sprintf("%d of %d frames by %s", frames, seen*frameRate, strings.Fields(sink.sink)[0]))
+		figures = append(figures, fmt.Sprintf("%d of %d frames by %s", frames, seen*frameRate, strings.Fields(to.sink)[0]))
 		for _, p := range b.processes { // the next ones have the same homes
 			p.kill()
 		}

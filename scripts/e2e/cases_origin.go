@@ -35,23 +35,7 @@ func originCase(ctx context.Context, b *bench) (string, error) {
 
 // origin has one kind of segments go through broadcaster and viewer.
 func (b *bench) origin(ctx context.Context, kind string) (string, error) {
-	dir := filepath.Join(b.dir, kind)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	index, sums, stop, err := serveFiles(dir)
-	if err != nil {
-		return "", err
-	}
-	defer stop()
-	packager, err := b.packager(kind, dir)
-	if err != nil {
-		return "", err
-	}
-	if err := awaitSegments(ctx, filepath.Join(dir, "index.m3u8"), 3); err != nil {
-		return "", err
-	}
-	broadcaster, err := b.grapevine(ctx, nil, kind, nil, append([]string{"broadcast", "--input", index}, anyLoopback...)...)
+	broadcaster, packager, sums, err := b.republish(ctx, kind, kind)
 	if err != nil {
 		return "", err
 	}
@@ -88,12 +72,40 @@ func (b *bench) origin(ctx context.Context, kind string) (string, error) {
 	return figure, err
 }
 
+// republish starts a packager, and a node of that name that publishes again what a file
+// server has of it. More options make the packager's output a ladder, with a multivariant
+// playlist of the name index.m3u8.
+func (b *bench) republish(ctx context.Context, name, kind string, ladder ...string) (broadcaster *node, packager *process, sums *served, err error) {
+	dir := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, nil, err
+	}
+	index, sums, stop, err := serveFiles(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	b.cleanups = append(b.cleanups, func() { stop() })
+	media := filepath.Join(dir, "index.m3u8")
+	if len(ladder) > 0 {
+		media = filepath.Join(dir, "%v.m3u8")
+	}
+	if packager, err = b.packager(kind, media, ladder...); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := awaitSegments(ctx, strings.Replace(media, "%v", "0", 1), 3); err != nil {
+		return nil, nil, nil, err
+	}
+	broadcaster, err = b.grapevine(ctx, nil, name, nil, append([]string{"broadcast", "--input", index}, anyLoopback...)...)
+	return broadcaster, packager, sums, err
+}
+
 // packager starts ffmpeg's own packager with a live test pattern.
-func (b *bench) packager(kind, dir string) (*process, error) {
-	p, err := b.start("packager", exec.Command("ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
+func (b *bench) packager(kind, media string, ladder ...string) (*process, error) {
+	args := append([]string{"-hide_banner", "-nostdin", "-v", "error",
 		"-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-bf", "2", "-c:a", "aac",
-		"-f", "hls", "-hls_segment_type", kind, "-hls_time", "2", "-hls_list_size", "6", "-hls_flags", "delete_segments", filepath.Join(dir, "index.m3u8")))
+		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-sc_threshold", "0", "-bf", "2", "-c:a", "aac",
+		"-f", "hls", "-hls_segment_type", kind, "-hls_time", "2", "-hls_list_size", "6", "-hls_flags", "delete_segments"}, ladder...)
+	p, err := b.start("packager", exec.Command("ffmpeg", append(args, media)...))
 	if err != nil {
 		return nil, err
 	}

@@ -15,20 +15,7 @@ import (
 // whipCase goes live from a browser's camera by the page of a WHIP input, and has ffmpeg,
 // VLC and the viewer's page play that, until the page stops.
 func whipCase(ctx context.Context, b *bench) (string, error) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		return "", err
-	}
-	args := append([]string{"broadcast", "--input", "whip://127.0.0.1:0/live", "--stream-key", encoderKey, "--log-level", "info"}, anyLoopback...)
-	broadcaster, err := b.grapevine(ctx, nil, "broadcaster", nil, args...)
-	if err != nil {
-		return "", err
-	}
-	now, err := broadcaster.await(ctx, "the address of its input", func(s stats) bool { return s.Input.Listen != "" })
-	if err != nil {
-		return "", err
-	}
-	page, stop, err := b.goLive(ctx, chromium, "http://"+now.Input.Listen+"/")
+	broadcaster, page, stop, err := b.whip(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +42,7 @@ func whipCase(ctx context.Context, b *bench) (string, error) {
 	if page.err != nil {
 		return "", fmt.Errorf("the page's check ended with %w", page.err)
 	}
-	now, err = broadcaster.await(ctx, "that the page has stopped", func(s stats) bool { return s.Input.Gone > 0 })
+	now, err := broadcaster.await(ctx, "that the page has stopped", func(s stats) bool { return s.Input.Gone > 0 })
 	if err != nil {
 		return "", err
 	}
@@ -65,6 +52,24 @@ func whipCase(ctx context.Context, b *bench) (string, error) {
 	}
 	shown, _, err := play.vlc.shown(ctx)
 	return fmt.Sprintf("ffmpeg decoded %d pictures, VLC showed %d, the page plays; %d packets lost, %d frames left out", len(decoded), shown, now.Input.LostRTP, now.Input.LeftOut), err
+}
+
+// whip starts a broadcaster, and a browser that publishes its camera to it until stop is called.
+func (b *bench) whip(ctx context.Context) (broadcaster *node, page *process, stop func() error, err error) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	args := append([]string{"broadcast", "--input", "whip://127.0.0.1:0/live", "--stream-key", encoderKey, "--log-level", "info"}, anyLoopback...)
+	if broadcaster, err = b.grapevine(ctx, nil, "broadcaster", nil, args...); err != nil {
+		return nil, nil, nil, err
+	}
+	now, err := broadcaster.await(ctx, "the address of its input", func(s stats) bool { return s.Input.Listen != "" })
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	page, stop, err = b.goLive(ctx, chromium, "http://"+now.Input.Listen+"/")
+	return broadcaster, page, stop, err
 }
 
 // goLive publishes from a page in Chromium until stop is called.

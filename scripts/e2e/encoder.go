@@ -11,8 +11,10 @@ import (
 
 const (
 	frameRate = 25
-	// ticksPerFrame is a frame's time in MPEG-TS's 90 kHz.
-	ticksPerFrame = 90000 / frameRate
+	// second is in MPEG-TS's ticks.
+	second = 90000
+	// ticksPerFrame is a frame's time.
+	ticksPerFrame = second / frameRate
 )
 
 // encoding is how the test pattern is encoded.

@@ -3,7 +3,8 @@
 package main
 
 import (
-	"regexp"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,9 +64,52 @@ func TestJudgeTakesBursts(t *testing.T) {
 }
 
 func TestCountGoesOnWhereAFigureBeginsAnew(t *testing.T) {
-	var shown atomic.Int64
-	count(strings.NewReader("frame=3\nspeed=1\nframe=8\nframe=2\nframe=5\n"), regexp.MustCompile(`^frame=(\d+)`), &shown)
-	if n := shown.Load(); n != 13 {
+	shown := newTally(`^frame=(\d+)`)
+	count(strings.NewReader("frame=3\nspeed=1\nframe=8\nframe=2\nframe=5\n"), shown)
+	if n := shown.sum.Load(); n != 13 {
 		t.Errorf("%d pictures, want 13", n)
+	}
+}
+
+func TestWhoCannotPlayMustBeSilent(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	for _, test := range []struct {
+		shown int
+		says  string
+		want  string
+	}{
+		{0, "12:00 fatal manifestIncompatibleCodecsError no level\n12:01 error aborted", "no HEVC"},
+		{0, "", "FAILED"},
+		{0, "12:01 error aborted", "FAILED"},
+		{3, "12:00 fatal manifestIncompatibleCodecsError no level", "FAILED"},
+	} {
+		if err := os.WriteFile(log, []byte(test.says), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := &player{process: &process{log: log, done: make(chan struct{})}, cannot: "no HEVC", seen: []sighting{{time.Now(), test.shown}}}
+		if v := p.judged(pictures{rate: frameRate}, time.Now(), time.Now()); v.short() != test.want {
+			t.Errorf("%d pictures, says %q: %s, want %s", test.shown, test.says, v, test.want)
+		}
+	}
+}
+
+func TestSoundIsHeardWhereItCanBe(t *testing.T) {
+	start := time.Now()
+	for _, test := range []struct {
+		bytes int64
+		mute  string
+		want  string
+	}{
+		{1, "", "ok"},
+		{0, "", "FAILED"},
+		{0, "no Opus", "ok, no sound"},
+		{1, "no Opus", "FAILED"},
+	} {
+		var heard atomic.Int64
+		heard.Store(test.bytes)
+		p := &player{process: &process{done: make(chan struct{})}, heard: &heard, mute: test.mute, seen: seenWith(start, 20)}
+		if v := p.judged(pictures{rate: frameRate}, start, start.Add(20*time.Second)); v.short() != test.want {
+			t.Errorf("%d bytes of sound, %q: %s, want %s", test.bytes, test.mute, v, test.want)
+		}
 	}
 }

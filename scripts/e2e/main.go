@@ -9,11 +9,13 @@
 //	scripts/e2e.sh -at-once 2   all cases, two at a time
 //	scripts/e2e.sh -list        their names
 //
-// Beside the cases there is a matrix of players and faults, which all players go through
-// together, on one stream for each fault:
+// Beside the cases there are a matrix of players and faults, which all players go through
+// together, on one stream for each fault, and one of players and encoders:
 //
 //	scripts/e2e.sh --players                       all faults, about eight minutes
 //	scripts/e2e.sh --players --faults late,epoch   some; --with vlc,mpv likewise
+//	scripts/e2e.sh --encoders                      all encoders, about ten minutes
+//	scripts/e2e.sh --encoders --from rtmp,srt      some; --with likewise
 //
 //	scripts/e2e.sh --delays     how old pictures are on players' screens, three hops away
 package main
@@ -90,10 +92,12 @@ func main() {
 	flag.StringVar(&t.modules, "node-modules", "", "the `directory` with puppeteer-core, hls-parser and axe-core")
 	flag.StringVar(&t.keep, "out", "", "keep logs and screenshots in `DIR`")
 	flag.IntVar(&t.atOnce, "at-once", 1, "how `many` cases run at the same time")
-	list := flag.Bool("list", false, "print the cases' and the faults' names")
+	list := flag.Bool("list", false, "print the names of cases, faults and encoders")
 	players := flag.Bool("players", false, "go through faults with all players instead of the cases")
+	encoders := flag.Bool("encoders", false, "have all players play what each encoder sends instead")
 	delays := flag.Bool("delays", false, "measure delays from the camera to players' screens instead")
 	chosen := flag.String("faults", "", "only the faults of these `NAMES`, separated by commas")
+	from := flag.String("from", "", "only the encoders of these `NAMES`, separated by commas")
 	with := flag.String("with", "", "only the players of these `NAMES`, separated by commas")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -105,7 +109,9 @@ func main() {
 		printNames()
 		return
 	case *players:
-		ok, err = t.matrix(ctx, *chosen, *with)
+		ok, err = t.faultMatrix(ctx, *chosen, *with)
+	case *encoders:
+		ok, err = t.encoderMatrix(ctx, *from, *with)
 	case *delays:
 		ok, err = t.delays(ctx, *with)
 	default:
@@ -140,6 +146,17 @@ func printNames() {
 	for _, f := range faults {
 		fmt.Printf("%-8s %s\n", f.name, f.what)
 	}
+	fmt.Println("\nencoders, with --encoders:")
+	for _, s := range sources {
+		fmt.Printf("%-10s %s\n", s.name, s.what)
+	}
+}
+
+func namesOf[T any](list []T, name func(T) string) (names []string) {
+	for _, one := range list {
+		names = append(names, name(one))
+	}
+	return names
 }
 
 // choose reads names that are separated by commas; none means all there are.

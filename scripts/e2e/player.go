@@ -31,8 +31,8 @@ func (b *bench) ffmpeg(ns inNamespace, url string, seconds int, options ...strin
 	pictures, limit := strconv.Itoa(seconds*frameRate), strconv.Itoa(seconds)
 	args := append([]string{"-hide_banner", "-nostdin", "-y", "-v", "error", "-copyts", "-start_at_zero"}, options...)
 	args = append(args, "-i", url,
-		"-frames:v", pictures, "-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-flush_packets", "1", "-f", "framecrc", video,
-		"-t", limit, "-map", "0:a", "-f", "framecrc", audio)
+		"-frames:v", pictures, "-map", "0:v:0", "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-flush_packets", "1", "-f", "framecrc", video,
+		"-t", limit, "-map", "0:a:0", "-f", "framecrc", audio)
 	cmd := ns.command("ffmpeg", args...)
 	p, err := b.start("ffmpeg", cmd)
 	if err != nil {
@@ -97,15 +97,23 @@ func (p *ffmpegPlayer) steps(ctx context.Context, atLeast int, least, most int64
 	if err != nil {
 		return 0, err
 	}
-	for i := 1; i < len(times); i++ {
-		if step := times[i] - times[i-1]; step < least || step > most {
-			return i, fmt.Errorf("frame %d of %d comes %d ticks after the one before, want %d to %d", i, len(times), step, least, most)
-		}
+	if err := evenly(times, least, most); err != nil {
+		return len(times), err
 	}
 	if len(times) < atLeast {
 		return len(times), fmt.Errorf("%d frames were decoded, want %d", len(times), atLeast)
 	}
 	return len(times), nil
+}
+
+// evenly checks that each frame is so many ticks after the one before.
+func evenly(times []int64, least, most int64) error {
+	for i := 1; i < len(times); i++ {
+		if step := times[i] - times[i-1]; step < least || step > most {
+			return fmt.Errorf("frame %d of %d comes %d ticks after the one before, want %d to %d", i, len(times), step, least, most)
+		}
+	}
+	return nil
 }
 
 // awaitFrames waits until the player has decoded more than so many frames.

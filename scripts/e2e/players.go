@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // player is a player that counts the pictures that it has shown.
@@ -22,6 +23,10 @@ type player struct {
 	*process
 	frames func(context.Context) (int, error)
 	seen   []sighting
+	usual  time.Duration // without a new picture, by its nature
+	heard  *atomic.Int64 // bytes of sound that it has decoded; nil if it does not tell
+	cannot string        // why it shows nothing; "" if it shall show pictures
+	mute   string        // why it plays no sound; "" if it shall
 }
 
 // ended reports whether the player has ended.
@@ -48,7 +53,19 @@ func (p *player) trouble() error {
 	return errors.New("its last words: " + words)
 }
 
-var playerNames = []string{"vlc", "ffmpeg", "mpv", "gstreamer", "hls.js"}
+// refusal returns the first fatal error of hls.js, "" if it has none.
+func (p *player) refusal() string {
+	raw, _ := os.ReadFile(p.log)
+	for line := range strings.Lines(string(raw)) {
+		if _, why, ok := strings.Cut(line, " fatal "); ok {
+			return fmt.Sprintf("%.200s", strings.TrimSpace(why))
+		}
+	}
+	return ""
+}
+
+// lowLatencyPlayer is hls.js that plays ll.m3u8.
+const lowLatencyPlayer = "hls.js-ll"
 
 // players starts them on one stream.
 func (b *bench) players(names []string, hls string) (list []*player, err error) {
@@ -75,33 +92,80 @@ func (b *bench) player(name, hls string) (*player, error) {
 		}}, nil
 	case "ffmpeg":
 		// It decodes what is there at once: its pictures come a segment at a time.
-		return b.counting(name, `^frame=(\d+)`, exec.Command("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning",
-			"-stats_period", "0.25", "-i", hls, "-map", "0", "-f", "null", "-", "-progress", "pipe:1"))
+		return b.counting(name, exec.Command("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning",
+			"-stats_period", "0.25", "-i", hls, "-map", "0", "-f", "null", "-", "-progress", "pipe:1"), newTally(`^frame=(\d+)`))
 	case "mpv":
-		return b.counting(name, `shown (\d+)`, exec.Command("mpv", "--no-config", "--msg-level=all=warn,frames=info",
-			"--vo=null", "--ao=null", "--script=scripts/e2e/frames.lua", hls))
+		return b.counting(name, exec.Command("mpv", "--no-config", "--msg-level=all=warn,frames=info",
+			"--vo=null", "--ao=null", "--script=scripts/e2e/frames.lua", hls), newTally(`shown (\d+)`))
 	case "gstreamer":
-		return b.counting(name, `rendered: (\d+)`, exec.Command("gst-launch-1.0", "-v", "playbin", "uri="+hls,
-			"video-sink=fpsdisplaysink text-overlay=false fps-update-interval=250 video-sink=fakesink sync=true", "audio-sink=fakesink sync=true"))
+		return b.counting(name, exec.Command("gst-launch-1.0", "-v", "playbin", "uri="+hls,
+			"video-sink=fpsdisplaysink text-overlay=false fps-update-interval=250 video-sink=fakesink sync=true", "audio-sink=fakesink sync=true"),
+			newTally(`rendered: (\d+)`))
 	case "hls.js":
-		return b.hlsJS(nil, lowLatency(hls))
+		return b.hlsJS(name, hls)
+	case lowLatencyPlayer:
+		return b.hlsJS(name, lowLatency(hls))
 	}
 	return nil, fmt.Errorf("no player %q", name)
 }
 
-// hlsJS starts Chromium with a page that plays a low-latency playlist.
-func (b *bench) hlsJS(ns inNamespace, url string) (*player, error) {
+// hlsJS starts Chromium with a page that plays a playlist.
+func (b *bench) hlsJS(name, url string) (*player, error) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		return nil, err
 	}
-	cmd := ns.command("node", filepath.Join("scripts", "e2e", "hlsjs.mjs"), url, chromium)
+	cmd := exec.Command("node", filepath.Join("scripts", "e2e", "hlsjs.mjs"), url, chromium)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+b.modules)
-	return b.counting("hls.js", `"shown":(\d+)`, cmd)
+	heard := newTally(`"sound":(\d+)`)
+	p, err := b.counting(name, cmd, newTally(`"shown":(\d+)`), heard)
+	if err == nil {
+		p.heard = &heard.sum
+	}
+	return p, err
 }
 
-// counting starts a player that tells on standard output how many pictures it has shown.
-func (b *bench) counting(name, pattern string, cmd *exec.Cmd) (*player, error) {
+// tally is a figure that a player tells of again and again on standard output.
+type tally struct {
+	pattern *regexp.Regexp // of a line, with the figure as its group
+	sum     atomic.Int64
+	last    int64
+}
+
+func newTally(pattern string) *tally { return &tally{pattern: regexp.MustCompile(pattern)} }
+
+// read takes the figure from a line that has it. One that begins anew, as after a change of
+// the picture's size, is added to what was.
+func (t *tally) read(line string) {
+	m := t.pattern.FindStringSubmatch(line)
+	if m == nil {
+		return
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return
+	}
+	if n < t.last {
+		t.last = 0
+	}
+	t.sum.Add(n - t.last)
+	t.last = n
+}
+
+// count follows figures in the lines of a player until they end.
+func count(lines io.Reader, tallies ...*tally) {
+	scanner := bufio.NewScanner(lines)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		for _, t := range tallies {
+			t.read(scanner.Text())
+		}
+	}
+	_, _ = io.Copy(io.Discard, lines) // a line that was too long
+}
+
+// counting starts a player that tells how many pictures it has shown, and perhaps more.
+func (b *bench) counting(name string, cmd *exec.Cmd, shown *tally, more ...*tally) (*player, error) {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -110,34 +174,9 @@ func (b *bench) counting(name, pattern string, cmd *exec.Cmd) (*player, error) {
 	if err != nil {
 		return nil, err
 	}
-	var shown atomic.Int64
 	go func() {
-		count(out, regexp.MustCompile(pattern), &shown)
+		count(out, append(more, shown)...)
 		p.reap()
 	}()
-	return &player{process: p, frames: func(context.Context) (int, error) { return int(shown.Load()), nil }}, nil
-}
-
-// count follows a figure in the lines of a player until they end. One that begins anew,
-// as after a change of the picture's size, is added to what was.
-func count(lines io.Reader, pattern *regexp.Regexp, shown *atomic.Int64) {
-	var before, last int64
-	scanner := bufio.NewScanner(lines)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		m := pattern.FindStringSubmatch(scanner.Text())
-		if m == nil {
-			continue
-		}
-		n, err := strconv.ParseInt(m[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		if n < last {
-			before += last
-		}
-		last = n
-		shown.Store(before + n)
-	}
-	_, _ = io.Copy(io.Discard, lines) // a line that was too long
+	return &player{process: p, frames: func(context.Context) (int, error) { return int(shown.sum.Load()), nil }}, nil
 }

@@ -219,6 +219,13 @@ func (n *node) event(line []byte, first chan<- error) error {
 	return nil
 }
 
+// now returns a node's latest figures.
+func (n *node) now() stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.latest
+}
+
 // await waits until a node's figures are as wanted.
 func (n *node) await(ctx context.Context, what string, wanted func(stats) bool) (stats, error) {
 	for {

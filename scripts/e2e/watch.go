@@ -48,10 +48,10 @@ func (w *watch) look(ctx context.Context) {
 	}
 }
 
-// silent returns the players that have shown nothing.
+// silent returns the players that have shown nothing, and should have.
 func (w *watch) silent() (names []string) {
 	for _, p := range w.players {
-		if n := len(p.seen); n == 0 || p.seen[n-1].frames == 0 {
+		if n := len(p.seen); p.cannot == "" && (n == 0 || p.seen[n-1].frames == 0) {
 			names = append(names, p.name)
 		}
 	}
