@@ -71,6 +71,9 @@ func (r *Rendition) segment(ctx context.Context, s *segment) error {
 // spare returns for how long a segment may be tried for without that others are lost: a live
 // playlist drops one after the other.
 func (r *Rendition) spare(s *segment) time.Duration {
+	if r.stubborn {
+		return leastTargets * r.list.target // pictures wait for it
+	}
 	if r.pace != nil {
 		return segmentTime
 	}

@@ -1,0 +1,176 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/ingest"
+)
+
+const (
+	// maxSounds bounds the playlists of sound that are followed.
+	maxSounds = 12
+	// patientTargets is for how many target durations after its last segment pictures wait for
+	// sound, and leastPatience for how long at least: viewers then are to have no more.
+	patientTargets = 3
+	leastPatience  = 10 * time.Second
+	// soundTargets is how many target durations before the end of a live playlist its first
+	// segment of sound begins: it is there when the pictures begin.
+	soundTargets = startTargets + 2
+)
+
+// sound is audio that has a playlist of its own.
+type sound struct {
+	*Rendition // which follows the playlist
+	*ingest.Sound
+}
+
+// aside is a sound that is published as a rendition of its own.
+type aside struct {
+	*ingest.Aside
+	sound   *sound
+	name    string
+	publish func(stream.Part) error
+}
+
+// openSounds finds out what sounds the variants have, which are the renditions.
+func (o *Origin) openSounds(ctx context.Context, variants []variant) error {
+	opened := make(map[string]*sound) // by address; nil for what cannot be published
+	for i, v := range variants {
+		r := o.renditions[i]
+		for n, b := range v.sounds {
+			own := b.url == "" || b.url == v.url
+			if n > 0 && i > 0 {
+				break // the languages are the best variant's
+			}
+			if n == 0 {
+				r.label = ingest.NewSound(ingest.SoundConfig{Language: b.language, Name: b.name}).Media()
+			}
+			if own {
+				continue
+			}
+			s, known := opened[b.url]
+			if !known {
+				s = o.openSound(ctx, b, len(opened))
+				opened[b.url] = s
+			}
+			switch {
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case s == nil:
+			case n == 0:
+				r.plays = s
+			default:
+				o.asides = append(o.asides, &aside{Aside: ingest.NewAside(s.Sound), sound: s})
+			}
+		}
+	}
+	return nil
+}
+
+// openSound fetches the playlist of a sound; nil if it is left out.
+func (o *Origin) openSound(ctx context.Context, b beside, opened int) *sound {
+	r := &Rendition{origin: o, name: b.name, url: b.url, stubborn: true, seq: sequence{targets: soundTargets}}
+	err := fmt.Errorf("one of more than %d", maxSounds)
+	if opened < maxSounds {
+		err = o.openPlaylist(ctx, r)
+	}
+	if err != nil {
+		o.leftOut = append(o.leftOut, fmt.Sprintf("audio %s (%v)", b.name, err))
+		return nil
+	}
+	s := &sound{r, ingest.NewSound(ingest.SoundConfig{
+		Language: b.language, Name: b.name, Patience: max(patientTargets*r.list.target, leastPatience),
+	})}
+	o.sounds = append(o.sounds, s)
+	return s
+}
+
+// openAsides opens the renditions of what is not put together with pictures.
+func (o *Origin) openAsides(publisher func(name string) (func(stream.Part) error, error)) error {
+	same := make(map[string]int)
+	same[o.renditions[0].label.Language]++
+	for n, a := range o.asides {
+		tag := a.sound.Media().Language
+		same[tag]++
+		a.name = ingest.RenditionName("audio", tag, n+1, same[tag])
+		publish, err := publisher(a.name)
+		if err != nil {
+			return err
+		}
+		a.publish = func(p stream.Part) error {
+			if err := publish(p); err != nil {
+				return &publishError{err}
+			}
+			return nil
+		}
+	}
+	o.renditions[0].beside = o.asides
+	return nil
+}
+
+// runBeside has the sounds followed, and published where they are renditions of their own.
+// What it returns ends that, and waits.
+func (o *Origin) runBeside(ctx context.Context, fail context.CancelCauseFunc) (end func()) {
+	following, stop := context.WithCancelCause(ctx)
+	var running, publishing sync.WaitGroup
+	for _, s := range o.sounds {
+		running.Go(func() { s.run(following) })
+	}
+	for _, a := range o.asides {
+		publishing.Go(func() {
+			var failed *publishError
+			if err := a.Run(a.publish); errors.As(err, &failed) {
+				fail(failed.err)
+			} else if err != nil {
+				o.log.Warn("a rendition ends", "rendition", a.name, "err", err)
+			}
+		})
+	}
+	return func() {
+		publishing.Wait()
+		stop(nil)
+		running.Wait()
+	}
+}
+
+// run follows the sound once somebody wants it, until it ends or ctx is done.
+func (s *sound) run(ctx context.Context) {
+	defer s.End()
+	defer context.AfterFunc(ctx, s.End)()
+	select {
+	case <-s.Wanted():
+	case <-ctx.Done():
+		return
+	}
+	if !s.list.ended {
+		s.loaded = time.Time{} // it may have gone on since
+		if s.reload(ctx, true) != nil {
+			return
+		}
+	}
+	if err := s.follow(ctx, &soundOutput{s}); err != nil && ctx.Err() == nil {
+		s.origin.log.Warn("a sound ends", "name", s.Rendition.name, "err", err)
+	}
+}
+
+// soundOutput takes segments of sound.
+type soundOutput struct{ *sound }
+
+func (o *soundOutput) ready(ctx context.Context) error {
+	if o.pace == nil {
+		return nil
+	}
+	return o.Room(ctx)
+}
+
+func (o *soundOutput) init(b []byte) error { return o.Sound.Init(b) }
+
+func (o *soundOutput) Begin(info ingest.SegmentInfo) { o.Sound.Begin(info.Discontinuity) }
+func (o *soundOutput) Begun() bool                   { return o.Sound.Begun() }
+func (o *soundOutput) Stats() ingest.Stats           { return o.Sound.Stats() }
+func (o *soundOutput) missing() uint64               { return 0 }
