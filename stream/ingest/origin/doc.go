@@ -34,6 +34,9 @@
 // segments. A sound is fetched once somebody wants it, whatever becomes of it ends nothing, and
 // segments without all of their sound are counted.
 //
+// Segments that are encrypted whole (AES-128) are published in the clear (secret.go), and with
+// low latency they are taken as a whole, too. Keys are fetched as segments are.
+//
 // # What fails
 //
 // Nothing is listed that is not whole at the origin. Once a part of a segment is published,

@@ -154,7 +154,11 @@ func (r *Rendition) section(ctx context.Context, at span) ([]byte, error) {
 		return nil, err
 	}
 	defer a.Close()
-	b, err := io.ReadAll(a)
+	body, err := r.opened(ctx, a, at.secret)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(body)
 	if err == nil && len(b) == 0 {
 		err = io.ErrUnexpectedEOF
 	}

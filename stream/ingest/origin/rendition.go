@@ -62,13 +62,14 @@ type Rendition struct {
 	plays    *sound       // what its pictures have for sound; nil if that comes with them
 	label    stream.Media // language and name of its sound, if the origin says
 	beside   []*aside
-	init     span     // that out has
-	prepared bool     // init is set
-	growing  *growing // the segment whose parts are taken one by one
-	gained   bool     // the newest playlist had something to publish
-	broken   bool     // what is published next does not continue what was
-	pace     *pacer   // nil for what is live
-	stubborn bool     // nothing new is no reason to end
+	init     span              // that out has
+	keys     map[string][]byte // by address
+	prepared bool              // init is set
+	growing  *growing          // the segment whose parts are taken one by one
+	gained   bool              // the newest playlist had something to publish
+	broken   bool              // what is published next does not continue what was
+	pace     *pacer            // nil for what is live
+	stubborn bool              // nothing new is no reason to end
 
 	progress time.Time // when something was published last
 	failed   error     // since then
@@ -111,7 +112,7 @@ func (r *Rendition) usable() error {
 
 func (s *segment) supported() error {
 	if s.encrypted != "" {
-		return &UnsupportedError{fmt.Sprintf("segments that are encrypted (%s)", s.encrypted)}
+		return &UnsupportedError{fmt.Sprintf("segments that are encrypted by %s, not AES-128", s.encrypted)}
 	}
 	return nil
 }

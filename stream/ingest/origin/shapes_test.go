@@ -218,7 +218,7 @@ func TestRefused(t *testing.T) {
 		{"segments without end", "#EXTM3U\n#EXTINF:1e300,\na.ts\n", ErrNoPlaylist},
 		{"segments of an hour", tags("#EXTINF:3600,\nb.ts\n"), ErrNoPlaylist},
 		{"a range before the file", tags("#EXT-X-BYTERANGE:10@-5\n"), ErrNoPlaylist},
-		{"encrypted", tags("#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n"), new(UnsupportedError)},
+		{"encrypted", tags("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n"), new(UnsupportedError)},
 		{"a file of this machine", tags("#EXTINF:2,\nfile:///etc/passwd\n"), ErrScheme},
 		{"a multivariant playlist of none", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n", ErrNoPlaylist},
 		{"a multivariant playlist of itself", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nindex.m3u8\n", new(UnsupportedError)},
