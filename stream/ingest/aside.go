@@ -7,32 +7,22 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-// maxTold bounds the parts that an aside is behind: a minute of them.
-const maxTold = 128
-
 // Aside publishes a [Sound] as a rendition of its own, beside that of a [Splitter], with the
 // same segments and parts (see [SplitConfig]). A segment for whose beginning there is no
 // sound is left out, with its number, and counted.
 type Aside struct {
 	listener *listener
 	format   *soundFormat
-	told     chan asideSpan
-	over     chan struct{} // closed when Run has returned
+	sidecar
 
 	mu    sync.Mutex
 	stats Stats // guarded by mu
 	further
 }
 
-// asideSpan is a part of the splitter's, in its time.
-type asideSpan struct {
-	span
-	shift int64 // by which that is later than the origin's
-}
-
 // NewAside returns an aside of s. It must be run.
 func NewAside(s *Sound) *Aside {
-	a := &Aside{listener: s.listen(), told: make(chan asideSpan, maxTold), over: make(chan struct{})}
+	a := &Aside{listener: s.listen(), sidecar: newSidecar()}
 	a.further.stats = new(Stats)
 	return a
 }
@@ -55,9 +45,6 @@ func (a *Aside) Run(publish func(stream.Part) error) error {
 	return nil
 }
 
-// Close tells that the splitter has nothing more.
-func (a *Aside) Close() { close(a.told) }
-
 // Stats returns a copy of the figures. It may be called at any time.
 func (a *Aside) Stats() Stats {
 	a.mu.Lock()
@@ -65,15 +52,8 @@ func (a *Aside) Stats() Stats {
 	return a.stats
 }
 
-func (a *Aside) tell(s asideSpan) {
-	select {
-	case a.told <- s:
-	case <-a.over:
-	}
-}
-
 // span publishes what is heard during a part.
-func (a *Aside) span(s asideSpan) error {
+func (a *Aside) span(s sidecarSpan) error {
 	from := s.start - s.shift
 	frames := a.listener.hear(from, s.end-s.shift)
 	if s.StartsSegment && len(frames) > 0 && (frames[0].format != a.format || s.Discontinuity) {

@@ -129,6 +129,8 @@
 // are compared as the containers have them. Pictures wait for sound, but no longer than
 // [SoundConfig].Patience since the last came; then they go on without, and segments that lack
 // sound are counted. Where time jumps, sound follows the pictures, whichever jumps first.
+// [Captions] are the like for WebVTT, whose cues are put in their places (captions.go). What
+// has the Splitter's segments runs beside it, and is told of its parts (sidecar.go).
 //
 // # Libraries
 //

@@ -23,8 +23,8 @@ type SplitConfig struct {
 	// Publish receives each part as soon as it is complete, one after the other. Parts'
 	// Data is not touched again.
 	Publish func(stream.Part) error
-	// Asides have the same segments and parts.
-	Asides []*Aside
+	// Sidecars have the same segments.
+	Sidecars []Sidecar
 	// Logger receives what is odd about the segments; nil discards.
 	Logger *slog.Logger
 }
@@ -53,10 +53,10 @@ type SegmentInfo struct {
 // without its last part, so that nobody lists it, and the next is marked as a discontinuity.
 // Only Stats may be called from several goroutines.
 type Splitter struct {
-	part    int64 // ticks
-	publish func(stream.Part) error
-	asides  []*Aside
-	log     *slog.Logger
+	part     int64 // ticks
+	publish  func(stream.Part) error
+	sidecars []Sidecar
+	log      *slog.Logger
 
 	tables transport.Tables
 	tracks []*splitTrack // the leader first
@@ -112,7 +112,7 @@ func NewSplitter(cfg SplitConfig) *Splitter {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Splitter{part: ticks(cfg.Part), publish: cfg.Publish, asides: cfg.Asides, log: cfg.Logger}
+	return &Splitter{part: ticks(cfg.Part), publish: cfg.Publish, sidecars: cfg.Sidecars, log: cfg.Logger}
 }
 
 // Begin begins a segment.
@@ -231,15 +231,15 @@ func (s *Splitter) endPart(n int, end int64, last bool) error {
 	if err := s.publish(p); err != nil {
 		return fmt.Errorf("publish part: %w", err)
 	}
-	s.tellAsides(p, from, end)
+	s.tellSidecars(p, from, end)
 	return nil
 }
 
-// tellAsides tells of a part that was published, in presentation time as parts count it.
-func (s *Splitter) tellAsides(p stream.Part, from, end int64) {
+// tellSidecars tells of a part that was published, in presentation time as parts count it.
+func (s *Splitter) tellSidecars(p stream.Part, from, end int64) {
 	p.Data = nil
-	for _, a := range s.asides {
-		a.tell(asideSpan{span{p, from - s.seg.skew, end - s.seg.skew}, s.seg.info.Shift})
+	for _, c := range s.sidecars {
+		c.tell(sidecarSpan{span{p, from - s.seg.skew, end - s.seg.skew}, s.seg.info.Shift})
 	}
 }
 

@@ -2,8 +2,8 @@
 // latency of draft-pantos-hls-rfc8216bis): it follows the origin's playlists and hands the
 // segments on as [stream.Part]s, while they still arrive.
 //
-//	multivariant playlist ──> variants, named; their sounds          multivariant.go
-//	      │ each a Rendition                                         rendition.go, sound.go
+//	multivariant playlist ──> variants, named; sounds, subtitles     multivariant.go
+//	      │ each a Rendition                                         rendition.go, sound.go, captions.go
 //	      v
 //	media playlist ──> sequence: which segments are next             playlist.go, sequence.go
 //	      │
@@ -31,7 +31,7 @@
 // Sound that has playlists of its own (EXT-X-MEDIA) is followed as pictures are. The default
 // of a variant's group is put into its segments, where those are fragmented MP4 without sound;
 // the other languages of the best variant's group are renditions of their own, with its
-// segments. A sound is fetched once somebody wants it, whatever becomes of it ends nothing, and
+// segments, and so are its subtitles in WebVTT (captions.go). A sound is fetched once somebody wants it, whatever becomes of it ends nothing, and
 // segments without all of their sound are counted.
 //
 // Segments that are encrypted whole (AES-128) are published in the clear (secret.go), and with

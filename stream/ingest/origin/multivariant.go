@@ -27,6 +27,7 @@ type variant struct {
 	bandwidth uint32
 	height    int
 	sounds    []beside // to choose from, the default first
+	texts     []beside // subtitles, likewise
 }
 
 // beside is a rendition that an EXT-X-MEDIA tag lists.
@@ -34,6 +35,7 @@ type beside struct {
 	url      string // "" for what comes with the pictures
 	language string
 	name     string
+	chosen   bool // it is the default
 }
 
 // multivariant is a playlist of playlists (RFC 8216, section 4.3.4).
@@ -55,7 +57,7 @@ func parseMultivariant(text string, base *url.URL) (*multivariant, error) {
 	apart := make(map[string]bool)
 	for _, v := range read.Variants {
 		for _, a := range v.Alternatives {
-			if a.URI != "" && a.Type != "AUDIO" {
+			if a.URI != "" && a.Type != "AUDIO" && a.Type != "SUBTITLES" {
 				m.leaveOut(apart, a)
 			}
 		}
@@ -104,6 +106,9 @@ func (m *multivariant) add(v *m3u8.Variant, base *url.URL) error {
 	if out.sounds, err = listed(v.Alternatives, "AUDIO", base); err != nil {
 		return err
 	}
+	if out.texts, err = listed(v.Alternatives, "SUBTITLES", base); err != nil {
+		return err
+	}
 	if _, height, ok := strings.Cut(v.Resolution, "x"); ok {
 		if n, err := strconv.Atoi(height); err == nil && n > 0 && n < 1<<16 {
 			out.height = n
@@ -124,7 +129,7 @@ func listed(all []*m3u8.Alternative, kind string, base *url.URL) (list []beside,
 		if a.Type != kind {
 			continue
 		}
-		b := beside{language: a.Language, name: a.Name}
+		b := beside{language: a.Language, name: a.Name, chosen: a.Default}
 		if a.URI != "" {
 			if b.url, err = resolve(base, a.URI); err != nil {
 				return nil, err
@@ -151,7 +156,7 @@ func listed(all []*m3u8.Alternative, kind string, base *url.URL) (list []beside,
 
 // leaveOut notes a rendition that has a playlist of its own, and no place.
 func (m *multivariant) leaveOut(noted map[string]bool, a *m3u8.Alternative) {
-	what := map[string]string{"AUDIO": "audio", "SUBTITLES": "subtitles", "VIDEO": "another angle", "CLOSED-CAPTIONS": "captions"}[a.Type]
+	what := map[string]string{"VIDEO": "another angle", "CLOSED-CAPTIONS": "captions"}[a.Type]
 	text := strings.TrimSpace(what + " " + a.Name)
 	if a.Name == "" {
 		text = strings.TrimSpace(what + " " + a.Language)

@@ -47,6 +47,7 @@ type Origin struct {
 	renditions []*Rendition
 	sounds     []*sound
 	asides     []*aside // of the best rendition
+	captions   []*captions
 	leftOut    []string
 	clock      clock
 }
@@ -115,7 +116,10 @@ func (o *Origin) Open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return o.openSounds(ctx, variants)
+	if err := o.openSounds(ctx, variants); err != nil {
+		return err
+	}
+	return o.openCaptions(ctx, variants[0].texts)
 }
 
 // openVariants keeps those variants that can be published, and returns them.
@@ -178,7 +182,7 @@ func (o *Origin) Run(ctx context.Context, publisher func(name string) (func(stre
 			return err
 		}
 	}
-	if err := o.openAsides(publisher); err != nil {
+	if err := errors.Join(o.openAsides(publisher), o.nameCaptions(publisher)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

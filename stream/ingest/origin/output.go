@@ -32,7 +32,7 @@ type sink interface {
 type output struct {
 	*ingest.Splitter
 	sound     *ingest.Sound // of pictures that come without; nil if there is none
-	asides    []*ingest.Aside
+	beside    []ingest.Sidecar
 	fragments *ingest.Fragments // nil for MPEG-TS
 	open      bool              // a segment began and was not closed
 	lost      uint64            // missing of what was before fragments
@@ -115,7 +115,7 @@ func (o *output) missing() uint64 {
 // end lets go of what the output has of others.
 func (o *output) end() {
 	o.drop()
-	for _, a := range o.asides {
+	for _, a := range o.beside {
 		a.Close()
 	}
 }

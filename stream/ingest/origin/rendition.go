@@ -61,7 +61,7 @@ type Rendition struct {
 	out      sink
 	plays    *sound       // what its pictures have for sound; nil if that comes with them
 	label    stream.Media // language and name of its sound, if the origin says
-	beside   []*aside
+	beside   []ingest.Sidecar
 	init     span              // that out has
 	keys     map[string][]byte // by address
 	prepared bool              // init is set
@@ -124,10 +124,8 @@ func (r *Rendition) run(ctx context.Context, publish func(stream.Part) error) er
 	if r.plays != nil {
 		out.sound = r.plays.Sound
 	}
-	for _, a := range r.beside {
-		out.asides = append(out.asides, a.Aside)
-	}
-	out.Splitter = r.newSplitter(ctx, publish, out.asides)
+	out.beside = r.beside
+	out.Splitter = r.newSplitter(ctx, publish)
 	defer out.end()
 	return r.follow(ctx, out)
 }
@@ -178,11 +176,11 @@ func (r *Rendition) over() (again bool, err error) {
 }
 
 // newSplitter returns what cuts the segments and publishes them.
-func (r *Rendition) newSplitter(ctx context.Context, publish func(stream.Part) error, asides []*ingest.Aside) *ingest.Splitter {
+func (r *Rendition) newSplitter(ctx context.Context, publish func(stream.Part) error) *ingest.Splitter {
 	return ingest.NewSplitter(ingest.SplitConfig{
-		Part:   r.origin.cfg.Part,
-		Asides: asides,
-		Logger: r.origin.log.With("rendition", r.name),
+		Part:     r.origin.cfg.Part,
+		Sidecars: r.beside,
+		Logger:   r.origin.log.With("rendition", r.name),
 		Publish: func(p stream.Part) error {
 			if r.pace != nil {
 				if err := r.pace.wait(ctx, p.Duration); err != nil {

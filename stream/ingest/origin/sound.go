@@ -33,7 +33,6 @@ type sound struct {
 type aside struct {
 	*ingest.Aside
 	sound   *sound
-	name    string
 	publish func(stream.Part) error
 }
 
@@ -92,44 +91,54 @@ func (o *Origin) openSound(ctx context.Context, b beside, opened int) *sound {
 
 // openAsides opens the renditions of what is not put together with pictures.
 func (o *Origin) openAsides(publisher func(name string) (func(stream.Part) error, error)) error {
+	o.renditions[0].beside = nil
 	same := make(map[string]int)
 	same[o.renditions[0].label.Language]++
 	for n, a := range o.asides {
 		tag := a.sound.Media().Language
 		same[tag]++
-		a.name = ingest.RenditionName("audio", tag, n+1, same[tag])
-		publish, err := publisher(a.name)
+		publish, err := publisher(ingest.RenditionName("audio", tag, n+1, same[tag]))
 		if err != nil {
 			return err
 		}
-		a.publish = func(p stream.Part) error {
-			if err := publish(p); err != nil {
-				return &publishError{err}
-			}
-			return nil
-		}
+		a.publish = marked(publish)
+		o.renditions[0].beside = append(o.renditions[0].beside, a.Aside)
 	}
-	o.renditions[0].beside = o.asides
 	return nil
 }
 
-// runBeside has the sounds followed, and published where they are renditions of their own.
-// What it returns ends that, and waits.
+// marked has publish's errors known for such.
+func marked(publish func(stream.Part) error) func(stream.Part) error {
+	return func(p stream.Part) error {
+		if err := publish(p); err != nil {
+			return &publishError{err}
+		}
+		return nil
+	}
+}
+
+// runBeside has sounds and subtitles followed, and published where they are renditions of
+// their own. What it returns ends that, and waits.
 func (o *Origin) runBeside(ctx context.Context, fail context.CancelCauseFunc) (end func()) {
 	following, stop := context.WithCancelCause(ctx)
 	var running, publishing sync.WaitGroup
 	for _, s := range o.sounds {
 		running.Go(func() { s.run(following) })
 	}
+	publish := func(err error) {
+		var failed *publishError
+		if errors.As(err, &failed) {
+			fail(failed.err)
+		} else if err != nil {
+			o.log.Warn("a rendition ends", "err", err)
+		}
+	}
 	for _, a := range o.asides {
-		publishing.Go(func() {
-			var failed *publishError
-			if err := a.Run(a.publish); errors.As(err, &failed) {
-				fail(failed.err)
-			} else if err != nil {
-				o.log.Warn("a rendition ends", "rendition", a.name, "err", err)
-			}
-		})
+		publishing.Go(func() { publish(a.Run(a.publish)) })
+	}
+	for _, c := range o.captions {
+		running.Go(func() { c.run(following) })
+		publishing.Go(func() { publish(c.Run(c.publish)) })
 	}
 	return func() {
 		publishing.Wait()

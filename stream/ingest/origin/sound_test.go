@@ -20,6 +20,7 @@ import (
 
 	"github.com/grapevine-live/grapevine/stream"
 	"github.com/grapevine-live/grapevine/stream/transport"
+	"github.com/grapevine-live/grapevine/stream/webvtt"
 )
 
 // soundSegment is segment n of a language: the frames that begin in its two seconds, which
@@ -47,6 +48,17 @@ func marshalFragment(t *fmp4.PartTrack) []byte {
 	var buf seekablebuffer.Buffer
 	must(fmp4.Part{Tracks: []*fmp4.PartTrack{t}}.Marshal(&buf))
 	return buf.Bytes()
+}
+
+// textSegment is segment n of subtitles. Cue n is shown from 0.3 s after the beginning of
+// segment n to as long after its end, and so is in two segments.
+func textSegment(n int, shift time.Duration) []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:%d,LOCAL:00:01:00.000\n\n", int64(shift.Seconds()+60)*second&(wrap-1))
+	for k := max(0, n-1); k <= n; k++ {
+		fmt.Fprintf(&b, "00:%02d:%02d.300 --> 00:%02d:%02d.300\ncue %d\n\n", 2*k/60, 2*k%60, 2*(k+1)/60, 2*(k+1)%60, k)
+	}
+	return []byte(b.String())
 }
 
 func soundInit(channels int) []byte {
@@ -85,8 +97,9 @@ func newApart() *apart {
 }
 
 const apartPlaylist = `#EXTM3U
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="English",LANGUAGE="en",AUTOSELECT=YES,DEFAULT=YES,URI="text/index.m3u8"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Deutsch",LANGUAGE="de",AUTOSELECT=YES,URI="de/index.m3u8"
-#EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360,CODECS="avc1.64001e,mp4a.40.2",AUDIO="a"
+#EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360,CODECS="avc1.64001e,mp4a.40.2",AUDIO="a",SUBTITLES="s"
 video/index.m3u8
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="English",LANGUAGE="en",AUTOSELECT=YES,DEFAULT=YES,URI="en/index.m3u8"
 `
@@ -112,7 +125,7 @@ func (a *apart) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if _, err := fmt.Sscanf(file, "%d.m4s", &n); err != nil {
+	if _, err := fmt.Sscanf(file, "%d.", &n); err != nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -120,8 +133,11 @@ func (a *apart) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.asks[fmt.Sprint(track, n)]++
 	a.mu.Unlock()
 	b := soundSegment(track, n, a.shift(track, n))
-	if track == "video" {
+	switch track {
+	case "video":
 		b = pictureSegment(n, a.shift(track, n))
+	case "text":
+		b = textSegment(n, a.shift(track, n))
 	}
 	if !a.segment(w, track, n, b) {
 		w.Write(b)
@@ -136,6 +152,10 @@ func (a *apart) text(track string) string {
 	for n := from; n < count; n++ {
 		if n > 0 && (a.shift(track, n) != a.shift(track, n-1) || a.init(track, n) != a.init(track, n-1)) {
 			b.WriteString("#EXT-X-DISCONTINUITY\n")
+		}
+		if track == "text" {
+			fmt.Fprintf(&b, "#EXTINF:2.000,\n%d.vtt\n", n)
+			continue
 		}
 		fmt.Fprintf(&b, "#EXT-X-MAP:URI=\"init%d.mp4\"\n#EXTINF:2.000,\n%d.m4s\n", a.init(track, n), n)
 	}
@@ -239,7 +259,7 @@ func TestSound(t *testing.T) {
 		{"nothing", func(*apart) {}, all, all, 0},
 		{"segments come late", func(a *apart) {
 			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
-				if track != "video" {
+				if isSound(track) {
 					time.Sleep(1500 * time.Millisecond)
 				}
 				return false
@@ -255,7 +275,7 @@ func TestSound(t *testing.T) {
 		}, all, all, 0},
 		{"a segment is not there at first", func(a *apart) {
 			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
-				return track != "video" && n == 9 && a.asks[fmt.Sprint(track, n)] < 4 && gone(w)
+				return isSound(track) && n == 9 && a.asks[fmt.Sprint(track, n)] < 4 && gone(w)
 			}
 		}, all, all, 0},
 		{"a segment is cut off once", func(a *apart) {
@@ -270,18 +290,18 @@ func TestSound(t *testing.T) {
 		}, all, all, 0},
 		{"a segment is missing", func(a *apart) {
 			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
-				return track != "video" && n == 9 && gone(w)
+				return isSound(track) && n == 9 && gone(w)
 			}
 		}, "7 8 9- 10 11 12 13 14 15 16 17 18 19", "7 8 |10 11 12 13 14 15 16 17 18 19", 1},
 		{"the playlists are gone for a while", func(a *apart) {
 			a.playlist = func(w http.ResponseWriter, track, text string) bool {
 				since := time.Since(a.began) - 20*time.Second
-				return track != "video" && since > 3*time.Second && since < 9*time.Second && gone(w)
+				return isSound(track) && since > 3*time.Second && since < 9*time.Second && gone(w)
 			}
 		}, all, all, 0},
 		{"the playlists are gone", func(a *apart) {
 			a.playlist = func(w http.ResponseWriter, track, text string) bool {
-				return track != "video" && time.Since(a.began) > 25*time.Second && gone(w)
+				return isSound(track) && time.Since(a.began) > 25*time.Second && gone(w)
 			}
 		}, "7 8 9 10 11 12- 13- 14- 15- 16- 17- 18- 19-", "7 8 9 10 11", 8},
 		{"all jump", func(a *apart) {
@@ -297,7 +317,7 @@ func TestSound(t *testing.T) {
 		}, all, all, 0},
 		{"sound is on another time line", func(a *apart) {
 			a.shift = func(track string, n int) time.Duration {
-				if track != "video" {
+				if isSound(track) {
 					return 1000 * time.Second
 				}
 				return 0
@@ -319,7 +339,7 @@ func TestSound(t *testing.T) {
 				return 0
 			}
 			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
-				if track != "video" && n == 10 {
+				if isSound(track) && n == 10 {
 					time.Sleep(3 * time.Second)
 				}
 				return false
@@ -327,7 +347,7 @@ func TestSound(t *testing.T) {
 		}, "7 8 9 |10 11 12 13 14 15 16 17 18 19", "7 8 9 |10 11 12 13 14 15 16 17 18 19", 0},
 		{"sound becomes mono", func(a *apart) {
 			a.init = func(track string, n int) int {
-				if track != "video" && n >= 10 {
+				if isSound(track) && n >= 10 {
 					return 1
 				}
 				return 2
@@ -339,7 +359,7 @@ func TestSound(t *testing.T) {
 				a := newApart()
 				test.setup(a)
 				all, o := a.follow(t, 3*time.Minute)
-				if names := slices.Sorted(maps.Keys(all)); len(names) != 2 || names[0] != "360p" || names[1] != "audio-de" {
+				if names := slices.Sorted(maps.Keys(all)); len(names) != 3 || names[0] != "360p" || names[1] != "audio-de" || names[2] != "text-en" {
 					t.Fatalf("renditions %v; left out %v", names, o.LeftOut())
 				}
 				if got := a.describe(t, all["360p"], "en", 50); got != test.want {
@@ -360,6 +380,84 @@ func TestSound(t *testing.T) {
 				if m := all["audio-de"].segments[0].media; m.Kind != stream.KindAudio || m.Language != "de" || m.Name != "Deutsch" || m.Codecs != "mp4a.40.2" {
 					t.Errorf("further sound is %+v", m)
 				}
+			})
+		})
+	}
+}
+
+func isSound(track string) bool { return track == "en" || track == "de" }
+
+// TestCaptions: subtitles with a playlist of their own are a rendition with the pictures'
+// segments, and are shown when they should be.
+func TestCaptions(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		setup func(a *apart)
+		lost  string // cues that are nowhere
+	}{
+		{"nothing", func(*apart) {}, ""},
+		{"timestamps wrap", func(a *apart) {
+			a.shift = func(string, int) time.Duration { return 95410 * time.Second }
+		}, ""},
+		{"a segment is late", func(a *apart) {
+			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
+				if track == "text" && n == 12 {
+					time.Sleep(2 * time.Second)
+				}
+				return false
+			}
+		}, ""},
+		{"two segments are missing", func(a *apart) {
+			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
+				if track != "text" || n != 12 && n != 13 {
+					return false
+				}
+				http.NotFound(w, nil)
+				return true
+			}
+		}, " 12"},
+		{"all begin anew", func(a *apart) {
+			a.shift = func(_ string, n int) time.Duration {
+				if n >= 10 {
+					return -20 * time.Second
+				}
+				return 0
+			}
+		}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newApart()
+				test.setup(a)
+				all, o := a.follow(t, 3*time.Minute)
+				c, lost := all["text-en"], ""
+				if n := len(c.segments); n != 13 {
+					t.Fatalf("%d segments of subtitles", n)
+				}
+				if m := c.segments[0].media; m.Kind != stream.KindSubtitles || m.Language != "en" || m.Name != "English" || !m.Default {
+					t.Errorf("they are %+v", m)
+				}
+				for i, g := range c.segments {
+					n := 7 + i
+					cues, at, err := webvtt.Parse(g.data)
+					if err != nil || at != 0 || !g.whole || g.length != segmentLength || !g.began.Equal(all["360p"].segments[i].began) {
+						t.Errorf("segment %d: %v; whole %t, lasts %v, of %v", n, err, g.whole, g.length, g.began)
+					}
+					here := slices.IndexFunc(cues, func(c webvtt.Cue) bool { return c.Text == fmt.Sprintf("cue %d", n) })
+					if here < 0 {
+						lost += fmt.Sprintf(" %d", n)
+						continue
+					}
+					start := 10*time.Second + time.Duration(n)*segmentLength + a.shift("text", n) + 300*time.Millisecond
+					wrapped := time.Duration(wrap) * 100 / 9 * time.Microsecond
+					if d := (cues[here].Start-start+wrapped+wrapped/2)%wrapped - wrapped/2; d < -time.Millisecond || d > time.Millisecond {
+						t.Errorf("cue %d is %v late", n, d)
+					}
+				}
+				if lost != test.lost {
+					t.Errorf("lost are the cues%s, want%s", lost, test.lost)
+				}
+				t.Logf("%+v", o.Stats())
 			})
 		})
 	}

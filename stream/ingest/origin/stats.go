@@ -46,6 +46,9 @@ func (o *Origin) Stats() Stats {
 	for _, s := range o.sounds {
 		all = append(all, s.Rendition)
 	}
+	for _, c := range o.captions {
+		all = append(all, c.Rendition)
+	}
 	for i, r := range all {
 		s := r.Stats()
 		if i == 0 {
@@ -65,6 +68,11 @@ func (o *Origin) Stats() Stats {
 		sum.Input.AbsentSegments += s.AbsentSegments
 		sum.Input.PartBytes += s.PartBytes
 		sum.Input.SkippedFrames += s.SkippedFrames
+	}
+	for _, c := range o.captions {
+		s := c.Captions.Stats()
+		sum.Input.LostCues += s.LostCues
+		sum.Input.PartBytes += s.PartBytes
 	}
 	return sum
 }
