@@ -29,15 +29,18 @@ type Captions struct {
 	sidecar
 	absent uint64 // segments since the last that is published
 
-	mu    sync.Mutex // guards all following, with text's
-	text  text
-	stats Stats
-	ref   int64 // of the newest cue, on the cues' time line
-	known bool  // ref is set
-	shown int64 // up to where the pictures are, on that line
-	begun bool  // shown is set
-	ended bool
-	news  chan struct{} // closed when any of this changes
+	mu     sync.Mutex // guards all following, with text's
+	text   text
+	stats  Stats
+	ref    int64        // of the newest cue, on the cues' time line
+	known  bool         // ref is set
+	next   []webvtt.Cue // of a time line that the pictures have not jumped to yet
+	ahead  bool         // new cues are of that
+	marked bool         // cues may be of another time line than before
+	shown  int64        // up to where the pictures are, on that line
+	begun  bool         // shown is set
+	ended  bool
+	news   chan struct{} // closed when any of this changes
 }
 
 // NewCaptions returns Captions without any. They must be run.
@@ -54,8 +57,9 @@ func NewCaptions(cfg CaptionsConfig) *Captions {
 // Media describes the subtitles.
 func (c *Captions) Media() stream.Media { return c.text.media }
 
-// Take takes a segment of WebVTT. It fails with [webvtt.ErrNotWebVTT].
-func (c *Captions) Take(segment []byte) error {
+// Take takes a segment of WebVTT. marked says that times may jump before it. It fails with
+// [webvtt.ErrNotWebVTT].
+func (c *Captions) Take(segment []byte, marked bool) error {
 	cues, at, err := webvtt.Parse(segment)
 	if err != nil {
 		return err
@@ -64,19 +68,64 @@ func (c *Captions) Take(segment []byte) error {
 	defer c.mu.Unlock()
 	c.stats.Segments++
 	c.stats.Bytes += uint64(len(segment))
+	c.marked = c.marked || marked
 	for _, cue := range cues {
 		start := at + ticks(cue.Start)
-		if c.known {
-			start = unwrap(c.ref, start)
-		} else {
-			start &= wrap - 1
+		if c.marked {
+			c.jump(start)
 		}
-		c.ref, c.known = start, true
-		from := micros(start)
-		c.text.add(webvtt.Cue{Start: from, End: from + cue.End - cue.Start, Text: cue.Text})
+		cue.Start, cue.End = micros(start), micros(start)+cue.End-cue.Start
+		if !c.ahead {
+			c.add(cue)
+		} else if len(c.next) < maxCues {
+			c.next = append(c.next, cue)
+		} else {
+			c.text.lose(1)
+		}
 	}
 	c.wake()
 	return nil
+}
+
+// jump decides on the first cue after a discontinuity: it is of another time line if it is
+// not where the last was. The pictures may be there already.
+func (c *Captions) jump(start int64) {
+	c.marked = false
+	step := unwrap(0, start-c.ref)
+	if !c.known || step > -maxJump && step < maxHole {
+		return
+	}
+	if c.begun && abs(unwrap(0, start-c.shown)) < abs(unwrap(0, c.ref-c.shown)) {
+		c.known = false // as of now
+		return
+	}
+	c.ahead = true
+}
+
+// add places a cue on the time line.
+func (c *Captions) add(cue webvtt.Cue) {
+	start := ticks(cue.Start)
+	if c.known {
+		start = unwrap(c.ref, start)
+	} else {
+		start &= wrap - 1
+	}
+	c.ref, c.known = start, true
+	from := micros(start)
+	c.text.add(webvtt.Cue{Start: from, End: from + cue.End - cue.Start, Text: cue.Text})
+}
+
+// follow has the pictures' jump to another time line, if cues are ahead on that.
+func (c *Captions) follow() {
+	if !c.ahead {
+		return
+	}
+	next := c.next
+	c.next, c.ahead, c.known = nil, false, false
+	c.text.drop(func(webvtt.Cue) bool { return true })
+	for _, cue := range next {
+		c.add(cue)
+	}
 }
 
 func (c *Captions) wake() {
@@ -94,7 +143,7 @@ func (c *Captions) End() {
 
 // Room returns when there is use for more of what has ended, or with the cause of ctx.
 func (c *Captions) Room(ctx context.Context) error {
-	return c.await(ctx, func() bool { return !c.known || c.begun && c.ref-c.shown < captionsAhead })
+	return c.await(ctx, func() bool { return !c.ahead && (!c.known || c.begun && c.ref-c.shown < captionsAhead) })
 }
 
 // await returns when done does, which is called with c locked.
@@ -153,7 +202,7 @@ func (c *Captions) span(s sidecarSpan) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Patience)
 	defer cancel()
 	// Who is late is left out.
-	_ = c.await(ctx, func() bool { return c.ended || c.known && c.ref >= end && c.ref-end < maxHole })
+	_ = c.await(ctx, func() bool { return c.ended || c.ahead || c.known && c.ref >= end && c.ref-end < maxHole })
 	c.place(s)
 	c.text.parts[0].Absent, c.absent = c.absent, 0
 	err := c.text.segment(len(c.text.parts))
@@ -168,6 +217,9 @@ func (c *Captions) span(s sidecarSpan) error {
 func (c *Captions) place(s sidecarSpan) (end int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s.StartsSegment && s.Discontinuity {
+		c.follow()
+	}
 	start := (s.start - s.shift) & (wrap - 1)
 	if c.known {
 		start = unwrap(c.ref, start)
@@ -202,4 +254,11 @@ func (x *text) drop(of func(webvtt.Cue) bool) {
 	before := len(x.cues)
 	x.cues = slices.DeleteFunc(x.cues, of)
 	x.lost += uint64(before - len(x.cues))
+}
+
+// lose counts cues that have no place.
+func (x *text) lose(n uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lost += n
 }

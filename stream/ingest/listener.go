@@ -13,8 +13,8 @@ type listener struct {
 	located bool   // a frame was taken
 	era     int    // the last one's
 	until   int64  // asked for last
-	asked   bool
-	jumped  bool // time jumped since the last frame that was taken
+	asked   bool   // until is set; guarded by sound.mu
+	jumped  bool   // time jumped since the last frame that was taken
 }
 
 // heardFrame is a frame whose times are relative to what was asked for.
@@ -42,13 +42,13 @@ func (l *listener) close() {
 // hear returns the frames that begin from one time of the pictures' to another, in 33 bits,
 // and waits for them if they may come yet.
 func (l *listener) hear(from, to int64) (out []heardFrame) {
+	s := l.sound
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if step := unwrap(0, from-l.until); l.asked && (step < -maxStepBack || step > maxHole) {
 		l.jumped = l.located
 	}
 	l.until, l.asked = to, true
-	s := l.sound
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	defer s.tell() // there is room
 	if s.arrived.IsZero() {
 		s.arrived = time.Now()

@@ -239,10 +239,10 @@ func (s *Sound) Room(ctx context.Context) error {
 	return nil
 }
 
-// ahead returns how much of the sound the last of the listeners has not had.
+// ahead returns how much of the sound the last of those who listen has not had.
 func (s *Sound) ahead() (most int64) {
 	for l := range s.listeners {
-		if n := max(l.next, s.first) - s.first; n < uint64(len(s.frames)) {
+		if n := max(l.next, s.first) - s.first; l.asked && n < uint64(len(s.frames)) {
 			most = max(most, s.passed-s.frames[n].at)
 		}
 	}

@@ -83,7 +83,8 @@ func (c *captions) run(ctx context.Context) {
 // captionsOutput takes segments of subtitles.
 type captionsOutput struct {
 	*captions
-	text []byte
+	text   []byte
+	marked bool
 }
 
 func (o *captionsOutput) ready(ctx context.Context) error {
@@ -100,7 +101,9 @@ func (o *captionsOutput) init(b []byte) error {
 	return nil
 }
 
-func (o *captionsOutput) Begin(ingest.SegmentInfo) { o.text = o.text[:0] }
+func (o *captionsOutput) Begin(info ingest.SegmentInfo) {
+	o.text, o.marked = o.text[:0], info.Discontinuity
+}
 
 func (o *captionsOutput) Write(b []byte) (int, error) {
 	if len(o.text)+len(b) > maxText {
@@ -111,7 +114,7 @@ func (o *captionsOutput) Write(b []byte) (int, error) {
 }
 
 func (o *captionsOutput) Close() error {
-	err := o.Take(o.text)
+	err := o.Take(o.text, o.marked)
 	if err == nil {
 		o.progress = time.Now()
 	}

@@ -31,8 +31,9 @@
 // Sound that has playlists of its own (EXT-X-MEDIA) is followed as pictures are. The default
 // of a variant's group is put into its segments, where those are fragmented MP4 without sound;
 // the other languages of the best variant's group are renditions of their own, with its
-// segments, and so are its subtitles in WebVTT (captions.go). A sound is fetched once somebody wants it, whatever becomes of it ends nothing, and
-// segments without all of their sound are counted.
+// segments, and so are its subtitles in WebVTT (captions.go). A sound is fetched once somebody
+// wants it; whatever becomes of it ends nothing, and segments without all of their sound are
+// counted. Sound in MPEG-TS, or for pictures in MPEG-TS, is left out and named.
 //
 // Segments that are encrypted whole (AES-128) are published in the clear (secret.go), and with
 // low latency they are taken as a whole, too. Keys are fetched as segments are.

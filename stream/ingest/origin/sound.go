@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +53,10 @@ func (o *Origin) openSounds(ctx context.Context, variants []variant) error {
 			if own {
 				continue
 			}
+			if n == 0 && r.isTS() {
+				o.leaveSoundOut(b, "its pictures are MPEG-TS, which stays as it is")
+				continue
+			}
 			s, known := opened[b.url]
 			if !known {
 				s = o.openSound(ctx, b, len(opened))
@@ -78,8 +83,11 @@ func (o *Origin) openSound(ctx context.Context, b beside, opened int) *sound {
 	if opened < maxSounds {
 		err = o.openPlaylist(ctx, r)
 	}
+	if err == nil && r.isTS() {
+		err = errors.New("it is not in fragmented MP4")
+	}
 	if err != nil {
-		o.leftOut = append(o.leftOut, fmt.Sprintf("audio %s (%v)", b.name, err))
+		o.leaveSoundOut(b, err.Error())
 		return nil
 	}
 	s := &sound{r, ingest.NewSound(ingest.SoundConfig{
@@ -87,6 +95,17 @@ func (o *Origin) openSound(ctx context.Context, b beside, opened int) *sound {
 	})}
 	o.sounds = append(o.sounds, s)
 	return s
+}
+
+func (o *Origin) leaveSoundOut(b beside, why string) {
+	if text := fmt.Sprintf("audio %s (%s)", b.name, why); !slices.Contains(o.leftOut, text) {
+		o.leftOut = append(o.leftOut, text)
+	}
+}
+
+// isTS reports whether the first segment that is listed is MPEG-TS, or packed audio.
+func (r *Rendition) isTS() bool {
+	return len(r.list.segments) > 0 && r.list.segments[0].init.url == ""
 }
 
 // openAsides opens the renditions of what is not put together with pictures.

@@ -62,7 +62,7 @@ func textSegment(n int, shift time.Duration) []byte {
 }
 
 func soundInit(channels int) []byte {
-	config := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: uint8(channels), ChannelCount: channels}
+	config := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: uint8(channels)}
 	var buf seekablebuffer.Buffer
 	must(fmp4.Init{Tracks: []*fmp4.InitTrack{{ID: 1, TimeScale: 48000, Codec: &mp4codecs.MPEG4Audio{Config: config}}}}.Marshal(&buf))
 	return buf.Bytes()
@@ -142,6 +142,13 @@ func (a *apart) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !a.segment(w, track, n, b) {
 		w.Write(b)
 	}
+}
+
+// asked returns how often a segment was asked for.
+func (a *apart) asked(track string, n int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asks[fmt.Sprint(track, n)]
 }
 
 func (a *apart) text(track string) string {
@@ -275,12 +282,12 @@ func TestSound(t *testing.T) {
 		}, all, all, 0},
 		{"a segment is not there at first", func(a *apart) {
 			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
-				return isSound(track) && n == 9 && a.asks[fmt.Sprint(track, n)] < 4 && gone(w)
+				return isSound(track) && n == 9 && a.asked(track, n) < 4 && gone(w)
 			}
 		}, all, all, 0},
 		{"a segment is cut off once", func(a *apart) {
 			a.segment = func(w http.ResponseWriter, track string, n int, b []byte) bool {
-				if track == "video" || n != 9 || a.asks[fmt.Sprint(track, n)] > 1 {
+				if track == "video" || n != 9 || a.asked(track, n) > 1 {
 					return false
 				}
 				w.Header().Set("Content-Length", fmt.Sprint(len(b)))
@@ -481,4 +488,33 @@ func (a *apart) follow(t *testing.T, long time.Duration) (map[string]*collector,
 		t.Error(err)
 	}
 	return all, o
+}
+
+// TestSoundLeftOut: what sound cannot be put together with its pictures is named.
+func TestSoundLeftOut(t *testing.T) {
+	entry := func(name string) func(int) string {
+		return func(i int) string { return fmt.Sprintf("#EXTINF:2,\n%s%d\n", name, i) }
+	}
+	section := "#EXT-X-MAP:URI=\"i\"\n"
+	for _, test := range []struct{ name, pictures, sound, want string }{
+		{"sound in MPEG-TS", section, "", "not in fragmented MP4"},
+		{"pictures in MPEG-TS", "", section, "pictures are MPEG-TS"},
+		{"all in fragmented MP4", section, section, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &files{list: map[string][]byte{
+				"/live/index.m3u8": []byte("#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",DEFAULT=YES,URI=\"en.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nvideo.m3u8\n"),
+				"/live/en.m3u8":    []byte(ended(2, func(i int) string { return test.sound + entry("s")(i) })),
+				"/live/video.m3u8": []byte(ended(2, func(i int) string { return test.pictures + entry("v")(i) })),
+			}}
+			o, err := open(t, serve(t, f), "http://origin.test/live/index.m3u8", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := strings.Join(o.LeftOut(), "; ")
+			if test.want == "" && left != "" || !strings.Contains(left, test.want) {
+				t.Errorf("%s: left out %q, want %q", test.name, left, test.want)
+			}
+		})
+	}
 }
