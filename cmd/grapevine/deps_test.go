@@ -75,6 +75,8 @@ var arrows = []struct{ from, to, why string }{
 	{"stream/ingest", "stream", "it makes parts"},
 	{"stream/ingest/origin", "stream", "it hands parts on"},
 	{"stream/ingest/origin", "stream/ingest", "which cuts segments into parts"},
+	{"stream/ingest/origin", "stream/transport", "its tests listen to what was put together"},
+	{"stream/ingest/origin", "stream/webvtt", "its tests read subtitles"},
 	{"stream/ingest/transcode", "stream", "parts go in and out"},
 	{"stream/ingest/transcode", "stream/ingest", "it is between two: what is encoded, and what cuts each rendition"},
 	{"stream/ingest", "stream/transport", "it reads packets and tables"},

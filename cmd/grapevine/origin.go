@@ -47,6 +47,9 @@ func openOrigin(ctx context.Context, cfg ingest.Config, scr *screen) (*originSou
 	if len(names) > 1 {
 		scr.say("Its renditions are %s.", strings.Join(names, ", "))
 	}
+	if languages := o.Languages(); len(languages) > 1 {
+		scr.say("Its languages are %s.", strings.Join(languages, ", "))
+	}
 	if left := o.LeftOut(); len(left) > 0 {
 		scr.say("Left out: %s.", strings.Join(left, "; "))
 	}
@@ -63,7 +66,7 @@ func (o *originSource) run(ctx context.Context, casts *casts) error {
 
 func (o *originSource) stats() *inputStats {
 	st := o.Stats()
-	in := &inputStats{Origin: &originStats{st.Retries, st.Lost, st.LeftOut, st.Restarts}}
+	in := &inputStats{Origin: &originStats{st.Retries, st.Lost, st.LeftOut, st.Restarts, st.Silent}}
 	in.add(st.Input)
 	return in
 }
@@ -74,6 +77,7 @@ type originStats struct {
 	Lost     uint64 `json:"segments_lost"`     // gone before they could be fetched
 	LeftOut  uint64 `json:"segments_left_out"` // missing at the origin, or no good
 	Restarts uint64 `json:"restarts"`
+	Silent   uint64 `json:"segments_silent"` // whose sound is missing at the origin, or some of it
 }
 
 // line is what there is to say of an origin, "" if all is well.
@@ -87,6 +91,9 @@ func (s *originStats) line() string {
 	}
 	if n := s.Lost + s.LeftOut; n > 0 {
 		facts = append(facts, count(int(n), "segment")+" missing")
+	}
+	if s.Silent > 0 {
+		facts = append(facts, count(int(s.Silent), "segment")+" without all of the sound")
 	}
 	return joinFacts(facts...)
 }

@@ -172,35 +172,37 @@ func (b *bench) vlc(ns inNamespace, url string, screen ...string) (*vlcPlayer, e
 }
 
 // vlcFigure finds "| frames displayed :     1234" in what stats answers.
-var vlcFigure = regexp.MustCompile(`(?m)frames (displayed|lost)\s*:\s*(\d+)`)
+var vlcFigure = regexp.MustCompile(`(?m)(frames displayed|frames lost|audio decoded)\s*:\s*(\d+)`)
 
-// shown asks VLC how many frames it has displayed and lost.
-func (p *vlcPlayer) shown(ctx context.Context) (displayed, lost int, err error) {
+// figures asks VLC for its statistics.
+func (p *vlcPlayer) figures(ctx context.Context) (map[string]int, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.control)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if _, err := io.WriteString(conn, "stats\n"); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	var answer strings.Builder
 	lines := bufio.NewScanner(conn)
 	for lines.Scan() && !strings.Contains(lines.Text(), "end of statistical info") {
 		answer.WriteString(lines.Text() + "\n")
 	}
+	figures := make(map[string]int)
 	for _, m := range vlcFigure.FindAllStringSubmatch(answer.String(), -1) {
-		n, _ := strconv.Atoi(m[2])
-		if m[1] == "displayed" {
-			displayed = n
-		} else {
-			lost = n
-		}
+		figures[m[1]], _ = strconv.Atoi(m[2])
 	}
-	return displayed, lost, lines.Err()
+	return figures, lines.Err()
+}
+
+// shown returns how many frames VLC has displayed and lost.
+func (p *vlcPlayer) shown(ctx context.Context) (displayed, lost int, err error) {
+	figures, err := p.figures(ctx)
+	return figures["frames displayed"], figures["frames lost"], err
 }
 
 // awaitShown waits until VLC has displayed more than so many frames.

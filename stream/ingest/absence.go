@@ -51,7 +51,7 @@ func (r *reception) await(b []byte) (int, error) {
 			r.present(e, nil)
 			return 0, nil
 		}
-		stop(a.late)
+		stopTimers(a.late)
 		a.late = nil
 		return 0, r.open(e)
 	case <-here:
@@ -95,7 +95,7 @@ func (r *reception) absent() *absence {
 func (r *reception) present(e *encoder, o *opening) {
 	a := r.away
 	r.reading, r.opened, r.away = e, o, nil
-	stop(a.late, a.begin, a.tick)
+	stopTimers(a.late, a.begin, a.tick)
 	if a.player != nil {
 		r.i.connection(func(s *Stats) { s.OnSlate = false })
 		r.i.log.Info("slate ends", "after", time.Since(a.since))
@@ -199,7 +199,7 @@ func expires(t *time.Timer) <-chan time.Time {
 	return t.C
 }
 
-func stop(timers ...*time.Timer) {
+func stopTimers(timers ...*time.Timer) {
 	for _, t := range timers {
 		if t != nil {
 			t.Stop()

@@ -23,6 +23,9 @@ const (
 	// costs a header, and is seen when the last of them is there.
 	maxSoundPES  = 2800
 	maxSoundTime = second / 10
+	// FragmentsShift is by how much the timestamps that Fragments makes are later than those
+	// in the container, in ticks of 90 kHz.
+	FragmentsShift = firstTimestamp
 )
 
 // Fragments turns segments of fragmented MP4 (ISO 14496-12) into segments of MPEG-TS, with
@@ -38,6 +41,8 @@ type Fragments struct {
 	fresh  bool   // a segment began
 
 	counters map[uint16]uint8 // of continuity, when it did
+
+	beside *besideSound // nil unless the sound has segments of its own
 }
 
 // fragmentTrack is a track of the init that is published.
@@ -55,6 +60,7 @@ type fragmentTrack struct {
 type fragmentFrame struct {
 	track    *fragmentTrack
 	pts, dts int64
+	end      int64 // when the next is decoded
 	payload  []byte
 	units    [][]byte // of video
 }
@@ -95,9 +101,17 @@ func (f *Fragments) Init(b []byte) error {
 		return fmt.Errorf("%w: the initialisation section names none", ErrNoTracks)
 	}
 	f.init, f.lead = bytes.Clone(b), 0
+	return f.start()
+}
+
+// start begins a set of tracks.
+func (f *Fragments) start() error {
 	tracks := make([]*track, len(f.tracks))
 	for i, t := range f.tracks {
 		tracks[i] = t.track
+	}
+	if f.silent() && f.beside.track != nil {
+		tracks = append(tracks, f.beside.track)
 	}
 	return f.mux.start(tracks)
 }
@@ -142,6 +156,9 @@ func nonEmpty(units ...[]byte) [][]byte {
 func (f *Fragments) Begin() {
 	f.rest, f.fresh = nil, true
 	f.counters = maps.Clone(f.mux.cc)
+	if f.beside != nil {
+		f.beside.begin()
+	}
 }
 
 // Undo goes back to before the last Begin, as nobody got what was returned since: packets
@@ -150,45 +167,84 @@ func (f *Fragments) Undo() {
 	if f.counters != nil {
 		f.mux.cc = maps.Clone(f.counters)
 	}
+	if f.beside != nil {
+		f.beside.undo()
+	}
 }
 
 // Write takes a segment's next bytes, and returns the MPEG-TS of the fragments that are
 // whole by now. Errors wrap [ErrNotMP4] or [ErrNoTracks].
-func (f *Fragments) Write(b []byte) ([]byte, error) {
+func (f *Fragments) Write(b []byte) (out []byte, err error) {
+	err = f.each(b, func(fragment []byte) error {
+		out, err = f.fragment(out, fragment)
+		return err
+	})
+	return out, err
+}
+
+// each hands on the fragments that more of a segment makes whole.
+func (f *Fragments) each(b []byte, take func(fragment []byte) error) error {
 	f.rest = append(f.rest, b...)
-	var out []byte
 	for {
 		n, err := wholeFragment(f.rest)
 		if err != nil || n == 0 {
-			return out, err
+			return err
 		}
-		if out, err = f.fragment(out, f.rest[:n]); err != nil {
-			return out, err
+		if err := take(f.rest[:n]); err != nil {
+			return err
 		}
 		f.rest = f.rest[n:]
 	}
 }
 
-// Whole fails with an error that wraps [ErrCutOff] if a segment ends within a fragment.
-func (f *Fragments) Whole() error {
+// End ends a segment, and returns the MPEG-TS that its end made whole. It fails with an
+// error that wraps [ErrCutOff] if the segment ends within a fragment.
+func (f *Fragments) End() ([]byte, error) {
 	for b := f.rest; len(b) > 0; {
 		kind, size := nextBox(b)
 		if kind == "moof" || size == 0 || size > uint64(len(b)) {
-			return fmt.Errorf("%w: it ends within a fragment", ErrCutOff)
+			return nil, fmt.Errorf("%w: it ends within a fragment", ErrCutOff)
 		}
 		b = b[size:]
 	}
-	return nil
+	if !f.silent() {
+		return nil, nil
+	}
+	out, err := f.soundUntil(nil, f.beside.place.ends)
+	if !f.beside.place.whole {
+		f.beside.missing++
+	}
+	return out, err
 }
 
 // fragment appends a fragment's frames to out.
 func (f *Fragments) fragment(out, b []byte) ([]byte, error) {
+	frames, err := f.frames(b)
+	if err != nil {
+		return out, err
+	}
+	for _, fr := range frames {
+		f.lead = max(f.lead, fr.dts-fr.pts)
+	}
+	for _, fr := range frames {
+		if out, err = f.soundBefore(out, fr); err != nil {
+			return out, err
+		}
+		if out, err = f.frame(out, fr); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// frames returns a fragment's frames in decoding order.
+func (f *Fragments) frames(b []byte) ([]*fragmentFrame, error) {
 	if len(f.tracks) == 0 {
-		return out, fmt.Errorf("%w: there is no initialisation section", ErrNotMP4)
+		return nil, fmt.Errorf("%w: there is no initialisation section", ErrNotMP4)
 	}
 	var parts fmp4.Parts
 	if err := parts.Unmarshal(b); err != nil {
-		return out, fmt.Errorf("%w: %w", ErrNotMP4, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotMP4, err)
 	}
 	var frames []*fragmentFrame
 	for _, p := range parts {
@@ -199,22 +255,13 @@ func (f *Fragments) fragment(out, b []byte) ([]byte, error) {
 			}
 			more, err := f.tracks[i].frames(pt)
 			if err != nil {
-				return out, err
+				return nil, err
 			}
 			frames = append(frames, more...)
 		}
 	}
-	for _, fr := range frames {
-		f.lead = max(f.lead, fr.dts-fr.pts)
-	}
 	slices.SortStableFunc(frames, func(a, b *fragmentFrame) int { return int(max(-1, min(1, a.dts-b.dts))) })
-	for _, fr := range frames {
-		var err error
-		if out, err = f.frame(out, fr); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
+	return frames, nil
 }
 
 // frames returns the frames of a track's run of samples.
@@ -228,6 +275,7 @@ func (t *fragmentTrack) frames(pt *fmp4.PartTrack) ([]*fragmentFrame, error) {
 			d = t.duration
 		}
 		at += int64(d)
+		fr.end = t.ticks(at)
 		if t.isVideo() {
 			var au h264.AVCC
 			if err := au.Unmarshal(s.Payload); err != nil {
@@ -247,7 +295,7 @@ func (t *fragmentTrack) frames(pt *fmp4.PartTrack) ([]*fragmentFrame, error) {
 		}
 		// Few bytes, shortly after each other, share a packet.
 		if n := len(out); n > 0 && len(out[n-1].payload)+len(fr.payload) <= maxSoundPES && fr.dts-out[n-1].dts < maxSoundTime {
-			out[n-1].payload = append(out[n-1].payload, fr.payload...)
+			out[n-1].payload, out[n-1].end = append(out[n-1].payload, fr.payload...), fr.end
 			continue
 		}
 		out = append(out, fr)
@@ -298,7 +346,7 @@ func (f *Fragments) frame(out []byte, fr *fragmentFrame) ([]byte, error) {
 			return out, err
 		}
 	}
-	pts, dts := (fr.pts+firstTimestamp)&(wrap-1), (fr.dts-f.lead+firstTimestamp)&(wrap-1)
+	pts, dts := (fr.pts+FragmentsShift)&(wrap-1), (fr.dts-f.lead+FragmentsShift)&(wrap-1)
 	if t == f.tracks[0] {
 		if dts < f.last {
 			f.mux.lastPCR = -wrap // they wrapped, or begin anew

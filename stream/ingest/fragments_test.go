@@ -96,6 +96,11 @@ func (f film) segment(t testing.TB, n int) (b []byte, video, audio []frame) {
 	return b, video, audio
 }
 
+func ended(f *Fragments) error {
+	_, err := f.End()
+	return err
+}
+
 // TestFragments: every frame goes through with its time, and the splitter takes the result.
 func TestFragments(t *testing.T) {
 	aac := &mp4codecs.MPEG4Audio{Config: aacStereo().Config}
@@ -132,7 +137,7 @@ func TestFragments(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					if err := errors.Join(f.Whole(), s.Close()); err != nil {
+					if err := errors.Join(ended(&f), s.Close()); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -201,11 +206,11 @@ func TestFragmentsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Begin()
-	if _, err := f.Write(good[:len(good)-1]); err != nil || !errors.Is(f.Whole(), ErrCutOff) {
-		t.Errorf("cut off: %v, %v", err, f.Whole())
+	if _, err := f.Write(good[:len(good)-1]); err != nil || !errors.Is(ended(&f), ErrCutOff) {
+		t.Errorf("cut off: %v, %v", err, ended(&f))
 	}
 	f.Begin()
-	if _, err := f.Write([]byte("<html>\n<body>Not found")); !errors.Is(err, ErrNotMP4) && !errors.Is(f.Whole(), ErrCutOff) {
+	if _, err := f.Write([]byte("<html>\n<body>Not found")); !errors.Is(err, ErrNotMP4) && !errors.Is(ended(&f), ErrCutOff) {
 		t.Errorf("a page: %v", err)
 	}
 	var codec *UnsupportedCodecError
@@ -274,7 +279,7 @@ func FuzzFragments(f *testing.F) {
 				t.Fatal("no packet")
 			}
 		}
-		fr.Whole()
+		fr.End()
 	})
 }
 

@@ -90,6 +90,10 @@ func nameAudio(t *track, i int, all []*track) (rendition string) {
 	return renditionName("audio", t.tag, i, same)
 }
 
+// RenditionName names the i-th rendition of a kind, such as "audio", from 0, whose language
+// is tag (BCP 47) and which is so manieth of that, from 1.
+func RenditionName(kind, tag string, i, same int) string { return renditionName(kind, tag, i, same) }
+
 // renditionName names the i-th rendition of a kind, from 0, which is so manieth of its
 // language, from 1.
 func renditionName(kind, tag string, i, same int) string {

@@ -23,6 +23,8 @@ type SplitConfig struct {
 	// Publish receives each part as soon as it is complete, one after the other. Parts'
 	// Data is not touched again.
 	Publish func(stream.Part) error
+	// Sidecars have the same segments.
+	Sidecars []Sidecar
 	// Logger receives what is odd about the segments; nil discards.
 	Logger *slog.Logger
 }
@@ -37,6 +39,9 @@ type SegmentInfo struct {
 	// ProgramTime returns when the frame that the segment begins with was live; pts is its
 	// presentation time, 33 bits at 90 kHz. nil lets the publisher derive it.
 	ProgramTime func(pts int64) time.Time
+	// Shift is by how much the segment's timestamps are later than the origin's, in ticks of
+	// 90 kHz: [FragmentsShift], or 0.
+	Shift int64
 }
 
 // Splitter cuts segments that are MPEG-TS already into parts, and changes no byte: the
@@ -48,9 +53,10 @@ type SegmentInfo struct {
 // without its last part, so that nobody lists it, and the next is marked as a discontinuity.
 // Only Stats may be called from several goroutines.
 type Splitter struct {
-	part    int64 // ticks
-	publish func(stream.Part) error
-	log     *slog.Logger
+	part     int64 // ticks
+	publish  func(stream.Part) error
+	sidecars []Sidecar
+	log      *slog.Logger
 
 	tables transport.Tables
 	tracks []*splitTrack // the leader first
@@ -106,7 +112,7 @@ func NewSplitter(cfg SplitConfig) *Splitter {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Splitter{part: ticks(cfg.Part), publish: cfg.Publish, log: cfg.Logger}
+	return &Splitter{part: ticks(cfg.Part), publish: cfg.Publish, sidecars: cfg.Sidecars, log: cfg.Logger}
 }
 
 // Begin begins a segment.
@@ -213,7 +219,7 @@ func (s *Splitter) endPart(n int, end int64, last bool) error {
 		p.Discontinuity = s.broken && s.begun
 		s.broken = false
 	}
-	rest := g.buf[n:]
+	rest, from := g.buf[n:], g.from
 	g.hint = n
 	g.buf = append(make([]byte, 0, n+n/4+len(rest)), rest...)
 	g.tail = max(0, g.tail-n)
@@ -225,7 +231,16 @@ func (s *Splitter) endPart(n int, end int64, last bool) error {
 	if err := s.publish(p); err != nil {
 		return fmt.Errorf("publish part: %w", err)
 	}
+	s.tellSidecars(p, from, end)
 	return nil
+}
+
+// tellSidecars tells of a part that was published, in presentation time as parts count it.
+func (s *Splitter) tellSidecars(p stream.Part, from, end int64) {
+	p.Data = nil
+	for _, c := range s.sidecars {
+		c.tell(sidecarSpan{span{p, from - s.seg.skew, end - s.seg.skew}, s.seg.info.Shift})
+	}
 }
 
 func (s *Splitter) plainTracks() []*track {

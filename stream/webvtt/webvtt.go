@@ -1,6 +1,6 @@
 // Package webvtt reads and writes what HLS has subtitles in: WebVTT (W3C), a file for each
-// segment (RFC 8216, section 3.5). It does no I/O of its own. stream/ingest writes segments
-// with it, and hls places them on the time line of fragmented MP4.
+// segment (RFC 8216, section 3.5). It does no I/O of its own. stream/ingest reads and
+// writes segments with it, and hls places them on the time line of fragmented MP4.
 package webvtt
 
 import (

@@ -2,8 +2,8 @@
 // latency of draft-pantos-hls-rfc8216bis): it follows the origin's playlists and hands the
 // segments on as [stream.Part]s, while they still arrive.
 //
-//	multivariant playlist ──> variants, named                        multivariant.go
-//	      │ each a Rendition                                         rendition.go
+//	multivariant playlist ──> variants, named; sounds, subtitles     multivariant.go
+//	      │ each a Rendition                                         rendition.go, sound.go, captions.go
 //	      v
 //	media playlist ──> sequence: which segments are next             playlist.go, sequence.go
 //	      │
@@ -12,8 +12,9 @@
 //	      │ bytes
 //	      v
 //	output ──> ingest.Fragments (fragmented MP4 to MPEG-TS)          output.go
+//	      │          ^ default sound: ingest.Sound                   sound.go
 //	      └──> ingest.Splitter ──> publish(stream.Part)
-//	                  ^
+//	                  ^        └─> ingest.Aside: further sound ──> publish
 //	      clock, or pace for what has ended                          clock.go, pace.go
 //
 // # What is kept
@@ -26,6 +27,16 @@
 // Discontinuities are the origin's, and further those that it does not mark: timestamps that
 // jump, another codec, size or set of tracks, segments that are missing, an origin that
 // began anew.
+//
+// Sound that has playlists of its own (EXT-X-MEDIA) is followed as pictures are. The default
+// of a variant's group is put into its segments, where those are fragmented MP4 without sound;
+// the other languages of the best variant's group are renditions of their own, with its
+// segments, and so are its subtitles in WebVTT (captions.go). A sound is fetched once somebody
+// wants it; whatever becomes of it ends nothing, and segments without all of their sound are
+// counted. Sound in MPEG-TS, or for pictures in MPEG-TS, is left out and named.
+//
+// Segments that are encrypted whole (AES-128) are published in the clear (secret.go), and with
+// low latency they are taken as a whole, too. Keys are fetched as segments are.
 //
 // # What fails
 //

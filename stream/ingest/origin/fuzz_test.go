@@ -12,7 +12,7 @@ import (
 func FuzzPlaylist(f *testing.F) {
 	l := &lowLatency{began: time.Now().Add(-21 * time.Second), ends: 14, ranges: true}
 	f.Add(l.text(), newLive().text())
-	f.Add("#EXTM3U\n#EXT-X-MAP:URI=\"i\",BYTERANGE=\"9@0\"\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:1,\n#EXT-X-BYTERANGE:5\na\n#EXT-X-GAP\n\n#EXTINF:1,\n\n#EXT-X-BYTERANGE:5\na\n",
+	f.Add("#EXTM3U\n#EXT-X-MAP:URI=\"i\",BYTERANGE=\"9@0\"\n#EXT-X-KEY:METHOD=NONE\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x12\n#EXTINF:1,\n#EXT-X-BYTERANGE:5\na\n#EXT-X-GAP\n\n#EXTINF:1,\n\n#EXT-X-BYTERANGE:5\na\n",
 		"#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"b\"\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\",RESOLUTION=1x2\nc\n")
 	base, err := url.Parse("https://origin.test/live/index.m3u8")
 	must(err)

@@ -26,6 +26,16 @@ type variant struct {
 	url       string
 	bandwidth uint32
 	height    int
+	sounds    []beside // to choose from, the default first
+	texts     []beside // subtitles, likewise
+}
+
+// beside is a rendition that an EXT-X-MEDIA tag lists.
+type beside struct {
+	url      string // "" for what comes with the pictures
+	language string
+	name     string
+	chosen   bool // it is the default
 }
 
 // multivariant is a playlist of playlists (RFC 8216, section 4.3.4).
@@ -47,7 +57,7 @@ func parseMultivariant(text string, base *url.URL) (*multivariant, error) {
 	apart := make(map[string]bool)
 	for _, v := range read.Variants {
 		for _, a := range v.Alternatives {
-			if a.URI != "" {
+			if a.URI != "" && a.Type != "AUDIO" && a.Type != "SUBTITLES" {
 				m.leaveOut(apart, a)
 			}
 		}
@@ -93,6 +103,12 @@ func (m *multivariant) add(v *m3u8.Variant, base *url.URL) error {
 		return err
 	}
 	out := variant{url: at, bandwidth: v.Bandwidth}
+	if out.sounds, err = listed(v.Alternatives, "AUDIO", base); err != nil {
+		return err
+	}
+	if out.texts, err = listed(v.Alternatives, "SUBTITLES", base); err != nil {
+		return err
+	}
 	if _, height, ok := strings.Cut(v.Resolution, "x"); ok {
 		if n, err := strconv.Atoi(height); err == nil && n > 0 && n < 1<<16 {
 			out.height = n
@@ -105,10 +121,42 @@ func (m *multivariant) add(v *m3u8.Variant, base *url.URL) error {
 	return nil
 }
 
-// leaveOut notes a rendition that has a playlist of its own. Which of several sounds or
-// subtitles belong to a picture is not carried yet.
+// listed returns the renditions of a kind, the default first (RFC 8216, section 4.3.4.1).
+func listed(all []*m3u8.Alternative, kind string, base *url.URL) (list []beside, err error) {
+	chosen := -1
+	rank := 0
+	for _, a := range all {
+		if a.Type != kind {
+			continue
+		}
+		b := beside{language: a.Language, name: a.Name, chosen: a.Default}
+		if a.URI != "" {
+			if b.url, err = resolve(base, a.URI); err != nil {
+				return nil, err
+			}
+		}
+		r := 1
+		switch {
+		case a.Default:
+			r = 3
+		case a.Autoselect == "YES":
+			r = 2
+		}
+		if r > rank {
+			rank, chosen = r, len(list)
+		}
+		list = append(list, b)
+	}
+	if chosen > 0 {
+		first := list[chosen]
+		list = slices.Insert(slices.Delete(list, chosen, chosen+1), 0, first)
+	}
+	return list, nil
+}
+
+// leaveOut notes a rendition that has a playlist of its own, and no place.
 func (m *multivariant) leaveOut(noted map[string]bool, a *m3u8.Alternative) {
-	what := map[string]string{"AUDIO": "audio", "SUBTITLES": "subtitles", "VIDEO": "another angle", "CLOSED-CAPTIONS": "captions"}[a.Type]
+	what := map[string]string{"VIDEO": "another angle", "CLOSED-CAPTIONS": "captions"}[a.Type]
 	text := strings.TrimSpace(what + " " + a.Name)
 	if a.Name == "" {
 		text = strings.TrimSpace(what + " " + a.Language)

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type Origin struct {
 	log    *slog.Logger
 
 	renditions []*Rendition
+	sounds     []*sound
+	asides     []*aside // of the best rendition
+	captions   []*captions
 	leftOut    []string
 	clock      clock
 }
@@ -108,43 +112,67 @@ func (o *Origin) Open(ctx context.Context) (err error) {
 		return err
 	}
 	o.leftOut = m.leftOut
-	return o.openVariants(ctx, m)
+	variants, err := o.openVariants(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := o.openSounds(ctx, variants); err != nil {
+		return err
+	}
+	return o.openCaptions(ctx, variants[0].texts)
 }
 
-// openVariants keeps those variants that can be published.
-func (o *Origin) openVariants(ctx context.Context, m *multivariant) error {
+// openVariants keeps those variants that can be published, and returns them.
+func (o *Origin) openVariants(ctx context.Context, m *multivariant) (kept []variant, err error) {
 	var errs []error
 	for _, v := range m.variants {
 		r := &Rendition{origin: o, name: v.name, url: v.url}
-		text, at, err := o.client.text(ctx, v.url, 0)
-		if err == nil {
-			err = r.check(text, at)
-		}
+		err := o.openPlaylist(ctx, r)
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		if err != nil {
 			errs = append(errs, err)
 			o.leftOut = append(o.leftOut, fmt.Sprintf("%s (%v)", v.name, err))
 			continue
 		}
-		o.renditions = append(o.renditions, r)
+		o.renditions, kept = append(o.renditions, r), append(kept, v)
 	}
 	if len(o.renditions) == 0 {
-		return errs[0]
+		return nil, errs[0]
 	}
-	return nil
+	return kept, nil
+}
+
+// openPlaylist fetches a rendition's first playlist.
+func (o *Origin) openPlaylist(ctx context.Context, r *Rendition) error {
+	text, at, err := o.client.text(ctx, r.url, 0)
+	if err != nil {
+		return err
+	}
+	return r.check(text, at)
 }
 
 // Renditions returns what can be published, the best first. It is empty before Open.
 func (o *Origin) Renditions() []*Rendition { return o.renditions }
 
+// Languages returns what sound there is to choose from, the default first.
+func (o *Origin) Languages() []string {
+	names := []string{title(o.renditions[0].label)}
+	for _, a := range o.asides {
+		names = append(names, title(a.sound.Media()))
+	}
+	return names
+}
+
+func title(m stream.Media) string { return cmp.Or(m.Name, m.Language, "unknown") }
+
 // LeftOut describes what of the origin is not published.
 func (o *Origin) LeftOut() []string { return o.leftOut }
 
 // Run publishes all renditions side by side, each with what publisher returns for its name,
-// which is called before any runs. It returns when all have ended: nil unless all
-// failed, what ends ctx, or what publishing fails with.
+// which is called before any runs. It returns when all have ended: nil unless all failed,
+// what ends ctx, or what publishing fails with.
 func (o *Origin) Run(ctx context.Context, publisher func(name string) (func(stream.Part) error, error)) error {
 	defer o.client.close()
 	publish := make([]func(stream.Part) error, len(o.renditions))
@@ -154,13 +182,17 @@ func (o *Origin) Run(ctx context.Context, publisher func(name string) (func(stre
 			return err
 		}
 	}
+	if err := errors.Join(o.openAsides(publisher), o.nameCaptions(publisher)); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	beside := o.runBeside(ctx, cancel)
 	errs := make([]error, len(o.renditions))
 	var running sync.WaitGroup
 	for i, r := range o.renditions {
 		running.Go(func() {
-			errs[i] = r.Run(ctx, publish[i])
+			errs[i] = r.run(ctx, publish[i])
 			var failed *publishError
 			if errors.As(errs[i], &failed) {
 				cancel(failed.err)
@@ -170,6 +202,7 @@ func (o *Origin) Run(ctx context.Context, publisher func(name string) (func(stre
 		})
 	}
 	running.Wait()
+	beside()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

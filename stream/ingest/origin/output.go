@@ -11,13 +11,58 @@ import (
 // maxInit bounds the initialisation section of fragmented MP4: it is a kilobyte.
 const maxInit = 1 << 20
 
-// output takes segments, one after the other; see [ingest.Splitter]. Those that are
-// fragmented MP4 become MPEG-TS first.
+// sink takes segments, one after the other.
+type sink interface {
+	// ready returns when there is use for another segment.
+	ready(ctx context.Context) error
+	// init takes the initialisation section of the segments that follow, nil if they have none.
+	init(b []byte) error
+	Begin(info ingest.SegmentInfo)
+	Write(b []byte) (int, error)
+	Close() error
+	// Begun reports whether a segment that is begun again must be the same.
+	Begun() bool
+	Stats() ingest.Stats
+	// missing is how many segments have not all of the sound that they should have.
+	missing() uint64
+}
+
+// output publishes segments; see [ingest.Splitter]. Those that are fragmented MP4 become
+// MPEG-TS first.
 type output struct {
 	*ingest.Splitter
+	sound     *ingest.Sound // of pictures that come without; nil if there is none
+	beside    []ingest.Sidecar
 	fragments *ingest.Fragments // nil for MPEG-TS
-	init      span              // that fragments has
 	open      bool              // a segment began and was not closed
+	lost      uint64            // missing of what was before fragments
+}
+
+func (o *output) ready(context.Context) error { return nil }
+
+func (o *output) init(b []byte) error {
+	if b == nil {
+		o.drop()
+		return nil
+	}
+	if o.fragments == nil {
+		o.fragments = new(ingest.Fragments)
+		o.fragments.SetSound(o.sound)
+	}
+	if err := o.fragments.Init(b); err != nil {
+		o.drop()
+		return err
+	}
+	return nil
+}
+
+// drop ends fragmented MP4.
+func (o *output) drop() {
+	if o.fragments != nil {
+		o.lost += o.fragments.MissingSound()
+		o.fragments.SetSound(nil)
+		o.fragments = nil
+	}
 }
 
 func (o *output) Begin(info ingest.SegmentInfo) {
@@ -26,6 +71,7 @@ func (o *output) Begin(info ingest.SegmentInfo) {
 			o.fragments.Undo()
 		}
 		o.fragments.Begin()
+		info.Shift = ingest.FragmentsShift
 	}
 	o.open = true
 	o.Splitter.Begin(info)
@@ -44,7 +90,11 @@ func (o *output) Write(b []byte) (int, error) {
 
 func (o *output) Close() error {
 	if o.fragments != nil {
-		if err := o.fragments.Whole(); err != nil {
+		rest, err := o.fragments.End()
+		if err != nil {
+			return err
+		}
+		if _, err := o.Splitter.Write(rest); err != nil {
 			return err
 		}
 	}
@@ -55,39 +105,62 @@ func (o *output) Close() error {
 	return nil
 }
 
+func (o *output) missing() uint64 {
+	if o.fragments == nil {
+		return o.lost
+	}
+	return o.lost + o.fragments.MissingSound()
+}
+
+// end lets go of what the output has of others.
+func (o *output) end() {
+	o.drop()
+	for _, a := range o.beside {
+		a.Close()
+	}
+}
+
 // prepare gets ready for a segment with its initialisation section.
 func (r *Rendition) prepare(ctx context.Context, s *segment) error {
-	o, init := r.out, s.init
-	if init.url == "" {
-		o.fragments, o.init = nil, span{}
+	init := s.init
+	if r.prepared && r.init == init {
 		return nil
 	}
-	if o.fragments != nil && o.init == init {
-		return nil
-	}
+	r.prepared = false
 	var b []byte
-	err := r.retry(ctx, s, func(ctx context.Context) error {
-		a, err := r.origin.client.get(ctx, init, maxInit, 0, "identity")
-		if err != nil {
+	if init.url != "" {
+		err := r.retry(ctx, s, func(ctx context.Context) (err error) {
+			b, err = r.section(ctx, init)
 			return err
+		})
+		if err != nil {
+			return fmt.Errorf("initialisation section: %w", err)
 		}
-		defer a.Close()
-		b, err = io.ReadAll(a)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("initialisation section: %w", err)
 	}
 	if len(b) > 0 && b[0] == 0x47 {
 		return &UnsupportedError{"MPEG-TS with an initialisation section (EXT-X-MAP)"}
 	}
-	if o.fragments == nil {
-		o.fragments = new(ingest.Fragments)
-	}
-	if err := o.fragments.Init(b); err != nil {
-		o.fragments = nil
+	if err := r.out.init(b); err != nil {
 		return &contentError{err}
 	}
-	o.init = init
+	r.init, r.prepared = init, true
 	return nil
+}
+
+// section fetches an initialisation section.
+func (r *Rendition) section(ctx context.Context, at span) ([]byte, error) {
+	a, err := r.origin.client.get(ctx, at, maxInit, 0, "identity")
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	body, err := r.opened(ctx, a, at.secret)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(body)
+	if err == nil && len(b) == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
 }

@@ -34,6 +34,7 @@ type span struct {
 	url    string
 	offset int64
 	length int64 // 0 means all from offset on
+	secret secret
 }
 
 // playlist is a media playlist (RFC 8216, section 4.3.3).
@@ -54,7 +55,7 @@ type segment struct {
 	duration      time.Duration
 	discontinuity bool
 	gap           bool
-	encrypted     string    // METHOD of EXT-X-KEY, "" for none
+	encrypted     string    // METHOD of EXT-X-KEY that is not known, "" for none
 	programTime   time.Time // zero if unknown
 	parts         []piece
 	whole         bool
@@ -95,6 +96,7 @@ type side struct {
 	programTime   time.Time
 	init          span
 	encrypted     string
+	secret        secret
 	parts         []piece
 }
 
@@ -108,8 +110,11 @@ type reader struct {
 	held  []string // further tags that do
 	now   side
 	sides []side
-	keyed string // METHOD in force
-	init  span   // EXT-X-MAP in force
+	init  span // EXT-X-MAP in force
+
+	keyed  string // METHOD in force that is not known
+	secret secret // in force
+	keying bool   // no segment came since the last EXT-X-KEY
 
 	partEnd map[string]int64 // where the last range of an address ended
 	list    playlist
@@ -146,12 +151,7 @@ func (r *reader) line(line string) error {
 	case "#EXT-X-GAP":
 		r.now.gap = true
 	case "#EXT-X-KEY":
-		r.keyed = m3u8.DecodeAttributeList(value)["METHOD"]
-		if r.keyed == "NONE" {
-			r.keyed = ""
-		} else if r.keyed == "" {
-			r.keyed = "of an unknown method"
-		}
+		return r.key(m3u8.DecodeAttributeList(value))
 	case "#EXT-X-BYTERANGE":
 		r.now.unplaced = !strings.Contains(value, "@")
 		r.held = append(r.held, line)
@@ -177,7 +177,10 @@ func (r *reader) line(line string) error {
 			for _, tag := range append(r.held, r.info, line) {
 				r.pass(tag)
 			}
-			r.now.encrypted, r.now.init = r.keyed, r.init
+			r.now.encrypted, r.now.secret, r.now.init, r.keying = r.keyed, r.secret, r.init, false
+			if r.secret.url != "" {
+				r.now.parts = nil // they are decrypted as a whole
+			}
 			r.sides, r.now, r.info, r.held = append(r.sides, r.now), side{}, "", nil
 		}
 	}
@@ -213,6 +216,9 @@ func (r *reader) section(attributes map[string]string) error {
 		return err
 	}
 	r.init = span{url: at}
+	if r.secret.told { // it must be, for this (RFC 8216, section 4.3.2.5)
+		r.init.secret = r.secret
+	}
 	if text := attributes["BYTERANGE"]; text != "" {
 		return r.init.within(text, 0)
 	}
@@ -275,7 +281,8 @@ func (r *reader) finish() (*playlist, error) {
 			return nil, err
 		}
 	}
-	if len(r.now.parts) > 0 && !l.ended {
+	l.partial = l.partial && r.secret.url == ""
+	if len(r.now.parts) > 0 && !l.ended && r.secret.url == "" {
 		l.segments = append(l.segments, segment{
 			number: l.sequence + uint64(len(l.segments)), init: r.init, encrypted: r.keyed,
 			discontinuity: r.now.discontinuity, gap: r.now.gap, programTime: r.now.programTime, parts: r.now.parts,
@@ -297,7 +304,7 @@ func (r *reader) add(i int, s *m3u8.MediaSegment) error {
 	side := r.sides[i]
 	out := segment{
 		number: r.list.sequence + uint64(i),
-		media:  span{url: at, offset: s.Offset, length: s.Limit},
+		media:  span{at, s.Offset, s.Limit, side.secret.of(r.list.sequence + uint64(i))},
 		init:   side.init, duration: time.Duration(s.Duration * float64(time.Second)), discontinuity: side.discontinuity,
 		gap: side.gap, encrypted: side.encrypted, programTime: side.programTime, parts: side.parts, whole: true,
 	}

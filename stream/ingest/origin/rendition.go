@@ -54,15 +54,22 @@ type Rendition struct {
 	origin    *Origin
 	name, url string
 
-	list    *playlist // the newest
-	loaded  time.Time // when it was asked for
-	arrived time.Time // when it came
-	seq     sequence
-	out     *output
-	growing *growing // the segment whose parts are taken one by one
-	gained  bool     // the newest playlist had something to publish
-	broken  bool     // what is published next does not continue what was
-	pace    *pacer   // nil for what is live
+	list     *playlist // the newest
+	loaded   time.Time // when it was asked for
+	arrived  time.Time // when it came
+	seq      sequence
+	out      sink
+	plays    *sound       // what its pictures have for sound; nil if that comes with them
+	label    stream.Media // language and name of its sound, if the origin says
+	beside   []ingest.Sidecar
+	init     span              // that out has
+	keys     map[string][]byte // by address
+	prepared bool              // init is set
+	growing  *growing          // the segment whose parts are taken one by one
+	gained   bool              // the newest playlist had something to publish
+	broken   bool              // what is published next does not continue what was
+	pace     *pacer            // nil for what is live
+	stubborn bool              // nothing new is no reason to end
 
 	progress time.Time // when something was published last
 	failed   error     // since then
@@ -83,33 +90,50 @@ func (r *Rendition) check(text string, at *url.URL) error {
 	if err != nil {
 		return err
 	}
-	if len(l.segments) == 0 && l.ended {
+	r.list, r.loaded, r.arrived = l, time.Now(), time.Now()
+	return r.usable()
+}
+
+// usable returns why nothing of the playlist can be published, if so.
+func (r *Rendition) usable() error {
+	if len(r.list.segments) == 0 && r.list.ended {
 		return fmt.Errorf("%w: it has ended, and has no segments", ErrNoPlaylist)
 	}
-	if r.origin.cfg.Loop && !l.ended {
+	if r.origin.cfg.Loop && !r.list.ended {
 		return ErrLive
 	}
-	for _, s := range l.segments {
+	for _, s := range r.list.segments {
 		if err := s.supported(); err != nil {
 			return err
 		}
 	}
-	r.list, r.loaded, r.arrived = l, time.Now(), time.Now()
 	return nil
 }
 
 func (s *segment) supported() error {
 	if s.encrypted != "" {
-		return &UnsupportedError{fmt.Sprintf("segments that are encrypted (%s)", s.encrypted)}
+		return &UnsupportedError{fmt.Sprintf("segments that are encrypted by %s, not AES-128", s.encrypted)}
 	}
 	return nil
 }
 
-// Run publishes the rendition until its playlist ends, ctx is done, publishing fails, or
+// run publishes the rendition until its playlist ends, ctx is done, publishing fails, or
 // nothing new came for too long: a [*QuietError].
-func (r *Rendition) Run(ctx context.Context, publish func(stream.Part) error) error {
+func (r *Rendition) run(ctx context.Context, publish func(stream.Part) error) error {
+	out := &output{}
+	if r.plays != nil {
+		out.sound = r.plays.Sound
+	}
+	out.beside = r.beside
+	out.Splitter = r.newSplitter(ctx, publish)
+	defer out.end()
+	return r.follow(ctx, out)
+}
+
+// follow hands the segments to out until there are no more.
+func (r *Rendition) follow(ctx context.Context, out sink) error {
 	r.mu.Lock()
-	r.out = &output{Splitter: r.newSplitter(ctx, publish)}
+	r.out = out
 	r.mu.Unlock()
 	r.progress = time.Now()
 	if r.list.ended {
@@ -147,20 +171,24 @@ func (r *Rendition) over() (again bool, err error) {
 	case !r.origin.cfg.Loop || r.pace == nil:
 		return false, nil
 	}
-	r.seq, r.broken = sequence{}, true
+	r.seq, r.broken = sequence{targets: r.seq.targets}, true
 	return true, nil
 }
 
 // newSplitter returns what cuts the segments and publishes them.
 func (r *Rendition) newSplitter(ctx context.Context, publish func(stream.Part) error) *ingest.Splitter {
 	return ingest.NewSplitter(ingest.SplitConfig{
-		Part:   r.origin.cfg.Part,
-		Logger: r.origin.log.With("rendition", r.name),
+		Part:     r.origin.cfg.Part,
+		Sidecars: r.beside,
+		Logger:   r.origin.log.With("rendition", r.name),
 		Publish: func(p stream.Part) error {
 			if r.pace != nil {
 				if err := r.pace.wait(ctx, p.Duration); err != nil {
 					return &publishError{err}
 				}
+			}
+			if p.StartsSegment && r.label.Language+r.label.Name != "" {
+				p.Media.Language, p.Media.Name = r.label.Language, r.label.Name
 			}
 			if err := publish(p); err != nil {
 				return &publishError{err}
@@ -187,8 +215,9 @@ func (r *Rendition) play(ctx context.Context, list []segment) error {
 		if err := s.supported(); err != nil {
 			return err
 		}
-		var err error
+		err := r.out.ready(ctx)
 		switch {
+		case err != nil:
 		case s.gap:
 			err = errGap
 		case !s.whole || r.growing != nil && r.growing.number == s.number:
@@ -244,7 +273,7 @@ func (r *Rendition) leaveOut(s *segment, why error) error {
 
 // patient fails when nothing new came for too long.
 func (r *Rendition) patient() error {
-	if time.Since(r.progress) < r.origin.cfg.Patience {
+	if r.stubborn || time.Since(r.progress) < r.origin.cfg.Patience {
 		return nil
 	}
 	return r.quiet()

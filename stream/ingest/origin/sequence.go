@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -21,6 +22,7 @@ const (
 
 // sequence decides which segments come next. It is a pure state machine.
 type sequence struct {
+	targets int // where to start; 0 means startTargets
 	started bool
 	next    uint64            // number of the segment to publish next
 	known   map[uint64]string // where segments were
@@ -74,11 +76,12 @@ func (s *sequence) begin(l *playlist) {
 	if l.ended {
 		return
 	}
+	targets := cmp.Or(s.targets, startTargets)
 	var tail time.Duration
 	for i := len(l.segments) - 1; i >= 0; i-- {
 		s.next = l.segments[i].number
 		tail += l.segments[i].duration
-		if tail >= startTargets*l.target || l.segments[i].whole && len(l.segments)-i >= 2*startTargets {
+		if tail >= time.Duration(targets)*l.target || l.segments[i].whole && len(l.segments)-i >= 2*targets {
 			return
 		}
 	}

@@ -218,7 +218,7 @@ func TestRefused(t *testing.T) {
 		{"segments without end", "#EXTM3U\n#EXTINF:1e300,\na.ts\n", ErrNoPlaylist},
 		{"segments of an hour", tags("#EXTINF:3600,\nb.ts\n"), ErrNoPlaylist},
 		{"a range before the file", tags("#EXT-X-BYTERANGE:10@-5\n"), ErrNoPlaylist},
-		{"encrypted", tags("#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n"), new(UnsupportedError)},
+		{"encrypted", tags("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n"), new(UnsupportedError)},
 		{"a file of this machine", tags("#EXTINF:2,\nfile:///etc/passwd\n"), ErrScheme},
 		{"a multivariant playlist of none", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n", ErrNoPlaylist},
 		{"a multivariant playlist of itself", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nindex.m3u8\n", new(UnsupportedError)},
@@ -292,11 +292,11 @@ func TestVariants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const text = `#EXTM3U
 #EXT-X-INDEPENDENT-SEGMENTS
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="English",DEFAULT=YES,URI="en.m3u8"
-#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="Deutsch",URI="de.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="English",DEFAULT=YES,URI="gone/en.m3u8"
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="Deutsch",URI="gone/de.m3u8"
 #EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360,CODECS="avc1.64001e,mp4a.40.2",AUDIO="a",SUBTITLES="s"
 low/index.m3u8
-#EXT-X-STREAM-INF:BANDWIDTH=2500000,RESOLUTION=1280x720,AUDIO="a"
+#EXT-X-STREAM-INF:BANDWIDTH=2500000,RESOLUTION=1280x720,AUDIO="a",SUBTITLES="s"
 high/index.m3u8
 #EXT-X-STREAM-INF:BANDWIDTH=2500000,RESOLUTION=1280x720,AUDIO="a"
 http://spare.test/high/index.m3u8

@@ -71,6 +71,9 @@ func (r *Rendition) segment(ctx context.Context, s *segment) error {
 // spare returns for how long a segment may be tried for without that others are lost: a live
 // playlist drops one after the other.
 func (r *Rendition) spare(s *segment) time.Duration {
+	if r.stubborn {
+		return leastTargets * r.list.target // pictures wait for it
+	}
 	if r.pace != nil {
 		return segmentTime
 	}
@@ -127,9 +130,13 @@ func (r *Rendition) fetch(ctx context.Context, s span, t *taken) error {
 		return err
 	}
 	defer a.Close()
+	body, err := r.opened(ctx, a, s.secret)
+	if err != nil {
+		return err
+	}
 	if t.size > 0 {
 		before := sha256.New()
-		if _, err := io.CopyN(before, a, t.size); err != nil {
+		if _, err := io.CopyN(before, body, t.size); err != nil {
 			return err
 		}
 		if !bytes.Equal(before.Sum(nil), t.sum.Sum(nil)) {
@@ -137,11 +144,11 @@ func (r *Rendition) fetch(ctx context.Context, s span, t *taken) error {
 		}
 	}
 	if r.pace == nil {
-		_, err = io.Copy(t, a)
+		_, err = io.Copy(t, body)
 		return err
 	}
 	// It is published at the speed of its media: no server waits for that.
-	all, err := io.ReadAll(a)
+	all, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
