@@ -13,7 +13,7 @@ import (
 func TestTwentyNodesReceiveEachByteOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const nodes, segments, rate = 20, 4, 2_000_000
+		const nodes, segments, rate = 20, 3, 2_000_000
 		net := p2ptest.New(t, 25*time.Millisecond)
 		for range nodes {
 			net.AddNode(p2ptest.Link{})
