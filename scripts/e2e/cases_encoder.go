@@ -122,21 +122,26 @@ func rtmpBackCase(ctx context.Context, b *bench) (string, error) { return backCa
 func srtBackCase(ctx context.Context, b *bench) (string, error)  { return backCase(ctx, b, bySRT) }
 func tcpBackCase(ctx context.Context, b *bench) (string, error)  { return backCase(ctx, b, byTCP) }
 
-// backCase kills the encoder and starts another while VLC and ffmpeg play.
-func backCase(ctx context.Context, b *bench, l listening) (string, error) {
-	broadcaster, target, err := b.listen(ctx, l)
-	if err != nil {
-		return "", err
+// fragile has an encoder send to a broadcaster, whose stream VLC and ffmpeg play. Another
+// encoder may take its place at target.
+func (b *bench) fragile(ctx context.Context, l listening, flags ...string) (broadcaster *node, target string, encoder *process, i *interruption, err error) {
+	if broadcaster, target, err = b.listen(ctx, l, flags...); err != nil {
+		return nil, "", nil, nil, err
 	}
-	encoder, err := b.encoder(nil, ordinary, target, nil)
-	if err != nil {
-		return "", err
+	if encoder, err = b.encoder(nil, ordinary, target, nil); err != nil {
+		return nil, "", nil, nil, err
 	}
 	c, err := b.chainBehind(ctx, broadcaster)
 	if err != nil {
-		return "", err
+		return nil, "", nil, nil, err
 	}
-	i, err := b.interrupt(ctx, c.viewer.HLS)
+	i, err = b.interrupt(ctx, c.viewer.HLS)
+	return broadcaster, target, encoder, i, err
+}
+
+// backCase kills the encoder and starts another while VLC and ffmpeg play.
+func backCase(ctx context.Context, b *bench, l listening) (string, error) {
+	broadcaster, target, encoder, i, err := b.fragile(ctx, l)
 	if err != nil {
 		return "", err
 	}

@@ -13,19 +13,7 @@ import (
 // slateCase kills the encoder while VLC and ffmpeg play, looks for the slate in the playlist
 // and starts another encoder.
 func slateCase(ctx context.Context, b *bench) (string, error) {
-	broadcaster, target, err := b.listen(ctx, byRTMP, "--slate", "auto")
-	if err != nil {
-		return "", err
-	}
-	encoder, err := b.encoder(nil, ordinary, target, nil)
-	if err != nil {
-		return "", err
-	}
-	c, err := b.chainBehind(ctx, broadcaster)
-	if err != nil {
-		return "", err
-	}
-	i, err := b.interrupt(ctx, c.viewer.HLS)
+	broadcaster, target, encoder, i, err := b.fragile(ctx, byRTMP, "--slate", "auto")
 	if err != nil {
 		return "", err
 	}

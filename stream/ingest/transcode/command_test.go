@@ -15,9 +15,7 @@ import (
 // The bits of a rendition are for a time, whatever frame rate the input's headers tell:
 // those of WebRTC have none, for which ffmpeg takes the clock's.
 func TestBitsOfAnInputWithoutFrameRate(t *testing.T) {
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		t.Skip("ffmpeg is not here")
-	}
+	needFFmpeg(t)
 	const seconds, rate = 8, 20
 	in := stream.Media{Width: 640, Height: 360, FrameRate: rate}
 	// Times that ffmpeg cannot guess a rate from.
