@@ -200,6 +200,7 @@ func TestRanges(t *testing.T) {
 		{"cancelled of any type", []Cue{moment(Out, "a-48", 0, 4), moment(Cancel, "a", 2, 2)}, ""},
 		{"cancelled and again", []Cue{moment(Out, "a", 0, 4), moment(Cancel, "a", 2, 2), moment(Out, "a", 6, 8)}, "a-8 out"},
 		{"end alone", []Cue{moment(In, "a", 3, 4)}, "a-4 in 4"},
+		{"end alone, then its beginning", []Cue{moment(In, "a", 3, 4), moment(Out, "a", 0, 2), moment(Out, "a", 1, 2), moment(In, "a", 3, 4)}, "a-2 out in 4, a-4 in 4"},
 		{"end before its beginning", []Cue{moment(Out, "a", 0, 4), moment(In, "a", 2, 2)}, "a-4 out in 4"},
 		{"commands", []Cue{moment(Command, "a", 0, 4), moment(Command, "a", 1, 4), moment(Command, "a", 8, 9)}, "a-4 command, a-9 command"},
 		{"commands without a time", []Cue{moment(Command, "", 1, 1), moment(Command, "", 1.04, 1.04), moment(Command, "", 2, 2)}, "-1 command, -2 command"},

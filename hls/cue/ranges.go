@@ -125,6 +125,11 @@ func (r *Ranges) out(c Cue) {
 	if e := r.newest(c.Event); e != nil {
 		ended := e.In != nil || e.cancelled
 		switch {
+		case e.Out == nil && e.In != nil && !e.cancelled && c.Found.Before(e.found) && !c.Start.After(e.End):
+			// Another rendition, or the past, has the beginning of a break whose end came alone.
+			r.add(c, &Range{Out: c.Section, Planned: c.Planned, In: e.In, End: e.End})
+			r.list[len(r.list)-1].found = e.found
+			return
 		case c.Found.Before(e.found.Add(-sameTime)), ended && !c.Found.After(e.found.Add(sameTime)):
 			return // read again
 		case !ended && e.repeatedBy(c):
