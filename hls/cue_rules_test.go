@@ -3,6 +3,7 @@ package hls
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,7 +114,7 @@ func isListed(ranges map[string]map[string]string, c testCue, begun time.Time) b
 		start := date(r, "START-DATE")
 		switch {
 		case eventOf(id) != c.event:
-		case c.out && near(start, c.at) && r["SCTE35-OUT"] == fmt.Sprintf("0x%X", c.section):
+		case c.out && near(start, c.at) && slices.Contains([]string{fmt.Sprintf("0x%X", c.section), fmt.Sprintf("0x%X", c.first)}, r["SCTE35-OUT"]):
 			return true
 		case !c.out && r["SCTE35-IN"] == fmt.Sprintf("0x%X", c.section):
 			return begun.IsZero() || near(rangeEnd(r), c.at)

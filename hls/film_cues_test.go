@@ -23,6 +23,7 @@ type testCue struct {
 	event   uint32
 	at      time.Time // when it takes place
 	section []byte
+	first   []byte // what announced it first, perhaps by other timestamps: a tag does not change
 }
 
 // cueSheet makes a film's cues: a break now and then, each announced twice, its end, a
@@ -33,6 +34,7 @@ type cueSheet struct {
 	done    int       // steps of it
 	second  int64     // of the last tag
 	made    []testCue // since they were taken
+	last    testCue
 }
 
 // step is one cue of a round, announced after the round's beginning.
@@ -80,6 +82,11 @@ func (c *cueSheet) before(now time.Time, pts int64) (notes []transporttest.Note)
 			planned = uint64(cueBreak/time.Second) * 90000
 		}
 		cue.section = transporttest.Splice(cue.event, s.out, (pts+(int64(at.Sub(now))*9+5e4)/1e5)&(1<<33-1), planned)
+		cue.first = cue.section
+		if c.last.event == cue.event && c.last.out == cue.out && c.last.at.Equal(cue.at) {
+			cue.first = c.last.first
+		}
+		c.last = cue
 		c.made = append(c.made, cue)
 		notes = append(notes, transporttest.Note{Section: cue.section})
 	}
