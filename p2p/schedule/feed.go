@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -280,16 +281,23 @@ func (x *Exchange) grantSource(s int, n *neighbour, begs bool, here, total, slot
 }
 
 // share returns how many stripes the broadcaster gives a neighbour: as many as it is
-// strong among all, the same to each as long as nothing is known.
+// strong among the strongest, the same to each as long as nothing is known. Only as many
+// as there are stripes count: a share of them all would be less than one to each.
 func (x *Exchange) share(n *neighbour, now time.Time) int {
-	strength, mesh := 0, 0
+	var strengths []int
+	mesh := 0
 	for _, c := range x.ids {
 		if c.mesh && !x.lost(c, now) {
 			mesh++
 			if c.known {
-				strength += int(c.state.Slots)
+				strengths = append(strengths, int(c.state.Slots))
 			}
 		}
+	}
+	slices.Sort(strengths)
+	strength := 0
+	for _, s := range strengths[max(0, len(strengths)-Stripes):] {
+		strength += s
 	}
 	if strength == 0 {
 		return (Stripes + mesh - 1) / max(1, mesh)

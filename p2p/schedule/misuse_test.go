@@ -248,6 +248,39 @@ func TestShareIsNotKeptForWhoWantsNothing(t *testing.T) {
 	}
 }
 
+// Among many neighbours the share of each is less than a stripe: it is given to as many
+// as there are stripes, and nobody has to beg for it.
+func TestManyNeighboursShareTheStripes(t *testing.T) {
+	for _, neighbours := range []Peer{2, 16, 33, 64} {
+		x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
+		now := start
+		all := ^Mask(0)
+		for id := range neighbours {
+			x.Neighbour(2+id, true, 20*time.Millisecond)
+			x.Metadata(2+id, at(0), Metadata{State: strong()}, now)
+		}
+		for part := range uint32(3) {
+			h := header(part)
+			h.Own = true
+			x.Header(h, now)
+			for id := range neighbours {
+				x.Metadata(2+id, at(part), Metadata{Standing: &all}, now)
+			}
+			for range 8 {
+				now = now.Add(reviewEvery)
+				x.Step(now)
+			}
+		}
+		extra := 0
+		for _, n := range x.ids {
+			extra += n.extra.Count()
+		}
+		if x.children() != Stripes || extra > 0 {
+			t.Errorf("%d neighbours: %d children, %d beyond their share, want %d and none", neighbours, x.children(), extra, Stripes)
+		}
+	}
+}
+
 // For one promise beyond the share that is over, several are taken back.
 func TestOneForOneExtra(t *testing.T) {
 	x, now := twoChildren(t)
