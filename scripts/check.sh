@@ -24,24 +24,6 @@ format() {
   [ -z "$files" ] || { echo "not formatted:" $files; return 1; }
 }
 
-# Each fuzz target, found by listing; a package's are in one binary. It has so many tries
-# rather than so much time: whatever is under way when the time ends counts as failed
-# (golang/go#75804).
-fuzz() {
-  local dir package target
-  dir=$(mktemp -d)
-  for package in $(go list -f '{{.Dir}}' ./...); do
-    grep -qs '^func Fuzz' "$package"/*_test.go || continue
-    go test -c -fuzz . -o "$dir/fuzz.test" "$package" || return 1
-    for target in $(cd "$package" && "$dir/fuzz.test" -test.list '^Fuzz'); do
-      echo "${package#"$PWD"/} $target"
-      (cd "$package" && "$dir/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime 2000x \
-        -test.fuzzminimizetime 10x -test.fuzzcachedir "$dir/corpus/$target" -test.timeout 5m) || return 1
-    done
-  done
-  rm -rf "$dir"
-}
-
 # The tests have deadlines of their own; this bounds a machine that is stuck. The race
 # detector itself crashes now and then in synctest's bubbles (golang/go#78156): packages in
 # which only that happened are tested once more.
@@ -66,6 +48,14 @@ detector_crashed() {
   awk '$1 == "FAIL" && $2 ~ /\// { print $2 }' "$1"
 }
 
+# What the fuzz targets found, which run beside the end-to-end cases.
+fuzz_result() {
+  local failed=0
+  wait $fuzz || failed=1
+  cat "$fuzz_log"
+  return $failed
+}
+
 step "tools" install_tools
 step "format" format
 step "vet" go vet ./...
@@ -74,8 +64,15 @@ step "tidy" go mod tidy -diff
 step "arrows and dependencies" go test -run 'TestArrows|TestForbidden|TestDirectDependencies' ./cmd/grapevine
 step "tests" unit
 step "conformance" scripts/conformance.sh
-step "fuzz" fuzz
 step "swarm" scripts/bench.sh swarm --short
-# Cases mostly wait for the stream: two at a time leave the machine time to breathe.
+# Cases mostly wait for the stream: two at a time leave the machine time to breathe, and
+# what they leave is for the fuzz targets.
+fuzz_log=$(mktemp)
+set -m # a group of its own, which ends as a whole
+nice -n 19 scripts/fuzz.sh >"$fuzz_log" 2>&1 &
+fuzz=$!
+set +m
+trap 'kill -- -$fuzz 2>/dev/null || true' EXIT
 step "end to end" scripts/e2e.sh -at-once 2
+step "fuzz" fuzz_result
 echo "$passed passed, 0 failed"
