@@ -77,8 +77,9 @@
 // broken_test.go breaks each and sees it fail. scripts/conformance.sh has index.m3u8,
 // ll.m3u8 and dvr.m3u8, each of one rendition and of two between which a player switches,
 // go through each fault, and hls-parser read all playlists in its strict mode; with
-// --hours 6 they go through all faults, in any order, for six hours of stream, too. With two
-// renditions the race detector sees only the faults in which followers begin and end.
+// --hours 6 they go through all faults, in any order (another with --seed 2), for six hours
+// of stream, too. With two renditions the race detector sees only the faults in which
+// followers begin and end.
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
 //     longest known one, rounded. Rounding gives a stream of 2.0 s segments room up to
