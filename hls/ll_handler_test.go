@@ -244,6 +244,66 @@ func TestLLReports(t *testing.T) {
 	})
 }
 
+// TestLLPartTarget has one of two renditions know of longer parts, from before all that is
+// listed.
+func TestLLPartTarget(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := filmed(t)
+		b.store = newBroadcast(t, 10_000_000).store
+		small := b.another("small")
+		long := b.shootParts([]time.Duration{time.Second, time.Second}, false)
+		b.announce(long)
+		b.deliver(long, -1)
+		small.air(2 * time.Second)
+		for range llWindow {
+			b.air(2 * time.Second)
+			small.air(2 * time.Second)
+		}
+		_, h, stop := serve(t, b)
+		defer func() { stop(); synctest.Wait() }()
+		synctest.Wait()
+		for _, of := range []*broadcast{small, b} {
+			p := parsePlaylist(t, do(h, "GET", of.llPath("")).Body.String())
+			if want := partTargetOf(usualPart); p.partTarget != want || p.holdBack != llHoldParts*want {
+				t.Errorf("%s has a part target of %v, and a hold-back of %v", of.rendition, p.partTarget, p.holdBack)
+			}
+		}
+	})
+}
+
+// TestLLMarksAgree has a rendition go on that was played over a mark, after another began
+// that was not.
+func TestLLMarksAgree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := filmed(t)
+		small := b.another("small")
+		b.store = newBroadcast(t, 10_000_000).store
+		small.store = b.store
+		air := func(n int, discontinuity bool) {
+			for range n {
+				for _, of := range []*broadcast{b, small} {
+					s := of.shoot(2*time.Second, discontinuity)
+					of.announce(s)
+					of.deliver(s, -1)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+			}
+		}
+		air(startSegments, false)
+		_, h, stop := serve(t, b)
+		defer func() { stop(); synctest.Wait() }()
+		synctest.Wait()
+		get := func(of *broadcast) *parsed { return parsePlaylist(t, do(h, "GET", of.llPath("")).Body.String()) }
+		get(b)
+		air(1, true)
+		air(int(llIdle/time.Second), false)
+		if first, second := get(small), get(b); first.discontinuity != 1 || second.discontinuity != 1 {
+			t.Errorf("%d and %d marks are before the same segment, want 1", first.discontinuity, second.discontinuity)
+		}
+	})
+}
+
 func FuzzParseLLName(f *testing.F) {
 	for _, s := range []string{"x-1.m4s", "x-1.0.m4s", "x-1.-1.m4s", "x-01.m4s", "x-1.m4s.m4s", "x-.m4s", "x-1", "y-1.m4s", "x-18446744073709551616.m4s"} {
 		f.Add(s)

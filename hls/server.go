@@ -259,6 +259,10 @@ func (s *Server) newRendition(st Stream, t *stream.Timeline, ranges *cue.Ranges)
 		served, _, _ := s.find(st.ID)
 		return served.align(t, first, served.before().ll, func(r *rendition) window { return r.ll.current().window })
 	}
+	r.ll.parts = func() time.Duration {
+		served, _, _ := s.find(st.ID)
+		return served.partTarget(t)
+	}
 	// Holes of the past are each rendition's own: there is nothing to be aligned with.
 	r.dvr.goOn = func() (sequence, discontinuity uint64) {
 		served, _, _ := s.find(st.ID)
@@ -278,19 +282,41 @@ func (r *rendition) start(ctx context.Context, running *sync.WaitGroup) {
 
 // align returns the discontinuity sequence with which a playlist that begins with a
 // segment continues those of the other renditions, and their target duration, so that
-// players find their way from one to the other (RFC 8216, section 6.2.4). The sequence is
-// no less than before, how far those came that do not run any more.
+// players find their way from one to the other (RFC 8216, section 6.2.4). If nobody plays
+// those, it is no less than where they will go on, and in any case no less than before, how
+// far those came that do not run any more.
 func (s *served) align(t *stream.Timeline, first key, before uint64, of func(*rendition) window) (discontinuity uint64, target int) {
 	if s == nil {
 		return before, 0
 	}
+	idle := before
 	for _, r := range s.renditions {
+		if r.timeline == t {
+			continue
+		}
 		w := of(r)
-		if n, ok := w.discontinuityAt(first); ok && r.timeline != t {
+		n, ok := w.discontinuityAt(first)
+		if ok {
 			return max(n, before), w.target
 		}
+		idle = max(idle, n)
 	}
-	return before, 0
+	return idle, 0
+}
+
+// partTarget returns the part target of the other renditions that somebody plays, 0 if
+// nobody does. One that begins has it too, and raises it if its parts are longer: players
+// stay as far behind in each.
+func (s *served) partTarget(t *stream.Timeline) (d time.Duration) {
+	if s == nil {
+		return 0
+	}
+	for _, r := range s.renditions {
+		if r.timeline != t {
+			d = max(d, r.ll.current().partTarget)
+		}
+	}
+	return d
 }
 
 // before is how far renditions came that do not run any more.
