@@ -156,7 +156,8 @@
 // with PLANNED-DURATION if that is known, and once more with the same ID, DURATION and
 // SCTE35-IN when the in point is. Of a break whose out point is not known, the in point has
 // a tag with END-DATE. What is cancelled is not listed any more. A stream has 256 ranges at
-// most, the newest. Timed ID3 stays in MPEG-TS, and is events in fragments (hls/fmp4).
+// most, the newest; of breaks that go on, half as many stay longer. Timed ID3 stays in
+// MPEG-TS, and is events in fragments (hls/fmp4).
 //
 // # Low latency
 //
