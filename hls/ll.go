@@ -185,11 +185,12 @@ func (f *llFollower) advance(now time.Time) time.Time {
 	states := f.gather(segments, ends)
 	changed := f.removed.release(now)
 	if !f.edge.started {
-		if !f.edge.begin(states, f.window.size) {
-			return time.Time{}
+		target := time.Duration(targetFor(longest(segments))) * time.Second
+		if ok, again := f.edge.begin(states, f.window.size, target, now); !ok {
+			return again
 		}
-		discontinuity, target := f.align(f.edge.next)
-		f.window.start(longest(segments), target, now)
+		discontinuity, others := f.align(f.edge.next)
+		f.window.start(longest(segments), others, now)
 		f.window.sequence = max(f.window.sequence, f.sequence)
 		f.window.discontinuity = max(f.window.discontinuity, discontinuity)
 		f.partTarget = cmp.Or(f.parts(), partTargetOf(longestPart(segments)))
