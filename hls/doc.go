@@ -82,7 +82,7 @@
 // followers begin and end.
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
-//     longest known one, rounded. Rounding gives a stream of 2.0 s segments room up to
+//     longest known one of any rendition, rounded. Rounding gives a stream of 2.0 s segments room up to
 //     2.5 s. A segment that is longer still raises it, once, and it never falls: players
 //     read the tag at each reload and carry on, whereas an EXTINF above it is refused by
 //     some, and a left out segment is seen by all. Raises are counted and logged.
@@ -165,8 +165,8 @@
 // players take it for ordinary HLS. All rules above hold, and:
 //
 //  11. A part is at most PART-TARGET long and at least 85% of it, but for a segment's
-//     last. The target is a hundredth above the longest part known at the start, and
-//     rises for a longer one as rule 1's does.
+//     last. The target is a hundredth above the longest part known at the start, of
+//     any rendition, and rises for a longer one as rule 1's does.
 //  12. Players stay PART-HOLD-BACK behind, which is three part targets, the least allowed.
 //  13. A part never changes, and a segment's bytes are those of its parts. Segments that
 //     begin within three target durations of the end list their parts. Those stay

@@ -244,14 +244,14 @@ func TestLLReports(t *testing.T) {
 	})
 }
 
-// TestLLPartTarget has one of two renditions know of longer parts, from before all that is
-// listed.
-func TestLLPartTarget(t *testing.T) {
+// TestTargetsAgree has one of two renditions know of a longer segment and longer parts, from
+// before all that is listed.
+func TestTargetsAgree(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := filmed(t)
 		b.store = newBroadcast(t, 10_000_000).store
 		small := b.another("small")
-		long := b.shootParts([]time.Duration{time.Second, time.Second}, false)
+		long := b.shootParts([]time.Duration{time.Second, time.Second, time.Second, time.Second}, false)
 		b.announce(long)
 		b.deliver(long, -1)
 		small.air(2 * time.Second)
@@ -262,10 +262,14 @@ func TestLLPartTarget(t *testing.T) {
 		_, h, stop := serve(t, b)
 		defer func() { stop(); synctest.Wait() }()
 		synctest.Wait()
+		part := partTargetOf(time.Second)
 		for _, of := range []*broadcast{small, b} {
 			p := parsePlaylist(t, do(h, "GET", of.llPath("")).Body.String())
-			if want := partTargetOf(usualPart); p.partTarget != want || p.holdBack != llHoldParts*want {
-				t.Errorf("%s has a part target of %v, and a hold-back of %v", of.rendition, p.partTarget, p.holdBack)
+			if p.target != 4 || p.partTarget != part || p.holdBack != llHoldParts*part {
+				t.Errorf("%s, low latency: target %d, part target %v, hold-back %v", of.rendition, p.target, p.partTarget, p.holdBack)
+			}
+			if p := parsePlaylist(t, do(h, "GET", of.path("index.m3u8")).Body.String()); p.target != 4 {
+				t.Errorf("%s: target %d", of.rendition, p.target)
 			}
 		}
 	})

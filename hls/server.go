@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -283,14 +284,16 @@ func (r *rendition) start(ctx context.Context, running *sync.WaitGroup) {
 // align returns the discontinuity sequence with which a playlist that begins with a
 // segment continues those of the other renditions, and their target duration, so that
 // players find their way from one to the other (RFC 8216, section 6.2.4). If nobody plays
-// those, it is no less than where they will go on, and in any case no less than before, how
-// far those came that do not run any more.
+// those, the sequence is no less than where they will go on, and the target what is known of
+// all calls for: several may begin at once. The sequence is no less than before, how far
+// those came that do not run any more.
 func (s *served) align(t *stream.Timeline, first key, before uint64, of func(*rendition) window) (discontinuity uint64, target int) {
 	if s == nil {
 		return before, 0
 	}
 	idle := before
 	for _, r := range s.renditions {
+		target = max(target, targetFor(longest(lastEpoch(r.timeline))))
 		if r.timeline == t {
 			continue
 		}
@@ -301,22 +304,24 @@ func (s *served) align(t *stream.Timeline, first key, before uint64, of func(*re
 		}
 		idle = max(idle, n)
 	}
-	return idle, 0
+	return idle, target
 }
 
-// partTarget returns the part target of the other renditions that somebody plays, 0 if
-// nobody does. One that begins has it too, and raises it if its parts are longer: players
-// stay as far behind in each.
-func (s *served) partTarget(t *stream.Timeline) (d time.Duration) {
+// partTarget returns the part target of the other renditions that somebody plays, and if
+// nobody does, what is known of all calls for: players stay as far behind in each. A playlist
+// raises it if it lists a longer part.
+func (s *served) partTarget(t *stream.Timeline) time.Duration {
 	if s == nil {
 		return 0
 	}
+	var played, known time.Duration
 	for _, r := range s.renditions {
+		known = max(known, longestPart(lastEpoch(r.timeline)))
 		if r.timeline != t {
-			d = max(d, r.ll.current().partTarget)
+			played = max(played, r.ll.current().partTarget)
 		}
 	}
-	return d
+	return cmp.Or(played, partTargetOf(known))
 }
 
 // before is how far renditions came that do not run any more.
