@@ -82,10 +82,11 @@
 // followers begin and end.
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
-//     longest known one of any rendition, rounded. Rounding gives a stream of 2.0 s segments room up to
-//     2.5 s. A segment that is longer still raises it, once, and it never falls: players
-//     read the tag at each reload and carry on, whereas an EXTINF above it is refused by
-//     some, and a left out segment is seen by all. Raises are counted and logged.
+//     longest known one of any rendition, rounded. Rounding gives a stream of 2.0 s
+//     segments room up to 2.5 s. A segment that is longer still raises it, once, and it
+//     never falls: players read the tag at each reload and carry on, whereas an EXTINF
+//     above it is refused by some, and a left out segment is seen by all. Raises are
+//     counted and logged.
 //
 //  2. MEDIA-SEQUENCE is this node's own, rises by one per segment and never falls, even
 //     over a restart of the node: it starts at the seconds since 2020, and segments are
