@@ -37,7 +37,7 @@ type edge struct {
 	patience int // target durations that a missing segment is waited for; 0 means skipTargets, or tailTargets
 	started  bool
 	next     key       // the segment to list next
-	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end; before the start, since when newer segments are waited for
+	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end; before the start, since when newer ones are waited for
 	broken   bool      // what is listed next does not continue what was listed last
 	skipped  uint64    // segments left out since the start
 	last     key       // listed last

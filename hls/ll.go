@@ -38,7 +38,7 @@ type llFollower struct {
 	wake  chan struct{} // somebody asked
 	clock *llClock
 	align func(first key) (discontinuity uint64, target int)
-	parts func() time.Duration // the part target of other renditions; 0 if there is none
+	parts func() time.Duration // the part target that suits all renditions; 0 if there are none
 
 	// Only run uses these. All but sequence and discontinuity begin anew each time that
 	// somebody asks after a pause.

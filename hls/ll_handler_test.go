@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // runningLL runs f against a server with three segments and two parts of the next on
@@ -251,6 +253,9 @@ func TestTargetsAgree(t *testing.T) {
 		b := filmed(t)
 		b.store = newBroadcast(t, 10_000_000).store
 		small := b.another("small")
+		text := b.another("text") // which is not cut into parts
+		text.media = stream.Media{Kind: stream.KindSubtitles, Codecs: "wvtt"}
+		text.announce(text.shootParts([]time.Duration{4 * time.Second}, false))
 		long := b.shootParts([]time.Duration{time.Second, time.Second, time.Second, time.Second}, false)
 		b.announce(long)
 		b.deliver(long, -1)

@@ -293,7 +293,9 @@ func (s *served) align(t *stream.Timeline, first key, before uint64, of func(*re
 	}
 	idle := before
 	for _, r := range s.renditions {
-		target = max(target, targetFor(longest(lastEpoch(r.timeline))))
+		if kindOf(r.timeline) != stream.KindSubtitles { // they may have their own
+			target = max(target, targetFor(longest(lastEpoch(r.timeline))))
+		}
 		if r.timeline == t {
 			continue
 		}
@@ -316,6 +318,9 @@ func (s *served) partTarget(t *stream.Timeline) time.Duration {
 	}
 	var played, known time.Duration
 	for _, r := range s.renditions {
+		if kindOf(r.timeline) == stream.KindSubtitles {
+			continue // they are not cut into parts
+		}
 		known = max(known, longestPart(lastEpoch(r.timeline)))
 		if r.timeline != t {
 			played = max(played, r.ll.current().partTarget)
