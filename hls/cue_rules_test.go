@@ -135,7 +135,7 @@ func rangeEnd(r map[string]string) time.Time {
 }
 
 // rangesLeave: what is over before the first segment is not listed, and all else that was
-// listed before is.
+// listed before is, unless so many came since that it is let go.
 func rangesLeave(s *sighting) string {
 	if len(s.p.segments) == 0 {
 		return ""
@@ -154,9 +154,28 @@ func rangesLeave(s *sighting) string {
 		return ""
 	}
 	for id, r := range rangesOf(s.last) {
-		if end := rangeEnd(r); now[id] == nil && (end.IsZero() || end.After(from.Add(cueSlack))) {
+		end := rangeEnd(r)
+		over := !end.IsZero() && !end.After(from.Add(cueSlack))
+		if now[id] == nil && !over && (end.IsZero() || s.eventsSince(eventOf(id)) < manyEvents) {
 			return id + " was listed, and is not over"
 		}
 	}
 	return ""
+}
+
+// manyEvents is how many events there must have been for the end of a break to be let go:
+// 256 ranges are kept, of which an event has two if its end was seen first.
+const manyEvents = 128
+
+// eventsSince counts the events that were published after one.
+func (b *broadcast) eventsSince(event uint32) int {
+	later := make(map[uint32]bool)
+	for _, shot := range b.order {
+		for _, c := range shot.cues {
+			if c.event > event {
+				later[c.event] = true
+			}
+		}
+	}
+	return len(later)
 }

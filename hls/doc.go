@@ -77,14 +77,16 @@
 // broken_test.go breaks each and sees it fail. scripts/conformance.sh has index.m3u8,
 // ll.m3u8 and dvr.m3u8, each of one rendition and of two between which a player switches,
 // go through each fault, and hls-parser read all playlists in its strict mode; with
-// --hours 6 they go through all faults, in any order, for six hours of stream, too. With two
-// renditions the race detector sees only the faults in which followers begin and end.
+// --hours 6 they go through all faults, in any order (another with --seed 2), for six hours
+// of stream, too. With two renditions the race detector sees only the faults in which
+// followers begin and end.
 //
 //  1. TARGETDURATION is fixed when the first segments are listed: a tenth above the
-//     longest known one, rounded. Rounding gives a stream of 2.0 s segments room up to
-//     2.5 s. A segment that is longer still raises it, once, and it never falls: players
-//     read the tag at each reload and carry on, whereas an EXTINF above it is refused by
-//     some, and a left out segment is seen by all. Raises are counted and logged.
+//     longest known one of any rendition, rounded. Rounding gives a stream of 2.0 s
+//     segments room up to 2.5 s. A segment that is longer still raises it, once, and it
+//     never falls: players read the tag at each reload and carry on, whereas an EXTINF
+//     above it is refused by some, and a left out segment is seen by all. Raises are
+//     counted and logged.
 //
 //  2. MEDIA-SEQUENCE is this node's own, rises by one per segment and never falls, even
 //     over a restart of the node: it starts at the seconds since 2020, and segments are
@@ -155,7 +157,8 @@
 // with PLANNED-DURATION if that is known, and once more with the same ID, DURATION and
 // SCTE35-IN when the in point is. Of a break whose out point is not known, the in point has
 // a tag with END-DATE. What is cancelled is not listed any more. A stream has 256 ranges at
-// most, the newest. Timed ID3 stays in MPEG-TS, and is events in fragments (hls/fmp4).
+// most, the newest; of breaks that go on, half as many stay longer. Timed ID3 stays in
+// MPEG-TS, and is events in fragments (hls/fmp4).
 //
 // # Low latency
 //
@@ -163,8 +166,8 @@
 // players take it for ordinary HLS. All rules above hold, and:
 //
 //  11. A part is at most PART-TARGET long and at least 85% of it, but for a segment's
-//     last. The target is a hundredth above the longest part known at the start, and
-//     rises for a longer one as rule 1's does.
+//     last. The target is a hundredth above the longest part known at the start, of
+//     any rendition, and rises for a longer one as rule 1's does.
 //  12. Players stay PART-HOLD-BACK behind, which is three part targets, the least allowed.
 //  13. A part never changes, and a segment's bytes are those of its parts. Segments that
 //     begin within three target durations of the end list their parts. Those stay

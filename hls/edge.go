@@ -37,7 +37,7 @@ type edge struct {
 	patience int // target durations that a missing segment is waited for; 0 means skipTargets, or tailTargets
 	started  bool
 	next     key       // the segment to list next
-	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end
+	blocked  time.Time // since when next is passed over: it is not whole and something after it is known, or it is the end; before the start, since when newer ones are waited for
 	broken   bool      // what is listed next does not continue what was listed last
 	skipped  uint64    // segments left out since the start
 	last     key       // listed last
@@ -215,10 +215,11 @@ func (e *edge) listed(now time.Time) {
 }
 
 // begin chooses the segment that a playlist of at most size segments begins with,
-// and reports whether there is one yet. Only the newest epoch counts.
-func (e *edge) begin(segments []known, size int) bool {
+// and reports whether there is one yet; if not, when to ask again at the latest, zero for
+// not at all. Only the newest epoch counts.
+func (e *edge) begin(segments []known, size int, target time.Duration, now time.Time) (bool, time.Time) {
 	if len(segments) == 0 {
-		return false
+		return false, time.Time{}
 	}
 	newest := segments[len(segments)-1]
 	enough := startSegments
@@ -245,9 +246,26 @@ func (e *edge) begin(segments []known, size int) bool {
 		// Go on backwards while the run lasts, up to a full window.
 		more := i > 0 && segments[i-1].whole && segments[i-1].epoch == s.epoch && segments[i-1].number+1 == s.number
 		if run >= enough && (run >= size || !more) {
-			e.started, e.next = true, s.key
-			return true
+			if at := e.caughtUp(segments[i+run:], target, now); now.Before(at) {
+				return false, at
+			}
+			e.started, e.next, e.blocked = true, s.key, time.Time{}
+			return true, time.Time{}
 		}
 	}
-	return false
+	return false, time.Time{}
+}
+
+// caughtUp returns when a playlist may begin with a run after which these are known; any time
+// that has passed means now. If they are so many that no player would begin with the run, it
+// is left from when the rendition was carried last, and newer ones are on their way.
+func (e *edge) caughtUp(later []known, target time.Duration, now time.Time) time.Time {
+	n := len(later)
+	if n <= startSegments || later[n-1].end || e.least > 0 { // who keeps segments takes all
+		return time.Time{}
+	}
+	if e.blocked.IsZero() {
+		e.blocked = now
+	}
+	return e.blocked.Add(skipTargets * target)
 }

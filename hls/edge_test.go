@@ -55,9 +55,37 @@ func TestEdgeBegin(t *testing.T) {
 		{"ended, empty", "E", 6, key{}, false},
 	} {
 		var e edge
-		ok := e.begin(parseKnown(test.row), test.size)
+		ok, again := e.begin(parseKnown(test.row), test.size, 2*time.Second, time.Unix(1000, 0))
 		if ok != test.ok || e.next != test.want || e.started != ok {
 			t.Errorf("%s: %q begins at %v, %t; want %v, %t", test.name, test.row, e.next, ok, test.want, test.ok)
+		}
+		if !again.IsZero() {
+			t.Errorf("%s: it asks again at %v", test.name, again)
+		}
+	}
+}
+
+// TestEdgeBeginsAnew has segments whole that are from when the rendition was carried last.
+func TestEdgeBeginsAnew(t *testing.T) {
+	const target = 2 * time.Second
+	now := time.Unix(1000, 0)
+	for _, test := range []struct {
+		name, row string
+		later     string // what is known a moment later
+		want      key
+	}{
+		{"newer ones come", "+++____+...", "+++____++++", key{1, 7}},
+		{"none comes", "+++____+...", "+++____+...", key{}},
+	} {
+		var e edge
+		if ok, again := e.begin(parseKnown(test.row), 6, target, now); ok || !again.Equal(now.Add(skipTargets*target)) {
+			t.Errorf("%s: it begins: %t, and asks again at %v", test.name, ok, again)
+		}
+		if ok, _ := e.begin(parseKnown(test.later), 6, target, now.Add(time.Second)); ok != (test.want != key{}) || e.next != test.want {
+			t.Errorf("%s: a moment later it begins: %t, at %v", test.name, ok, e.next)
+		}
+		if ok, _ := e.begin(parseKnown(test.later), 6, target, now.Add(skipTargets*target)); !ok || !e.blocked.IsZero() {
+			t.Errorf("%s: it does not begin though it has waited", test.name)
 		}
 	}
 }

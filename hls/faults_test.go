@@ -41,6 +41,8 @@ var faults = []fault{
 	{"garbage", "a segment is not MPEG-TS", onlyLL, false, garbage},
 	{"server", "the node is started anew", "", false, restartServer},
 	{"rest", "nobody asks for 100 s", "", false, rest},
+	{"rest-rollover", "timestamps pass 33 bits while nobody asks", "", false, restRollover},
+	{"rest-back", "timestamps jump an hour ahead, and fall back while nobody asks", "", false, restBack},
 	{"vanish", "a rendition vanishes and comes back after 20 s", "", true, vanish},
 }
 
@@ -208,14 +210,40 @@ func garbage(st *stage) {
 	st.air(14)
 }
 
-func rest(st *stage) {
+func rest(st *stage) { st.unwatched(func() { st.air(50) }) }
+
+func restRollover(st *stage) {
+	for _, b := range st.renditions {
+		b.film.dts = 1<<33 - 10*90000
+	}
+	st.publish(st.shoot(true))
+	st.unwatched(func() { st.air(50) })
+}
+
+func restBack(st *stage) {
+	for _, b := range st.renditions {
+		b.film.dts += 3600 * 90000
+	}
+	st.publish(st.shoot(true))
+	st.unwatched(func() {
+		st.air(35) // until what was made is let go
+		for _, b := range st.renditions {
+			b.film.dts = 10 * 90000
+		}
+		st.publish(st.shoot(true))
+		st.air(20)
+	})
+}
+
+// unwatched has all players leave while f runs.
+func (st *stage) unwatched(f func()) {
 	playing := make(map[*viewer][]int)
 	for _, v := range st.viewers {
 		playing[v] = v.playing
 		v.playing, v.switchAt = nil, time.Now().Add(time.Hour)
 	}
 	st.each(func(p *player) { p.leave() })
-	st.air(50)
+	f()
 	st.each(func(p *player) { p.next = time.Now() })
 	for _, v := range st.viewers {
 		v.playing, v.switchAt = playing[v], time.Now().Add(20*time.Second)

@@ -89,8 +89,8 @@ func (f *follower) advance(now time.Time) time.Time {
 	if !f.edge.started {
 		most := longest(segments)
 		size := cmp.Or(f.window.size, windowFor(targetFor(most)))
-		if !f.edge.begin(states, size) {
-			return time.Time{}
+		if ok, again := f.edge.begin(states, size, time.Duration(targetFor(most))*time.Second, now); !ok {
+			return again
 		}
 		discontinuity, target := f.align(f.edge.next)
 		f.window.size = size

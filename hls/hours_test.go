@@ -13,6 +13,7 @@ import (
 
 var (
 	hours     = flag.Duration("hours", 2*time.Minute, "`time` of stream that each kind of playlist goes through")
+	seed      = flag.Uint64("seed", 1, "a `number` for another order of what befalls streams")
 	playlists = flag.String("playlists", "", "a `directory` for the playlists that players read in TestConformance; none if empty")
 )
 

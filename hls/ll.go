@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -37,6 +38,7 @@ type llFollower struct {
 	wake  chan struct{} // somebody asked
 	clock *llClock
 	align func(first key) (discontinuity uint64, target int)
+	parts func() time.Duration // the part target that suits all renditions; 0 if there are none
 
 	// Only run uses these. All but sequence and discontinuity begin anew each time that
 	// somebody asks after a pause.
@@ -69,6 +71,7 @@ func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.
 		wake:    make(chan struct{}, 1),
 		clock:   new(llClock),
 		align:   func(key) (uint64, int) { return 0, 0 },
+		parts:   func() time.Duration { return 0 },
 		view:    &llView{},
 		changed: make(chan struct{}),
 	}
@@ -182,14 +185,15 @@ func (f *llFollower) advance(now time.Time) time.Time {
 	states := f.gather(segments, ends)
 	changed := f.removed.release(now)
 	if !f.edge.started {
-		if !f.edge.begin(states, f.window.size) {
-			return time.Time{}
+		target := time.Duration(targetFor(longest(segments))) * time.Second
+		if ok, again := f.edge.begin(states, f.window.size, target, now); !ok {
+			return again
 		}
-		discontinuity, target := f.align(f.edge.next)
-		f.window.start(longest(segments), target, now)
+		discontinuity, others := f.align(f.edge.next)
+		f.window.start(longest(segments), others, now)
 		f.window.sequence = max(f.window.sequence, f.sequence)
 		f.window.discontinuity = max(f.window.discontinuity, discontinuity)
-		f.partTarget = partTargetOf(longestPart(segments))
+		f.partTarget = cmp.Or(f.parts(), partTargetOf(longestPart(segments)))
 	}
 	var again time.Time
 	skipped := f.edge.skipped

@@ -17,6 +17,8 @@ const (
 	llRoom = 90000 / 10
 	// llMarks bounds what is kept: of as many restarts of the broadcaster.
 	llMarks = 64
+
+	wrap = 1 << 33 // ticks of 90 kHz after which timestamps begin again
 )
 
 // llClock is what the low-latency playlists of a stream's renditions agree on: by how much
@@ -33,7 +35,8 @@ type llClock struct {
 	marks  []llMark   // in order
 }
 
-// llMark says that an offset holds from a segment on.
+// llMark says that an offset holds from a segment on, modulo 2^33: timestamps may have begun
+// again since.
 type llMark struct {
 	key
 	offset int64
@@ -53,7 +56,7 @@ func (c *llClock) reach(end int64) {
 	c.end = max(c.end, end)
 }
 
-// at returns the offset that holds for a segment, 0 if none was needed so far.
+// at returns the offset that holds for a segment, modulo 2^33, 0 if none was needed so far.
 func (c *llClock) at(k key) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,9 +84,13 @@ func (c *llClock) offset(k key, first, end int64) int64 {
 	defer c.mu.Unlock()
 	n, known := c.findLocked(k)
 	if known {
-		gap := first + c.marks[n].offset - end
-		if end < 0 || c.shared && gap >= -llOverlap && gap <= llGap {
-			return c.marks[n].offset
+		near := end
+		if end < 0 {
+			near = c.end
+		}
+		at := decodeTime(first+c.marks[n].offset, near)
+		if gap := at - end; end < 0 || c.shared && gap >= -llOverlap && gap <= llGap {
+			return at - first
 		}
 	}
 	var offset int64
@@ -101,4 +108,14 @@ func (c *llClock) offset(k key, first, end int64) int64 {
 		c.marks = slices.Delete(c.marks, 0, 1)
 	}
 	return offset
+}
+
+// decodeTime returns the value nearest to ref that ts is modulo 2^33 (ISO 13818-1, 2.4.3.6),
+// but for negative ones, which decode times cannot have. Nor has ref.
+func decodeTime(ts, ref int64) int64 {
+	d := (ts - ref) & (wrap - 1)
+	if d >= wrap/2 && ref+d >= wrap {
+		d -= wrap
+	}
+	return ref + d
 }

@@ -50,6 +50,47 @@ func TestLLClock(t *testing.T) {
 	}
 }
 
+// TestLLClockRollover has renditions ask after timestamps have passed 33 bits.
+func TestLLClockRollover(t *testing.T) {
+	const s = 90000
+	for _, shared := range []bool{false, true} {
+		c := new(llClock)
+		c.share(shared)
+		end := int64(100 * s)
+		c.offset(key{1, 0}, 0, -1)
+		c.reach(end)
+		// They jump to ten seconds before that.
+		from := int64(wrap - 10*s)
+		at := from + c.offset(key{1, 50}, from, end)
+		c.reach(at + 12*s)
+		if got, want := 2*s+c.offset(key{1, 56}, 2*s, -1), at+12*s; got != want {
+			t.Errorf("shared: %t: who begins after it begins at %d, want %d", shared, got, want)
+		}
+		// A hole of two seconds.
+		want := at + 14*s
+		if shared {
+			want += 2 * s
+		}
+		if got := 6*s + c.offset(key{1, 58}, 6*s, at+14*s); got != want {
+			t.Errorf("shared: %t: after a hole %d, want %d", shared, got, want)
+		}
+	}
+}
+
+// TestLLClockWithoutPlayers has timestamps jump ahead while somebody plays, and fall back
+// while nobody does.
+func TestLLClockWithoutPlayers(t *testing.T) {
+	const s = 90000
+	c := new(llClock)
+	c.offset(key{1, 0}, 10*s, -1)
+	c.reach(100 * s)
+	c.offset(key{1, 50}, 3600*s, 100*s)
+	c.reach(120 * s)
+	if at := 10*s + c.offset(key{1, 70}, 10*s, -1); at < 0 {
+		t.Errorf("a decode time of %d", at)
+	}
+}
+
 func TestLLClockIsBounded(t *testing.T) {
 	c := new(llClock)
 	c.share(true)

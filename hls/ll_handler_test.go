@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // runningLL runs f against a server with three segments and two parts of the next on
@@ -240,6 +242,73 @@ func TestLLReports(t *testing.T) {
 		}
 		if text := do(h, "GET", "/"+b.key.ID().String()+"/ll.m3u8").Body.String(); !strings.Contains(text, "main/ll.m3u8") || !strings.Contains(text, "small/ll.m3u8") {
 			t.Errorf("the multivariant playlist is\n%s", text)
+		}
+	})
+}
+
+// TestTargetsAgree has one of two renditions know of a longer segment and longer parts, from
+// before all that is listed.
+func TestTargetsAgree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := filmed(t)
+		b.store = newBroadcast(t, 10_000_000).store
+		small := b.another("small")
+		text := b.another("text") // which is not cut into parts
+		text.media = stream.Media{Kind: stream.KindSubtitles, Codecs: "wvtt"}
+		text.announce(text.shootParts([]time.Duration{4 * time.Second}, false))
+		long := b.shootParts([]time.Duration{time.Second, time.Second, time.Second, time.Second}, false)
+		b.announce(long)
+		b.deliver(long, -1)
+		small.air(2 * time.Second)
+		for range llWindow {
+			b.air(2 * time.Second)
+			small.air(2 * time.Second)
+		}
+		_, h, stop := serve(t, b)
+		defer func() { stop(); synctest.Wait() }()
+		synctest.Wait()
+		part := partTargetOf(time.Second)
+		for _, of := range []*broadcast{small, b} {
+			p := parsePlaylist(t, do(h, "GET", of.llPath("")).Body.String())
+			if p.target != 4 || p.partTarget != part || p.holdBack != llHoldParts*part {
+				t.Errorf("%s, low latency: target %d, part target %v, hold-back %v", of.rendition, p.target, p.partTarget, p.holdBack)
+			}
+			if p := parsePlaylist(t, do(h, "GET", of.path("index.m3u8")).Body.String()); p.target != 4 {
+				t.Errorf("%s: target %d", of.rendition, p.target)
+			}
+		}
+	})
+}
+
+// TestLLMarksAgree has a rendition go on that was played over a mark, after another began
+// that was not.
+func TestLLMarksAgree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := filmed(t)
+		small := b.another("small")
+		b.store = newBroadcast(t, 10_000_000).store
+		small.store = b.store
+		air := func(n int, discontinuity bool) {
+			for range n {
+				for _, of := range []*broadcast{b, small} {
+					s := of.shoot(2*time.Second, discontinuity)
+					of.announce(s)
+					of.deliver(s, -1)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+			}
+		}
+		air(startSegments, false)
+		_, h, stop := serve(t, b)
+		defer func() { stop(); synctest.Wait() }()
+		synctest.Wait()
+		get := func(of *broadcast) *parsed { return parsePlaylist(t, do(h, "GET", of.llPath("")).Body.String()) }
+		get(b)
+		air(1, true)
+		air(int(llIdle/time.Second), false)
+		if first, second := get(small), get(b); first.discontinuity != 1 || second.discontinuity != 1 {
+			t.Errorf("%d and %d marks are before the same segment, want 1", first.discontinuity, second.discontinuity)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -259,6 +260,10 @@ func (s *Server) newRendition(st Stream, t *stream.Timeline, ranges *cue.Ranges)
 		served, _, _ := s.find(st.ID)
 		return served.align(t, first, served.before().ll, func(r *rendition) window { return r.ll.current().window })
 	}
+	r.ll.parts = func() time.Duration {
+		served, _, _ := s.find(st.ID)
+		return served.partTarget(t)
+	}
 	// Holes of the past are each rendition's own: there is nothing to be aligned with.
 	r.dvr.goOn = func() (sequence, discontinuity uint64) {
 		served, _, _ := s.find(st.ID)
@@ -278,19 +283,50 @@ func (r *rendition) start(ctx context.Context, running *sync.WaitGroup) {
 
 // align returns the discontinuity sequence with which a playlist that begins with a
 // segment continues those of the other renditions, and their target duration, so that
-// players find their way from one to the other (RFC 8216, section 6.2.4). The sequence is
-// no less than before, how far those came that do not run any more.
+// players find their way from one to the other (RFC 8216, section 6.2.4). If nobody plays
+// those, the sequence is no less than where they will go on, and the target what is known of
+// all calls for: several may begin at once. The sequence is no less than before, how far
+// those came that do not run any more.
 func (s *served) align(t *stream.Timeline, first key, before uint64, of func(*rendition) window) (discontinuity uint64, target int) {
 	if s == nil {
 		return before, 0
 	}
+	idle := before
 	for _, r := range s.renditions {
+		if kindOf(r.timeline) != stream.KindSubtitles { // they may have their own
+			target = max(target, targetFor(longest(lastEpoch(r.timeline))))
+		}
+		if r.timeline == t {
+			continue
+		}
 		w := of(r)
-		if n, ok := w.discontinuityAt(first); ok && r.timeline != t {
+		n, ok := w.discontinuityAt(first)
+		if ok {
 			return max(n, before), w.target
 		}
+		idle = max(idle, n)
 	}
-	return before, 0
+	return idle, target
+}
+
+// partTarget returns the part target of the other renditions that somebody plays, and if
+// nobody does, what is known of all calls for: players stay as far behind in each. A playlist
+// raises it if it lists a longer part.
+func (s *served) partTarget(t *stream.Timeline) time.Duration {
+	if s == nil {
+		return 0
+	}
+	var played, known time.Duration
+	for _, r := range s.renditions {
+		if kindOf(r.timeline) == stream.KindSubtitles {
+			continue // they are not cut into parts
+		}
+		known = max(known, longestPart(lastEpoch(r.timeline)))
+		if r.timeline != t {
+			played = max(played, r.ll.current().partTarget)
+		}
+	}
+	return cmp.Or(played, partTargetOf(known))
 }
 
 // before is how far renditions came that do not run any more.

@@ -65,11 +65,9 @@ func find(segments []stream.Segment, k key) *stream.Segment {
 // segments returns what the timeline knows from the edge on, and the end of the
 // epoch that it knows to be over, if any.
 func (s *source) segments(e *edge) ([]stream.Segment, []*stream.SignedHeader) {
-	var from stream.Position
+	from := startOfLastEpoch(s.timeline)
 	if e.started {
 		from = stream.Position{Epoch: e.next.epoch, Segment: e.next.number}
-	} else if newest := s.timeline.Newest(); newest != nil {
-		from = stream.Position{Epoch: newest.Epoch}
 	}
 	var ends []*stream.SignedHeader
 	for _, h := range s.timeline.From(from) {
@@ -79,6 +77,17 @@ func (s *source) segments(e *edge) ([]stream.Segment, []*stream.SignedHeader) {
 	}
 	return s.timeline.Segments(from), ends
 }
+
+// startOfLastEpoch returns where the newest epoch begins of which anything is known.
+func startOfLastEpoch(t *stream.Timeline) (at stream.Position) {
+	if newest := t.Newest(); newest != nil {
+		at.Epoch = newest.Epoch
+	}
+	return at
+}
+
+// lastEpoch returns what is known of the newest epoch.
+func lastEpoch(t *stream.Timeline) []stream.Segment { return t.Segments(startOfLastEpoch(t)) }
 
 // gather pins what came of the newest segments, and says of each what is known, in
 // order with the ends of epochs.

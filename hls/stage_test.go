@@ -69,7 +69,7 @@ func newStage(t testing.TB, renditions int, picky bool) *stage {
 	b := newBroadcast(t, stageStore)
 	b.film = newFilm(t)
 	st := &stage{
-		t: t, renditions: []*broadcast{b}, random: rand.New(rand.NewPCG(1, 2)),
+		t: t, renditions: []*broadcast{b}, random: rand.New(rand.NewPCG(*seed, 2)),
 		cfg: Config{DVR: 30 * time.Minute}, parts: cut(2 * time.Second), woken: make(chan struct{}, 1),
 	}
 	if renditions > 1 {

@@ -125,8 +125,10 @@ func (t *Tail) advance(now time.Time) time.Time {
 	t.checkResume()
 	segments, ends := t.segments(&t.edge)
 	states := t.gather(segments, ends)
-	if !t.edge.started && !t.edge.begin(states, maxPending) {
-		return time.Time{}
+	if !t.edge.started {
+		if ok, again := t.edge.begin(states, maxPending, 0, now); !ok {
+			return again
+		}
 	}
 	if t.target == 0 {
 		t.target = targetFor(longest(segments))

@@ -59,6 +59,9 @@ func asDescribed(s *survey) string {
 			}
 			// Of what is not carried any more, headers of so many segments tell.
 			for _, listed := range p.last.segments[max(0, len(p.last.segments)-describeSegments):] {
+				if shot := p.shotOf(listed); shot == nil || shot.index+describeSegments <= p.newestKnown() {
+					continue
+				}
 				if f := p.files[listed.uri]; f != nil && uint64(bitrate(int64(f.size), listed.duration)) > v.bandwidth {
 					return fmt.Sprintf("%s has %d bytes for %v, more than %d bits per second", listed.uri, f.size, listed.duration, v.bandwidth)
 				}
@@ -104,15 +107,29 @@ func (p *player) marksBefore() map[key]uint64 {
 		if listed.discontinuity {
 			n++
 		}
-		name := listed.uri
-		if f := p.files[name]; p.low() && f != nil {
-			name = f.reel.segment
-		}
-		if shot := p.sent[name]; shot != nil {
+		if shot := p.shotOf(listed); shot != nil {
 			marks[shot.key] = n
 		}
 	}
 	return marks
+}
+
+// shotOf returns what was published as a segment that was listed, nil if that is not known.
+func (p *player) shotOf(listed listedSegment) *testShot {
+	name := listed.uri
+	if f := p.files[name]; p.low() && f != nil {
+		name = f.reel.segment
+	}
+	return p.sent[name]
+}
+
+// newestKnown is the index of the newest segment of which anything is known.
+func (p *player) newestKnown() int {
+	n := len(p.order) - 1
+	for n > 0 && p.order[n].known.IsZero() {
+		n--
+	}
+	return n
 }
 
 // sameMarks is of renditions of which all came: a hole is marked where it is.

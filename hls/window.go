@@ -81,13 +81,12 @@ func windowFor(target int) int {
 }
 
 // start numbers the first segment and fixes the target duration for segments of at
-// most longest. Others' target, of renditions of the same stream, is taken if it will do; 0
-// for none.
+// most longest, or as others', of renditions of the same stream; 0 for none.
 func (w *window) start(longest time.Duration, others int, now time.Time) {
 	w.sequence = uint64(max(0, now.Sub(epoch0)/time.Second))
 	w.target = targetFor(longest)
 	if others > 0 {
-		w.target = max(others, rounded(longest))
+		w.target = others
 	}
 }
 

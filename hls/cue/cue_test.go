@@ -269,6 +269,32 @@ func TestRangesAreBounded(t *testing.T) {
 	}
 }
 
+// TestRangesThatGoOn: a break that goes on stays while others come and go, unless many do.
+func TestRangesThatGoOn(t *testing.T) {
+	var r Ranges
+	add := func(n int, cues ...Cue) {
+		r.Add(cues)
+		if len(r.list) > maxRanges {
+			t.Fatalf("%d ranges after event %d", len(r.list), n)
+		}
+	}
+	add(0, moment(Out, "0", 0, 1))
+	for n := 1; n < 3*maxRanges; n++ {
+		at := float64(n)
+		add(n, moment(Out, fmt.Sprint(n), at, at+1), moment(In, fmt.Sprint(n), at+1, at+2))
+	}
+	if r.newest("0") == nil {
+		t.Error("a break that goes on was let go before others that are over")
+	}
+	last := 4 * maxRanges
+	for n := 3 * maxRanges; n <= last; n++ {
+		add(n, moment(Out, fmt.Sprint(n), float64(n), float64(n)+1))
+	}
+	if r.newest("0") != nil || r.newest(fmt.Sprint(last)) == nil || r.newest(fmt.Sprint(3*maxRanges-1)) == nil {
+		t.Error("of more that go on than half of all, the oldest stay")
+	}
+}
+
 // FuzzScan: no bytes make it panic, or keep more than it may.
 func FuzzScan(f *testing.F) {
 	f.Add(segment(f, 10*second, map[int][]byte{0: transporttest.Splice(7, true, 11*second, 9), 20: transporttest.Section(scte35.NewTimeSignal(3), segmentation(1, 0x30, 5))}))

@@ -65,11 +65,26 @@ func (r *Ranges) Add(cues []Cue) {
 		}
 	}
 	for len(r.list) > maxRanges || r.size > maxSections {
-		e := r.list[0]
+		n := r.least()
+		e := r.list[n]
 		r.size -= len(e.Out) + len(e.In) + len(e.Command)
-		r.list = slices.Delete(r.list, 0, 1)
+		r.list = slices.Delete(r.list, n, n+1)
 		r.dropped++
 	}
+}
+
+// least returns the index of the range that matters least: the oldest that does not go on,
+// as one that does is of all that is listed. If more than half go on, the ends of the
+// oldest were lost.
+func (r *Ranges) least() int {
+	oldest, going := map[bool]int{}, 0
+	for n, e := range slices.Backward(r.list) {
+		on := e.goesOn()
+		if oldest[on] = n; on {
+			going++
+		}
+	}
+	return oldest[going > len(r.list)/2]
 }
 
 // Dropped returns how many ranges were let go because there are too many.
@@ -99,10 +114,15 @@ func (e *Range) over() time.Time {
 	switch {
 	case !e.End.IsZero():
 		return e.End
-	case e.Out == nil || e.returns:
-		return e.Start.Add(e.Planned)
+	case e.goesOn():
+		return e.Start.Add(maxOpen)
 	}
-	return e.Start.Add(maxOpen)
+	return e.Start.Add(e.Planned)
+}
+
+// goesOn reports whether a range is a break until a cue ends it that has not come.
+func (e *Range) goesOn() bool {
+	return e.Out != nil && e.End.IsZero() && !e.returns && !e.cancelled
 }
 
 // newest returns the last range of an event, or nil.
