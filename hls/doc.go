@@ -194,8 +194,11 @@
 //
 // Subtitles are not cut into parts, which players do not ask for: their ll.m3u8 lists whole
 // segments of WebVTT, whose X-TIMESTAMP-MAP is moved by what is added to timestamps, with
-// the pictures' discontinuity sequence numbers (ll_text.go). A cue can be there when its
+// the pictures' discontinuities and none of their own (ll_text.go): hls.js reads a cue's time
+// by the pictures of the same discontinuity sequence number. A cue can be there when its
 // segment is whole, so one that begins with its segment may be shown up to a segment late.
+// The playlist can be waited for (rule 14): hls.js loads nothing of one that ends before what
+// it plays, and what it plays is nearer to live than an old playlist's end.
 //
 // A new epoch after which players ran dry begins with one segment listed at once: players
 // with low latency need three parts.

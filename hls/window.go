@@ -151,6 +151,23 @@ func (w *window) discontinuityAt(k key) (n uint64, ok bool) {
 	return n, len(w.entries) > 0
 }
 
+// discontinuityBefore returns the discontinuity sequence number of what precedes a segment.
+func (w *window) discontinuityBefore(k key) uint64 {
+	if k.number > 0 && len(w.entries) > 0 {
+		if before := (key{k.epoch, k.number - 1}); !before.less(w.entries[0].key) {
+			n, _ := w.discontinuityAt(before)
+			return n
+		}
+	}
+	n := w.discontinuity
+	for _, e := range w.entries {
+		if e.less(k) && e.discontinuity {
+			n++
+		}
+	}
+	return n
+}
+
 // marks is the discontinuity sequence number of the last segment.
 func (w *window) marks() uint64 {
 	n := w.discontinuity
