@@ -131,7 +131,10 @@
 //
 // Of several renditions:
 //
-//  28. The multivariant playlist lists each, whether it is carried or not.
+//  28. The multivariant playlist lists each, whether it is carried or not, but for those that
+//     are gone: behind the pictures by more than five target durations, or by one after
+//     their end. Their playlists end, since ffmpeg and MSE wait for the last of what they
+//     play together; but not those of pictures whose encoder may come back (progress.go).
 //  29. They have the same target duration, and their discontinuity sequence numbers agree
 //     unless one has holes that another has not: each marks its own.
 //  30. A rendition report says what the other's playlist does.
