@@ -50,7 +50,8 @@
 // time at which the encoder went, and catches up with the clock at once: players that had a
 // second in hand see no stop, and fall back by nothing. It ends where the next encoder's first
 // bytes are here, with [ErrBreak]. So there is a discontinuity at its beginning and one at its
-// end, and frames of neither side are lost.
+// end, and frames of neither side are lost. Among several inputs it is put where the clock says,
+// as encoders are that do not agree on time.
 //
 // # WHIP
 //
