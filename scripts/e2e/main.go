@@ -77,6 +77,7 @@ var cases = []testCase{
 	{"inputs", "two renditions from one encoder by TCP: frames and segments are the same", 90 * time.Second, inputsCase},
 	{"audio", "an encoder sends three languages by SRT: each sounds as it was sent, with its pictures; the page changes between them", 2 * time.Minute, audioCase},
 	{"subtitles", "a Matroska file with two languages of sound and of subtitles: cues are with their pictures, and on the page", 2 * time.Minute, subtitlesCase},
+	{"encodedtext", "the same with --encode to two renditions", 2 * time.Minute, encodedSubtitlesCase},
 	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},

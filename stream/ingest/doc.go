@@ -82,7 +82,8 @@
 // damaged, is left out and counted.
 //
 // Where the output is encoded to several renditions, encoders leave data out: it goes beside
-// them, by way of the [Base], to each rendition's ingest (basedata.go).
+// them, by way of the [Base], to each rendition's ingest (basedata.go). So do subtitles, to the
+// first one's (basetext.go).
 //
 // Streams of data may come and go within a segment: the next tables say so. Their
 // descriptors are written anew (a metadata descriptor and its pointer, the registration of
