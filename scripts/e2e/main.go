@@ -67,6 +67,7 @@ var cases = []testCase{
 	{"file", "an MP4 and a Matroska file with other codecs, again and again", 90 * time.Second, fileCase},
 	{"origin", "an HLS stream that ffmpeg packages, MPEG-TS and fragmented MP4, published again", 2 * time.Minute, originCase},
 	{"originav", "an HLS stream of ffmpeg's with two variants, and two languages in playlists of their own, published again", 90 * time.Second, originSoundCase},
+	{"origints", "the same in MPEG-TS, one language as packed audio", 90 * time.Second, originPackedCase},
 	{"data", "timed ID3 and SCTE-35 of an encoder: hls.js has the tags and the breaks of both playlists, ffprobe names the streams", 2 * time.Minute, dataCase},
 	{"vlc", "VLC shows frames", 90 * time.Second, vlcCase},
 	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},

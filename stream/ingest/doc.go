@@ -137,9 +137,10 @@
 // splitframe.go). [Fragments] makes such segments of fragmented MP4 (fragments.go, boxes.go).
 // stream/ingest/origin fetches them.
 //
-// A [Sound] has segments of its own (sound.go), and those who listen to it go through it at
-// their own pace (listener.go): Fragments, which put it together with pictures frame by frame
-// (beside.go), and an [Aside], a rendition with the Splitter's segments (aside.go). All times
+// A [Sound] has segments of its own, in fragmented MP4 (sound.go), MPEG-TS or packed audio
+// (soundsource.go), and those who listen to it go through it at their own pace (listener.go):
+// Fragments and [Pictures], which put it together with pictures frame by frame (beside.go,
+// pictures.go), and an [Aside], a rendition with the Splitter's segments (aside.go). All times
 // are compared as the containers have them. Pictures wait for sound, but no longer than
 // [SoundConfig].Patience since the last came; then they go on without, and segments that lack
 // sound are counted. Where time jumps, sound follows the pictures, whichever jumps first.
