@@ -21,20 +21,20 @@ func (s *served) llText(r *rendition, ask directives) (playlist *document, v ver
 		return nil, pending, holdPlaylist, wake
 	}
 	pictures, changed := s.playedLL()
-	if pictures == nil {
-		if changed != nil {
-			wake = append(wake, changed)
-		}
-		return nil, pending, holdPlaylist, wake
+	if changed != nil {
+		wake = append(wake, changed)
 	}
-	if ask.block {
-		if v := view.window.judgeText(ask.at); v != found {
-			return nil, v, holdTargets * view.window.targetDuration(), wake
-		}
+	if pictures == nil {
+		return nil, pending, holdPlaylist, wake
 	}
 	m := view.window.llText(pictures)
 	if len(m.Segments) == 0 {
-		return nil, pending, holdPlaylist, append(wake, changed) // they are of an epoch before
+		return nil, pending, holdPlaylist, wake // they are of an epoch before
+	}
+	if ask.block {
+		if v := m.judge(ask.at); v != found {
+			return nil, v, holdTargets * view.window.targetDuration(), wake
+		}
 	}
 	text, err := m.Render()
 	if err != nil {
@@ -62,13 +62,14 @@ func (s *served) playedLL() (pictures *window, changed <-chan struct{}) {
 	return nil, changed
 }
 
-// judgeText says of a blocking reload whether a playlist of subtitles has what it asks for.
-// They have no parts: a segment of them is there as a whole.
-func (w *window) judgeText(at llPosition) verdict {
+// judge says of a blocking reload whether a playlist of subtitles has what it asks for. They
+// have no parts: a segment of them is there as a whole.
+func (m *MediaPlaylist) judge(at llPosition) verdict {
+	next := m.Sequence + uint64(len(m.Segments))
 	switch {
-	case w.ended || at.sequence < w.sequence:
+	case m.Ended || at.sequence < next:
 		return found
-	case at.sequence > w.sequence+1:
+	case at.sequence > next+1:
 		return invalid // see llView.judge
 	}
 	return pending
@@ -77,19 +78,22 @@ func (w *window) judgeText(at llPosition) verdict {
 // llText returns the playlist of subtitles for who plays the low-latency playlist of
 // pictures. It has the discontinuities of those and no others: players read cues' times by
 // the pictures' of the same discontinuity sequence number, and wait for ever if there are
-// none, as after a hole that the subtitles alone have. What is before all pictures is left
-// out.
+// none, as after a hole that the subtitles alone have. What is before all pictures, or after
+// them, is left out.
 func (w *window) llText(pictures *window) *MediaPlaylist {
 	m := w.media(nil)
 	m.Blocks = true
 	var marks uint64 // so far
-	first := 0
-	for first < len(w.entries) && w.entries[first].less(pictures.entries[0].key) {
+	first, last := 0, len(w.entries)
+	for first < last && w.entries[first].less(pictures.entries[0].key) {
 		first++
 	}
-	m.Segments = m.Segments[first:]
+	for newest := pictures.entries[len(pictures.entries)-1]; first < last && newest.less(w.entries[last-1].key); m.Ended = false {
+		last--
+	}
+	m.Segments = m.Segments[first:last]
 	m.Sequence += uint64(first)
-	for i, e := range w.entries[first:] {
+	for i, e := range w.entries[first:last] {
 		if i == 0 {
 			m.Discontinuity = pictures.discontinuityBefore(e.key)
 			marks = m.Discontinuity

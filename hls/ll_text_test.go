@@ -112,6 +112,7 @@ func TestSubtitlesHaveThePicturesMarks(t *testing.T) {
 		}
 		play(p.high)
 		missing := map[int]*broadcast{4: p.low, 9: p.high}
+		seen := make(map[string]uint64)
 		for n := range 16 {
 			time.Sleep(2 * time.Second)
 			for _, b := range []*broadcast{p.high, p.low} {
@@ -126,6 +127,10 @@ func TestSubtitlesHaveThePicturesMarks(t *testing.T) {
 			synctest.Wait()
 			text, pictures := marksOf(t, play(p.low)), marksOf(t, play(p.high))
 			for at, mark := range text {
+				if before, ok := seen[at]; ok && mark != before {
+					t.Errorf("after %d segments, that of %s has discontinuity sequence number %d, and had %d", n, at, mark, before)
+				}
+				seen[at] = mark
 				if want, ok := pictures[at]; ok && mark != want {
 					t.Errorf("after %d segments, that of %s has discontinuity sequence number %d, the pictures %d", n, at, mark, want)
 				}
