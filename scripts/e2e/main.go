@@ -77,6 +77,7 @@ var cases = []testCase{
 	{"ladder", "--encode makes renditions whose frames and segments are the same; the page changes between them, VLC plays", 3 * time.Minute, ladderCase},
 	{"inputs", "two renditions from one encoder by TCP: frames and segments are the same", 90 * time.Second, inputsCase},
 	{"audio", "an encoder sends three languages by SRT: each sounds as it was sent, with its pictures; the page changes between them", 2 * time.Minute, audioCase},
+	{"leaves", "an encoder of three languages is replaced by one of the first: players of all go on", 2 * time.Minute, leavesCase},
 	{"subtitles", "a Matroska file with two languages of sound and of subtitles: cues are with their pictures, and on the page", 2 * time.Minute, subtitlesCase},
 	{"encodedtext", "the same with --encode to two renditions", 2 * time.Minute, encodedSubtitlesCase},
 	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
