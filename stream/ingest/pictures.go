@@ -69,6 +69,7 @@ func (f *Pictures) MissingSound() uint64 {
 // Begin begins a segment.
 func (f *Pictures) Begin() {
 	f.rest, f.held, f.fresh = nil, nil, true
+	f.sections = transport.Sections{} // packagers may begin to count anew: nothing is repeated
 	f.counters = maps.Clone(f.mux.cc)
 	f.beside.begin()
 }
@@ -170,10 +171,12 @@ func (f *Pictures) start() error {
 			break
 		}
 	}
+	counters := maps.Clone(f.mux.cc)
 	tables, err := f.mux.tables(nil)
 	if err != nil {
 		return err
 	}
+	f.mux.cc = counters // nobody gets these packets
 	f.entry = lastEntry(tables)
 	binary.BigEndian.PutUint16(f.entry[1:], 0xe000|f.pid)
 	return nil

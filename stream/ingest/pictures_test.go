@@ -124,6 +124,37 @@ func TestPicturesGetSound(t *testing.T) {
 	}
 }
 
+// Each segment names the sound, though the counters of its tables begin anew.
+func TestPicturesInSegmentsThatCountAnew(t *testing.T) {
+	ts, _, _ := clip{frames: 50, noAudio: true}.encode(t)
+	heard, _, _ := clip{frames: 50, noVideo: true}.encode(t)
+	var segment []byte
+	var tables transport.Tables
+	known := false
+	for raw := range slices.Chunk(ts, packetSize) {
+		p := transport.ParsePacket(raw)
+		tables.Add(raw, p)
+		if table := p.PID != 0 && tables.Holds(p); !table || !known {
+			segment = append(segment, raw...)
+			known = known || table
+		}
+	}
+	var f Pictures
+	f.SetSound(endedSound(t, heard))
+	for n := range 2 {
+		tracks := 0
+		var tables transport.Tables
+		for raw := range slices.Chunk(put(t, &f, segment), packetSize) {
+			if pmt := tables.Add(raw, transport.ParsePacket(raw)); pmt != nil {
+				tracks = len(pmt.ElementaryStreams)
+			}
+		}
+		if tracks != 2 {
+			t.Errorf("segment %d names %d tracks", n, tracks)
+		}
+	}
+}
+
 // What has sound of its own stays as it is, and what is cut off is told of by who reads it.
 func TestPicturesWithSound(t *testing.T) {
 	ts, _, _ := clip{frames: 50}.encode(t)
