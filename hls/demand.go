@@ -41,7 +41,8 @@ func (d *demand) ask(name string, now time.Time) {
 // wanted returns the names of the renditions to be carried: those that were asked for a
 // short while ago; of the main ones the one that was asked for last if none was; the best
 // if none ever was, so that the first player starts at once and others are helped meanwhile.
-func (d *demand) wanted(timelines []*stream.Timeline, now time.Time) []string {
+// Those that are gone are nobody's choice, and serve only who asks for them.
+func (d *demand) wanted(timelines []*stream.Timeline, gone []string, now time.Time) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string
@@ -50,7 +51,7 @@ func (d *demand) wanted(timelines []*stream.Timeline, now time.Time) []string {
 	for _, t := range timelines {
 		name := t.Rendition()
 		at, ok := d.asked[name]
-		main := kindOf(t) == stream.KindMain
+		main := kindOf(t) == stream.KindMain && !slices.Contains(gone, name)
 		if main {
 			mains = append(mains, t)
 		}

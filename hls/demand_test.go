@@ -229,14 +229,14 @@ func TestDemand(t *testing.T) {
 	other := stream.NewTimeline(b.key.ID(), "other")
 	d := newDemand(nil, slog.New(slog.DiscardHandler))
 	now := time.Now()
-	if got := d.wanted([]*stream.Timeline{b.timeline, other}, now); !slices.Equal(got, []string{"main", "other"}) {
+	if got := d.wanted([]*stream.Timeline{b.timeline, other}, nil, now); !slices.Equal(got, []string{"main", "other"}) {
 		t.Errorf("a node that carries all: %v", got)
 	}
 	if d.changed([]string{"main"}) {
 		t.Error("it is told nothing")
 	}
 	d = newDemand(func([]string) error { return nil }, slog.New(slog.DiscardHandler))
-	if got := d.wanted(nil, now); got != nil || d.changed(got) {
+	if got := d.wanted(nil, nil, now); got != nil || d.changed(got) {
 		t.Errorf("of nothing %v is wanted", got)
 	}
 }

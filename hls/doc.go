@@ -133,7 +133,10 @@
 //
 // Of several renditions:
 //
-//  28. The multivariant playlist lists each, whether it is carried or not.
+//  28. The multivariant playlist lists each, whether it is carried or not, but for those that
+//     are gone: behind the pictures by more than five target durations, or by one after
+//     their end. Their playlists end, since ffmpeg and MSE wait for the last of what they
+//     play together; but not those of pictures whose encoder may come back (progress.go).
 //  29. They have the same target duration, and their discontinuity sequence numbers agree
 //     unless one has holes that another has not: each marks its own.
 //  30. A rendition report says what the other's playlist does.
@@ -197,8 +200,11 @@
 //
 // Subtitles are not cut into parts, which players do not ask for: their ll.m3u8 lists whole
 // segments of WebVTT, whose X-TIMESTAMP-MAP is moved by what is added to timestamps, with
-// the pictures' discontinuity sequence numbers (ll_text.go). A cue can be there when its
+// the pictures' discontinuities and none of their own (ll_text.go): hls.js reads a cue's time
+// by the pictures of the same discontinuity sequence number. A cue can be there when its
 // segment is whole, so one that begins with its segment may be shown up to a segment late.
+// The playlist can be waited for (rule 14): hls.js loads nothing of one that ends before what
+// it plays, and what it plays is nearer to live than an old playlist's end.
 //
 // A new epoch after which players ran dry begins with one segment listed at once: players
 // with low latency need three parts.

@@ -42,6 +42,7 @@ func (s *served) dvrVariants(now time.Time) (list []variant, wait <-chan struct{
 		v, changed := r.dvr.ask(now)
 		live, _ := r.current()
 		switch {
+		case r.gone.Load():
 		case v.playable():
 			l := &v.list
 			list = append(list, variant{

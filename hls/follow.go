@@ -107,6 +107,10 @@ func (f *follower) advance(now time.Time) time.Time {
 		changed = true
 		f.log.Info("stream ended", "rendition", f.timeline.Rendition())
 	}
+	if f.window.leave(f.over.Load()) {
+		changed = true
+		f.log.Info("others go on without a rendition, or with it again", "rendition", f.timeline.Rendition(), "gone", f.window.left)
+	}
 	if n := f.edge.skipped - skipped; n > 0 {
 		f.log.Warn("segments left out", "rendition", f.timeline.Rendition(), "count", n, "next", segmentName(f.edge.next))
 		changed = true

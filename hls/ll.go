@@ -174,6 +174,7 @@ func (f *llFollower) follow(ctx context.Context) {
 			return
 		case <-headers:
 		case <-parts:
+		case <-f.nudge:
 		case <-timer.C:
 		}
 	}
@@ -225,6 +226,14 @@ func (f *llFollower) advance(now time.Time) time.Time {
 			}
 		}
 		break
+	}
+	if f.over.Load() && f.open != nil {
+		f.close(now) // what is there of it is all
+		f.edge.listed(now)
+		changed = true
+	}
+	if f.window.leave(f.over.Load()) {
+		changed = true
 	}
 	if n := f.edge.skipped - skipped; n > 0 {
 		f.log.Warn("segments left out or cut short", "count", n, "next", segmentName(f.edge.next))

@@ -75,8 +75,9 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 		}
 		var next <-chan struct{}
 		if kindOf(rendition.timeline) == stream.KindSubtitles {
-			text, v, wake = st.llText(rendition)
-			return v, holdPlaylist, append(wake, changed)
+			var bound time.Duration
+			text, v, bound, wake = st.llText(rendition, ask)
+			return v, bound, append(wake, changed)
 		}
 		view, next = rendition.ll.ask(time.Now())
 		if !view.playable() {

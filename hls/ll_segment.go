@@ -96,7 +96,7 @@ func (f *llFollower) take(segments []stream.Segment) bool {
 				programTime:   h.ProgramTime,
 				media:         *h.Media,
 			}
-			f.broken, f.window.ended = false, false
+			f.broken, f.window.ended, f.window.left = false, false, false
 		}
 		f.open.taken++
 		if f.remux(h, a.parts[h.Part]) {

@@ -1,7 +1,10 @@
 package hls
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,6 +99,77 @@ func TestSubtitlesWithLowLatency(t *testing.T) {
 				t.Errorf("%s: %d", name, w.Code)
 			}
 		}
+	})
+}
+
+// Players read a cue's time by the pictures of the same discontinuity sequence number: a hole
+// that the subtitles alone have makes no discontinuity, one of the pictures alone does.
+func TestSubtitlesHaveThePicturesMarks(t *testing.T) {
+	subtitled(t, func(t *testing.T, p *picky, h http.Handler) {
+		play := func(b *broadcast) string {
+			do(h, "GET", p.low.path("ll.m3u8")) // so that they are carried
+			return do(h, "GET", b.path("ll.m3u8")).Body.String()
+		}
+		play(p.high)
+		missing := map[int]*broadcast{4: p.low, 9: p.high}
+		seen := make(map[string]uint64)
+		for n := range 16 {
+			time.Sleep(2 * time.Second)
+			for _, b := range []*broadcast{p.high, p.low} {
+				p.mu.Lock() // Carry reads what was shot
+				s := b.shoot(2*time.Second, n == 13)
+				p.mu.Unlock()
+				b.announce(s)
+				if missing[n] != b {
+					b.deliver(s, -1)
+				}
+			}
+			synctest.Wait()
+			text, pictures := marksOf(t, play(p.low)), marksOf(t, play(p.high))
+			for at, mark := range text {
+				if before, ok := seen[at]; ok && mark != before {
+					t.Errorf("after %d segments, that of %s has discontinuity sequence number %d, and had %d", n, at, mark, before)
+				}
+				seen[at] = mark
+				if want, ok := pictures[at]; ok && mark != want {
+					t.Errorf("after %d segments, that of %s has discontinuity sequence number %d, the pictures %d", n, at, mark, want)
+				}
+			}
+		}
+		wantSameMarks(t, marksOf(t, play(p.low)), marksOf(t, play(p.high)))
+		if marks := marksOf(t, play(p.high)); len(slices.Compact(slices.Sorted(maps.Values(marks)))) < 2 {
+			t.Errorf("the pictures have no discontinuity: %v", marks)
+		}
+	})
+}
+
+// Who plays pictures a second behind has use for subtitles only if the playlist comes as soon
+// as it has something new: hls.js loads none whose playlist ends before what it plays.
+func TestSubtitlesBlock(t *testing.T) {
+	subtitled(t, func(t *testing.T, p *picky, h http.Handler) {
+		code := heldRequest(t.Context(), h, p.low.path("ll.m3u8"))
+		do(h, "GET", p.high.path("ll.m3u8"))
+		expect(t, "the subtitles", code, http.StatusOK)
+		text := do(h, "GET", p.low.path("ll.m3u8")).Body.String()
+		list, _ := readPlaylist(text)
+		if !list.block {
+			t.Fatalf("the playlist cannot be waited for:\n%s", text)
+		}
+		next := list.next()
+		ask := func(n uint64) func() int {
+			return heldRequest(t.Context(), h, p.low.path(fmt.Sprintf("ll.m3u8?_HLS_msn=%d", n)))
+		}
+		expect(t, "what is there", ask(next-1), http.StatusOK)
+		expect(t, "more than two ahead", ask(next+2), http.StatusBadRequest)
+		held, later := ask(next), ask(next+1)
+		time.Sleep(time.Second)
+		expect(t, "before it is there", held, 0)
+		p.air(false)
+		expect(t, "the next", held, http.StatusOK)
+		expect(t, "the one after", later, 0)
+		time.Sleep(holdTargets * 2 * time.Second)
+		synctest.Wait()
+		expect(t, "what does not come", later, http.StatusServiceUnavailable)
 	})
 }
 

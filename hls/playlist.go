@@ -25,6 +25,16 @@ func (t independentSegments) Encode() *bytes.Buffer {
 }
 func (t independentSegments) String() string { return t.TagName() }
 
+// blockingReload says that a playlist may be asked for with what comes next
+// (draft-pantos-hls-rfc8216bis, section 4.4.3.8), which grafov/m3u8 does not know.
+type blockingReload struct{}
+
+func (blockingReload) TagName() string { return "#EXT-X-SERVER-CONTROL" }
+func (t blockingReload) Encode() *bytes.Buffer {
+	return bytes.NewBufferString(t.String())
+}
+func (t blockingReload) String() string { return t.TagName() + ":CAN-BLOCK-RELOAD=YES" }
+
 // Kinds of playlists that are not live (RFC 8216, section 4.3.3.5).
 const (
 	TypeEvent = "EVENT" // it grows at its end only
@@ -39,6 +49,7 @@ type MediaPlaylist struct {
 	Discontinuity uint64 // EXT-X-DISCONTINUITY-SEQUENCE
 	Segments      []PlaylistSegment
 	Ended         bool
+	Blocks        bool // it may be asked for with what comes next
 
 	ranges dateRanges
 }
@@ -72,6 +83,9 @@ func (m *MediaPlaylist) Render() ([]byte, error) {
 	p.SetCustomTag(independentSegments{})
 	if m.Type != "" {
 		p.SetCustomTag(playlistKind(m.Type))
+	}
+	if m.Blocks {
+		p.SetCustomTag(blockingReload{})
 	}
 	p.SeqNo = m.Sequence
 	p.DiscontinuitySeq = m.Discontinuity

@@ -167,7 +167,11 @@ func (r *playlistReader) header(tag, value string) {
 	case "#EXT-X-SERVER-CONTROL":
 		a := attributes(value)
 		r.block = a["CAN-BLOCK-RELOAD"] == "YES"
-		r.holdBack, r.skipUntil = r.seconds(a["PART-HOLD-BACK"]), r.seconds(a["CAN-SKIP-UNTIL"])
+		for name, d := range map[string]*time.Duration{"PART-HOLD-BACK": &r.holdBack, "CAN-SKIP-UNTIL": &r.skipUntil} {
+			if value, ok := a[name]; ok {
+				*d = r.seconds(value)
+			}
+		}
 	case "#EXT-X-PART-INF":
 		r.partTarget = r.seconds(attributes(value)["PART-TARGET"])
 	case "#EXT-X-SKIP":

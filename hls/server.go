@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grapevine-live/grapevine/hls/cue"
@@ -90,6 +91,7 @@ type served struct {
 	clock      *llClock
 	counted    counted
 	ranges     *cue.Ranges
+	progress   *progress // scan's
 }
 
 // counted is how far playlists came of renditions that do not run any more, or are gone:
@@ -121,6 +123,7 @@ type rendition struct {
 	ll   *llFollower
 	dvr  *dvr
 	stop context.CancelFunc // nil if they do not run
+	gone atomic.Bool        // others go on without it
 }
 
 func (s *served) rendition(name string) *rendition {
@@ -193,18 +196,23 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := make(map[stream.ID]*served)
+	streams := make(map[stream.ID]*served)
 	changed := false
 	for _, st := range s.cfg.Node.Streams() {
 		old := s.streams[st.ID]
 		next := &served{}
 		if old == nil {
 			next.demand, next.clock, next.ranges = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), new(llClock), &cue.Ranges{}
+			next.progress = new(progress)
 		} else {
 			next.demand, next.clock, next.counted, next.ranges = old.demand, old.clock, old.counted, old.ranges
+			next.progress = old.progress
 		}
 		next.clock.share(slices.ContainsFunc(st.Timelines, func(t *stream.Timeline) bool { return kindOf(t) != stream.KindMain }))
-		carried := next.demand.wanted(st.Timelines, time.Now())
+		now := time.Now()
+		next.progress.look(st.Timelines, now)
+		gone := next.progress.gone(st.Timelines, now)
+		carried := next.demand.wanted(st.Timelines, gone, now)
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
 			runs := slices.Contains(carried, t.Rendition())
@@ -216,17 +224,18 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 				}
 				changed = true
 			}
+			changed = r.leave(slices.Contains(gone, t.Rendition())) || changed
 			next.renditions = append(next.renditions, r)
 		}
 		if next.demand.changed(carried) {
 			running.Go(next.demand.tell)
 		}
-		now[st.ID] = next
+		streams[st.ID] = next
 		changed = changed || old == nil
 	}
 	for id, old := range s.streams {
 		for _, r := range old.renditions {
-			if kept := now[id]; kept == nil || !slices.Contains(kept.renditions, r) {
+			if kept := streams[id]; kept == nil || !slices.Contains(kept.renditions, r) {
 				if kept != nil {
 					kept.counted.note(r)
 				}
@@ -237,7 +246,7 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 			}
 		}
 	}
-	s.streams = now
+	s.streams = streams
 	if changed {
 		s.notifyLocked()
 	}
@@ -252,6 +261,7 @@ func (s *Server) newRendition(st Stream, t *stream.Timeline, ranges *cue.Ranges)
 		dvr:      newDVR(live, st.Past, s.cfg.DVR, log),
 	}
 	live.cues.ranges, r.ll.cues.ranges = ranges, ranges
+	r.ll.over = live.over
 	r.align = func(first key) (uint64, int) {
 		served, _, _ := s.find(st.ID)
 		return served.align(t, first, served.before().live, func(r *rendition) window { v, _ := r.current(); return v.window })
@@ -397,15 +407,15 @@ func (s *Server) Buffer(id stream.ID) time.Duration {
 	var least time.Duration
 	for _, r := range st.renditions {
 		v, _ := r.current()
-		if d := v.window.duration(); d > 0 && (least == 0 || d < least) {
+		if d := v.window.duration(); d > 0 && !r.gone.Load() && (least == 0 || d < least) {
 			least = d
 		}
 	}
 	return least
 }
 
-// variants describes the renditions that can be played, which is none until a main one is
-// carried and can be.
+// variants describes the renditions that can be played and go on, which is none until a main
+// one is carried and can be.
 func (s *served) variants() []variant {
 	if s == nil {
 		return nil
@@ -415,6 +425,7 @@ func (s *served) variants() []variant {
 	for _, r := range s.renditions {
 		v, _ := r.current()
 		switch {
+		case r.gone.Load():
 		case v.playable():
 			entries := v.window.entries
 			playable = playable || entries[len(entries)-1].media.Kind == stream.KindMain

@@ -2,6 +2,7 @@ package hls
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -22,10 +23,12 @@ type source struct {
 	timeline *stream.Timeline
 	store    *stream.Store
 	pending  map[key]*assembly
+	nudge    chan struct{} // has follow call advance
+	over     *atomic.Bool  // nothing follows, though the stream goes on
 }
 
 func newSource(t *stream.Timeline, store *stream.Store) source {
-	return source{timeline: t, store: store, pending: make(map[key]*assembly)}
+	return source{timeline: t, store: store, pending: make(map[key]*assembly), nudge: make(chan struct{}, 1), over: new(atomic.Bool)}
 }
 
 // follow calls advance at once, whenever something comes, and at the time that it
@@ -47,6 +50,7 @@ func (s *source) follow(ctx context.Context, advance func(now time.Time) (again 
 			return
 		case <-headers:
 		case <-parts:
+		case <-s.nudge:
 		case <-timer.C:
 		}
 	}

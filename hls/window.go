@@ -65,6 +65,7 @@ type window struct {
 	entries       []*entry
 	longest       time.Duration // the longest the playlist has been
 	ended         bool
+	left          bool   // ended though the stream goes on, see leave
 	listed        uint64 // segments since the start
 	raised        int    // times that target had to be raised
 	peak          int    // bits per second of the densest segment so far
@@ -100,7 +101,7 @@ func rounded(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
 // add lists e as the newest segment and returns those that slid out.
 func (w *window) add(e *entry) (removed []*entry) {
-	w.ended = false
+	w.ended, w.left = false, false
 	if len(w.entries) == 0 {
 		e.discontinuity = false // nothing is before it
 	}
@@ -135,6 +136,20 @@ func (w *window) add(e *entry) (removed []*entry) {
 	return removed
 }
 
+// leave ends what is listed while the stream goes on without, or takes that back, and reports
+// whether that is news.
+func (w *window) leave(over bool) (changed bool) {
+	switch {
+	case over && !w.ended && len(w.entries) > 0:
+		w.ended, w.left = true, true
+	case !over && w.left:
+		w.ended, w.left = false, false
+	default:
+		return false
+	}
+	return true
+}
+
 // discontinuityAt returns the discontinuity sequence number of a segment that is listed,
 // or else of the next one that is, or else of the last.
 func (w *window) discontinuityAt(k key) (n uint64, ok bool) {
@@ -148,6 +163,23 @@ func (w *window) discontinuityAt(k key) (n uint64, ok bool) {
 		}
 	}
 	return n, len(w.entries) > 0
+}
+
+// discontinuityBefore returns the discontinuity sequence number of what precedes a segment.
+func (w *window) discontinuityBefore(k key) uint64 {
+	if k.number > 0 && len(w.entries) > 0 {
+		if before := (key{k.epoch, k.number - 1}); !before.less(w.entries[0].key) {
+			n, _ := w.discontinuityAt(before)
+			return n
+		}
+	}
+	n := w.discontinuity
+	for _, e := range w.entries {
+		if e.less(k) && e.discontinuity {
+			n++
+		}
+	}
+	return n
 }
 
 // marks is the discontinuity sequence number of the last segment.

@@ -106,6 +106,7 @@ type broadcast struct {
 	reconnect time.Duration // for how long encoders are waited for that come and go
 	insists   bool          // on reconnect, whatever the inputs
 	slate     string        // a file, autoSlate, or "" for none
+	makeSlate func(context.Context, ingest.SlateFormat) ([]byte, error)
 }
 
 // check refuses before anything starts what can be known to fail.
@@ -134,6 +135,9 @@ func (b *broadcast) config(in string) ingest.Config {
 	cfg.Input = in
 	if b.insists || ingest.Reconnects(in) {
 		cfg.Reconnect = b.reconnect
+	}
+	if ingest.Reconnects(in) {
+		cfg.Slate = b.makeSlate
 	}
 	return cfg
 }

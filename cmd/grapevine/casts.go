@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/grapevine-live/grapevine/p2p"
@@ -17,8 +19,9 @@ type casts struct {
 	key   stream.Key
 	epoch uint64
 
-	mu   sync.Mutex // guards all following
-	list map[string]*p2p.Broadcast
+	mu    sync.Mutex // guards all following
+	list  map[string]*p2p.Broadcast
+	ended map[string]bool // of list: their names are not used again
 }
 
 // begin joins the stream, and returns its link.
@@ -48,7 +51,8 @@ func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) e
 // furtherOpener opens the renditions of an input's further audio and subtitles. Its begin is
 // called once, before the input runs.
 type furtherOpener struct {
-	open func(rendition string) (func(stream.Part) error, error)
+	open   func(rendition string) (func(stream.Part) error, error)
+	opened []string // while the input runs, its alone
 }
 
 func (o *furtherOpener) begin(ctx context.Context, casts *casts) {
@@ -63,15 +67,31 @@ func (o *furtherOpener) further(rendition string) (func(stream.Part) error, erro
 	if errors.As(err, &twice) {
 		return nil, nil
 	}
+	if err == nil {
+		o.opened = append(o.opened, rendition)
+	}
 	return publish, err
 }
 
-// end publishes the end of all renditions, side by side: each waits for its neighbours.
+// end publishes the end of all renditions that have not ended.
 func (c *casts) end(ctx context.Context) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	errs := make(chan error, len(c.list))
-	for _, cast := range c.list {
+	names := slices.Collect(maps.Keys(c.list))
+	c.mu.Unlock()
+	return c.endOf(ctx, names)
+}
+
+// endOf publishes the end of some renditions, side by side: each waits for its neighbours.
+// Nothing of them may be published any more.
+func (c *casts) endOf(ctx context.Context, names []string) error {
+	errs := make(chan error, len(names))
+	ending := 0
+	for _, name := range names {
+		cast := c.toEnd(name)
+		if cast == nil {
+			continue
+		}
+		ending++
 		go func() {
 			err := cast.End(ctx)
 			if errors.Is(err, context.DeadlineExceeded) {
@@ -81,8 +101,23 @@ func (c *casts) end(ctx context.Context) error {
 		}()
 	}
 	var all []error
-	for range c.list {
+	for range ending {
 		all = append(all, <-errs)
 	}
 	return errors.Join(all...)
+}
+
+// toEnd returns the rendition of a name, which is to be ended now; nil if it was, or if there
+// is none.
+func (c *casts) toEnd(name string) *p2p.Broadcast {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended[name] {
+		return nil
+	}
+	if c.ended == nil {
+		c.ended = make(map[string]bool)
+	}
+	c.ended[name] = true
+	return c.list[name]
 }

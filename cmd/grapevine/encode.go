@@ -115,6 +115,10 @@ func (l *ladder) stats() *inputStats {
 	}
 	in := &inputStats{Encoding: out}
 	in.add(st.Input)
+	for _, r := range st.Renditions { // the first has further audio and subtitles
+		in.AudioAbsent += r.Ingest.AbsentSegments
+		in.CuesLost += r.Ingest.LostCues
+	}
 	return in
 }
 

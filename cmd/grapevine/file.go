@@ -13,7 +13,7 @@ import (
 
 // openFile has ffmpeg read the input if that is a file of another kind than MPEG-TS, and
 // returns what is to be closed then; nil if ingest reads it itself.
-func openFile(ctx context.Context, cfg *ingest.Config, encoder string, subtitles bool, scr *screen) (*transcode.File, error) {
+func openFile(ctx context.Context, cfg *ingest.Config, encoder string, scr *screen) (*transcode.File, error) {
 	if info, err := os.Stat(cfg.Input); cfg.Input == "-" || err != nil || !info.Mode().IsRegular() {
 		return nil, nil
 	}
@@ -28,10 +28,8 @@ func openFile(ctx context.Context, cfg *ingest.Config, encoder string, subtitles
 		Path:    cfg.Input,
 		Loop:    cfg.Loop,
 		Segment: cfg.Segment,
-
-		Subtitles: subtitles,
-		Encoder:   encoder,
-		Logger:    cfg.Logger,
+		Encoder: encoder,
+		Logger:  cfg.Logger,
 	})
 	if err != nil {
 		return nil, &inputError{cfg.Input, err}
@@ -48,7 +46,7 @@ func openFile(ctx context.Context, cfg *ingest.Config, encoder string, subtitles
 	}
 	scr.say("ffmpeg reads %s: %s.", cfg.Input, strings.Join(how, ", "))
 	if file.LeftOut > 0 {
-		scr.say("Left out: %s. Only text is published, and none with --encode.", count(file.LeftOut, "subtitle track"))
+		scr.say("Left out: %s. Only text is published.", count(file.LeftOut, "subtitle track"))
 	}
 	cfg.Subtitles = file.Subtitles
 	cfg.Input, cfg.Stdin, cfg.Loop = "-", file, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -68,6 +69,7 @@ type oneInput struct {
 	namedInput
 	in   *ingest.Ingest
 	open furtherOpener
+	log  *slog.Logger
 
 	mu        sync.Mutex // guards all following
 	published string     // the rendition that it has become
@@ -81,7 +83,7 @@ func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (sourc
 			cfg.Base = base
 			cfg.Logger = cfg.Logger.With("input", names[n].source)
 		}
-		one := &oneInput{namedInput: names[n]}
+		one := &oneInput{namedInput: names[n], log: cfg.Logger}
 		cfg.Further = one.open.further
 		var err error
 		if one.in, err = ingest.New(cfg); err != nil {
@@ -95,22 +97,45 @@ func openInputs(names []namedInput, configs []ingest.Config, scr *screen) (sourc
 func (s *inputs) run(ctx context.Context, casts *casts) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, len(s.list))
+	type end struct {
+		of  *oneInput
+		err error
+	}
+	ended := make(chan end, len(s.list))
 	for _, i := range s.list {
-		go func() { ended <- i.run(ctx, casts) }()
+		go func() { ended <- end{i, i.run(ctx, casts)} }()
 	}
 	var first error
+	var ending sync.WaitGroup
+	defer ending.Wait()
 	for n := range s.list {
-		err := <-ended
+		e := <-ended
 		switch {
-		case err != nil && first == nil:
-			first = err
+		case e.err != nil && first == nil:
+			first = e.err
 			cancel()
-		case err == nil && n < len(s.list)-1:
-			s.screen.say("One of %d inputs has ended; its rendition stands still.", len(s.list))
+		case e.err == nil && n < len(s.list)-1:
+			s.screen.say("%s has ended, and with it rendition %s; the others go on.", capital(inputName(e.of.source)), e.of.rendition())
+			ending.Go(func() { s.end(ctx, e.of, casts) })
 		}
 	}
 	return first
+}
+
+// end tells viewers that an input's renditions have ended, so that they play another.
+func (s *inputs) end(ctx context.Context, of *oneInput, casts *casts) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	defer cancel()
+	if err := casts.endOf(ctx, append([]string{of.rendition()}, of.open.opened...)); err != nil {
+		of.log.Warn("the end of an input is not published", "err", err)
+	}
+}
+
+// rendition returns what the input has become, "" if nothing yet.
+func (i *oneInput) rendition() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.published
 }
 
 // run publishes an input as the rendition of its name, or of its height.
@@ -155,9 +180,7 @@ func (s *inputs) stats() *inputStats {
 		st := i.in.Stats()
 		out.add(st)
 		if len(s.list) > 1 {
-			i.mu.Lock()
-			out.Inputs = append(out.Inputs, oneInputStats{i.published, i.source, int64(st.Bytes), st.Listen, st.Misaligned})
-			i.mu.Unlock()
+			out.Inputs = append(out.Inputs, oneInputStats{i.rendition(), i.source, int64(st.Bytes), st.Listen, st.Misaligned})
 		}
 	}
 	return out

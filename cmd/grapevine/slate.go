@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -23,13 +24,17 @@ func slateFlag() cli.Flag {
 // checkSlate refuses a slate that would never be shown.
 func (b *broadcast) checkSlate() error {
 	const without = "leave --slate out"
-	switch in := b.inputs[0].source; {
+	var names []string
+	awaits := false
+	for _, in := range b.inputs {
+		names = append(names, shownInput(in.source))
+		awaits = awaits || ingest.Reconnects(in.source)
+	}
+	switch {
 	case b.slate == "":
 		return nil
-	case len(b.inputs) > 1:
-		return &usageError{"--slate is for one --input.", without + ", or have --encode make the renditions of one"}
-	case !ingest.Reconnects(in):
-		return &usageError{"--slate is shown while an encoder is awaited, and --input " + shownInput(in) + " awaits none.", without + ", or listen for an encoder, such as with --input rtmp://127.0.0.1:1935/live"}
+	case !awaits:
+		return &usageError{"--slate is shown while an encoder is awaited, and --input " + strings.Join(names, ", ") + " awaits none.", without + ", or listen for an encoder, such as with --input rtmp://127.0.0.1:1935/live"}
 	case b.reconnect == 0:
 		return &usageError{"--slate is shown while an encoder is awaited, and with --reconnect 0 none is.", without + ", or give --reconnect a time"}
 	}
@@ -49,7 +54,7 @@ func (b *broadcast) openSlate(ctx context.Context) error {
 	if err != nil {
 		return &slateError{b.slate, err}
 	}
-	b.ingest.Slate = s.Make
+	b.makeSlate = s.Make
 	return nil
 }
 

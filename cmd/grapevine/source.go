@@ -37,7 +37,7 @@ func (b *broadcast) open(ctx context.Context, scr *screen) (in source, closeInpu
 	var configs []ingest.Config
 	for _, in := range b.inputs {
 		cfg := b.config(in.source)
-		file, err := openFile(ctx, &cfg, encoder, b.ladder == nil, scr)
+		file, err := openFile(ctx, &cfg, encoder, scr)
 		if err != nil {
 			return nil, closeInputs, err
 		}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,7 +37,15 @@ func script(file, word string) error {
 }
 
 // subtitlesCase plays a Matroska file with two languages of sound and of subtitles.
-func subtitlesCase(ctx context.Context, b *bench) (string, error) {
+func subtitlesCase(ctx context.Context, b *bench) (string, error) { return b.subtitled(ctx, "main") }
+
+// encodedSubtitlesCase does so while the film is encoded to two renditions.
+func encodedSubtitlesCase(ctx context.Context, b *bench) (string, error) {
+	return b.subtitled(ctx, "180p", "--encode", "180p,120p")
+}
+
+// subtitled plays the film, whose pictures are in a rendition.
+func (b *bench) subtitled(ctx context.Context, pictures string, args ...string) (string, error) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		return "", err
@@ -45,7 +54,7 @@ func subtitlesCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	broadcaster, err := b.grapevine(ctx, nil, "broadcaster", nil, append([]string{"broadcast", "--input", film, "--loop"}, anyLoopback...)...)
+	broadcaster, err := b.grapevine(ctx, nil, "broadcaster", nil, slices.Concat([]string{"broadcast", "--input", film, "--loop"}, args, anyLoopback)...)
 	if err != nil {
 		return "", err
 	}
@@ -54,12 +63,12 @@ func subtitlesCase(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	base := strings.TrimSuffix(viewer.HLS, "index.m3u8")
-	for rendition, hertz := range map[string]float64{"main": 440, "audio-de": 1200} {
+	for rendition, hertz := range map[string]float64{pictures: 440, "audio-de": 1200} {
 		if heard, err := b.hertz(ctx, base+rendition+"/index.m3u8"); err != nil || math.Abs(heard-hertz) > 2 {
 			return "", fmt.Errorf("%s has %.1f Hz, want %v: %w", rendition, heard, hertz, err)
 		}
 	}
-	apart, err := b.cued(ctx, base)
+	apart, err := b.cued(ctx, base, pictures)
 	if err != nil {
 		return "", err
 	}
@@ -88,9 +97,10 @@ func (b *bench) film(ctx context.Context) (file string, err error) {
 
 var cueTimes = regexp.MustCompile(`(?m)^(\d+):(\d\d):(\d\d\.\d{3}) --> `)
 
-// cued returns by how many seconds, at most, cues are from where they are in the film.
-func (b *bench) cued(ctx context.Context, base string) (float64, error) {
-	pictures, err := b.segmentStarts(ctx, base+"main/index.m3u8", "v")
+// cued returns by how many seconds, at most, cues are from where they are in the film, whose
+// pictures are in a rendition.
+func (b *bench) cued(ctx context.Context, base, rendition string) (float64, error) {
+	pictures, err := b.segmentStarts(ctx, base+rendition+"/index.m3u8", "v")
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,8 @@ package ingest
 import (
 	"sync"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream/webvtt"
 )
 
 const (
@@ -45,11 +47,12 @@ type line struct {
 	places   []place    // the newest last
 	members  map[*cutter]*member
 	data     sharedData
-	inputs   int       // how many there will be; those of together wait for each other
-	waiting  time.Time // since when
-	begun    bool      // segments may start, from begin on
-	begin    int64     // output time
-	reported bool      // a misaligned keyframe was
+	cues     [][]webvtt.Cue // of subtitles that encoders leave out, in output time
+	inputs   int            // how many there will be; those of together wait for each other
+	waiting  time.Time      // since when
+	begun    bool           // segments may start, from begin on
+	begin    int64          // output time
+	reported bool           // a misaligned keyframe was
 }
 
 // place is where output time and the wall clock were tied together.

@@ -1,7 +1,7 @@
 package ingest
 
-// besideSound is a [Sound] that is put together with the pictures of [Fragments]. Times are
-// the container's.
+// besideSound is a [Sound] that is put together with the pictures of [Fragments] or [Pictures].
+// Times are the container's.
 type besideSound struct {
 	listener *listener
 	format   *soundFormat // that track has
@@ -64,39 +64,53 @@ func (f *Fragments) soundBefore(out []byte, fr *fragmentFrame) ([]byte, error) {
 		return out, nil
 	}
 	b := f.beside
-	p := &b.place
 	if f.fresh {
-		p.lead, p.whole = fr.pts-fr.dts, true
-		if step := fr.pts - p.at; !p.known || step < -maxStepBack || step > maxStepBack {
-			p.at, p.heard, p.known = fr.pts, fr.pts, true
-		}
-		p.heard = max(p.heard, fr.pts)
-		if err := f.follow(fr.end + p.lead); err != nil {
-			return out, err
+		b.open(fr.pts, fr.dts)
+		if b.follow(fr.end + b.place.lead) {
+			if err := f.start(); err != nil {
+				return out, err
+			}
 		}
 	}
-	until := fr.dts + p.lead
-	p.ends = fr.end + p.lead
-	if f.fresh || until-p.at < maxSoundTime {
+	b.place.ends = fr.end + b.place.lead
+	if f.fresh || !b.due(fr.dts) {
 		return out, nil
 	}
-	return f.soundUntil(out, until)
+	return b.until(out, fr.dts+b.place.lead, f.writeSound)
 }
 
-// follow begins with what the sound is from now on.
-func (f *Fragments) follow(until int64) error {
-	b := f.beside
+// writeSound appends frames of sound that are heard at a time.
+func (f *Fragments) writeSound(out []byte, pts int64, data []byte) ([]byte, error) {
+	return f.mux.audio(out, f.beside.track, (pts+FragmentsShift)&(wrap-1), data)
+}
+
+// open begins a segment with the picture that is shown at pts and decoded at dts.
+func (b *besideSound) open(pts, dts int64) {
+	p := &b.place
+	p.lead, p.whole = pts-dts, true
+	if step := pts - p.at; !p.known || step < -maxStepBack || step > maxStepBack {
+		p.at, p.heard, p.known = pts, pts, true
+	}
+	p.heard = max(p.heard, pts)
+}
+
+// follow begins with what the sound is before a time, and reports whether that is another
+// than before.
+func (b *besideSound) follow(until int64) bool {
 	now := b.listener.formatAt(b.place.at, max(until, b.place.at+maxSoundTime))
 	if now == nil || now == b.format {
-		return nil
+		return false
 	}
 	b.format, b.track = now, b.listener.sound.newTrack(now)
-	return f.start()
+	return true
 }
 
-// soundUntil appends the sound that is heard before a time.
-func (f *Fragments) soundUntil(out []byte, until int64) ([]byte, error) {
-	b := f.beside
+// due reports whether sound comes before the picture that is decoded at dts.
+func (b *besideSound) due(dts int64) bool { return dts+b.place.lead-b.place.at >= maxSoundTime }
+
+// until appends the sound that is heard before a time, as write does for frames that share a
+// packet.
+func (b *besideSound) until(out []byte, until int64, write func(out []byte, pts int64, data []byte) ([]byte, error)) ([]byte, error) {
 	p := &b.place
 	from := p.at
 	if until <= from {
@@ -116,15 +130,24 @@ func (f *Fragments) soundUntil(out []byte, until int64) ([]byte, error) {
 			n++
 		}
 		p.heard = from + frames[n-1].end
-		pts := (from + frames[0].pts + FragmentsShift) & (wrap - 1)
 		var err error
-		if out, err = f.mux.audio(out, b.track, pts, data); err != nil {
+		if out, err = write(out, from+frames[0].pts, data); err != nil {
 			return out, err
 		}
 		frames = frames[n:]
 	}
 	p.note(until)
 	return out, nil
+}
+
+// finish appends what of the sound is left before the pictures end, and counts the segment if
+// some of it is missing.
+func (b *besideSound) finish(write func(out []byte, pts int64, data []byte) ([]byte, error)) ([]byte, error) {
+	out, err := b.until(nil, b.place.ends, write)
+	if !b.place.whole {
+		b.missing++
+	}
+	return out, err
 }
 
 // note notes whether sound is missing before a time.

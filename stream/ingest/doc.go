@@ -50,7 +50,8 @@
 // time at which the encoder went, and catches up with the clock at once: players that had a
 // second in hand see no stop, and fall back by nothing. It ends where the next encoder's first
 // bytes are here, with [ErrBreak]. So there is a discontinuity at its beginning and one at its
-// end, and frames of neither side are lost.
+// end, and frames of neither side are lost. Among several inputs it is put where the clock says,
+// as encoders are that do not agree on time.
 //
 // # WHIP
 //
@@ -81,7 +82,8 @@
 // damaged, is left out and counted.
 //
 // Where the output is encoded to several renditions, encoders leave data out: it goes beside
-// them, by way of the [Base], to each rendition's ingest (basedata.go).
+// them, by way of the [Base], to each rendition's ingest (basedata.go). So do subtitles, to the
+// first one's (basetext.go).
 //
 // Streams of data may come and go within a segment: the next tables say so. Their
 // descriptors are written anew (a metadata descriptor and its pointer, the registration of
@@ -135,9 +137,10 @@
 // splitframe.go). [Fragments] makes such segments of fragmented MP4 (fragments.go, boxes.go).
 // stream/ingest/origin fetches them.
 //
-// A [Sound] has segments of its own (sound.go), and those who listen to it go through it at
-// their own pace (listener.go): Fragments, which put it together with pictures frame by frame
-// (beside.go), and an [Aside], a rendition with the Splitter's segments (aside.go). All times
+// A [Sound] has segments of its own, in fragmented MP4 (sound.go), MPEG-TS or packed audio
+// (soundsource.go), and those who listen to it go through it at their own pace (listener.go):
+// Fragments and [Pictures], which put it together with pictures frame by frame (beside.go,
+// pictures.go), and an [Aside], a rendition with the Splitter's segments (aside.go). All times
 // are compared as the containers have them. Pictures wait for sound, but no longer than
 // [SoundConfig].Patience since the last came; then they go on without, and segments that lack
 // sound are counted. Where time jumps, sound follows the pictures, whichever jumps first.

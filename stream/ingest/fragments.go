@@ -210,11 +210,7 @@ func (f *Fragments) End() ([]byte, error) {
 	if !f.silent() {
 		return nil, nil
 	}
-	out, err := f.soundUntil(nil, f.beside.place.ends)
-	if !f.beside.place.whole {
-		f.beside.missing++
-	}
-	return out, err
+	return f.beside.finish(f.writeSound)
 }
 
 // fragment appends a fragment's frames to out.

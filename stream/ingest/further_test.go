@@ -17,6 +17,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
 
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/transport"
 )
 
 // dubbed is an encoder's output with audio in several languages: 25 pictures a second, and
@@ -331,5 +332,31 @@ func TestAllAudioTogether(t *testing.T) {
 	}
 	if got, want := len(heard(t, parts)), len(sent[0])+len(sent[1]); got != want {
 		t.Errorf("%d frames of %d", got, want)
+	}
+}
+
+// When languages come or go, pictures and the first language keep their PIDs: ffmpeg plays no
+// track that is new.
+func TestMainTracksKeepTheirPIDs(t *testing.T) {
+	two, _ := dubbed{frames: 100, languages: []string{"deu", "eng"}}.encode(t)
+	one, _ := dubbed{frames: 100, start: 9 * second, languages: []string{"deu"}}.encode(t)
+	other, _ := dubbed{frames: 100, start: 20 * second, languages: []string{"fra"}}.encode(t)
+	parts := runBreaks(t, Config{Further: func(string) (func(stream.Part) error, error) {
+		return func(stream.Part) error { return nil }, nil
+	}}, two, one, other)
+	var pids [][]uint16
+	var tables transport.Tables
+	for raw := range slices.Chunk(join(parts), packetSize) {
+		if pmt := tables.Add(raw, transport.ParsePacket(raw)); pmt != nil {
+			var set []uint16
+			for _, es := range pmt.ElementaryStreams {
+				set = append(set, es.ElementaryPID)
+			}
+			pids = append(pids, set)
+		}
+	}
+	pids = slices.CompactFunc(pids, slices.Equal)
+	if len(pids) != 2 || len(pids[0]) != 2 || slices.Equal(pids[0], pids[1]) {
+		t.Errorf("the tables name %v, want two sets: another language is another track", pids)
 	}
 }

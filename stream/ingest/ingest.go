@@ -97,7 +97,8 @@ type Config struct {
 	// Further is nil. A rendition that begins later than the input, or has nothing for a
 	// while, says so with Absent.
 	Further func(rendition string) (publish func(stream.Part) error, err error)
-	// Subtitles come beside the input, and need Further.
+	// Subtitles come beside the input, and need Further. Where the input is encoded to several
+	// renditions, the ingest before and the first of those behind it have them, see [Base].
 	Subtitles []Subtitles
 	// Logger receives what is odd about the input; nil discards.
 	Logger *slog.Logger
@@ -148,7 +149,7 @@ func New(cfg Config) (*Ingest, error) {
 		return nil, errors.New("a slate is for inputs that wait for encoders to come back")
 	case in.kind == inputStdin && cfg.Stdin == nil:
 		return nil, errors.New("input \"-\" needs a standard input")
-	case len(cfg.Subtitles) > 0 && cfg.Further == nil:
+	case len(cfg.Subtitles) > 0 && cfg.Further == nil && !cfg.Base.leads():
 		return nil, errors.New("subtitles have nobody to publish them")
 	case cfg.Loop && in.kind != inputFile && in.kind != inputSample:
 		return nil, fmt.Errorf("input %q cannot loop: only files can", WithoutSecrets(cfg.Input))

@@ -37,6 +37,9 @@ type muxer struct {
 
 // start begins a new set of tracks, the leader first.
 func (m *muxer) start(tracks []*track) error {
+	if !sameKinds(tracks, m.tracks) {
+		m.sets++
+	}
 	m.tracks = tracks
 	m.lastPCR = -wrap
 	if m.cc == nil {
@@ -44,12 +47,12 @@ func (m *muxer) start(tracks []*track) error {
 	}
 	outs := make([]*mpegts.Track, len(tracks))
 	for i, t := range tracks {
-		// Each set has its own PIDs: demuxers keep a PID's codec.
-		pid := firstPID + m.sets%pidSets*maxTracks + i
+		// Each set has its own PIDs, as demuxers keep a PID's codec; but one that is like the
+		// one before, as when further audio changes: ffmpeg plays no track that is new.
+		pid := firstPID + (m.sets-1)%pidSets*maxTracks + i
 		t.out = &mpegts.Track{PID: uint16(pid), Codec: t.codec, Language: t.language}
 		outs[i] = t.out
 	}
-	m.sets++
 	m.w = &mpegts.Writer{W: &m.out, Tracks: outs}
 	if err := m.w.Initialize(); err != nil {
 		return fmt.Errorf("start MPEG-TS output: %w", err)

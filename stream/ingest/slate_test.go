@@ -285,6 +285,73 @@ func TestSlateInSeveralLanguages(t *testing.T) {
 	})
 }
 
+// Several inputs that lose their encoders together, and get them back together, have as many
+// segments, which begin as their encoders went and came.
+func TestSlatesTogether(t *testing.T) {
+	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		base := NewSharedBase(2)
+		inputs := []*awaited{await(t, Config{Slate: makes, Base: base}), await(t, Config{Slate: makes, Base: base})}
+		for n, a := range inputs {
+			a.at(t, 0, clip{frames: 130 + n}) // the second is seen to end 40 ms later
+		}
+		for n, a := range inputs {
+			a.at(t, 15010*time.Millisecond+time.Duration(n)*130*time.Millisecond, clip{frames: 75, start: 5000 * second})
+		}
+		for _, a := range inputs {
+			if err := <-a.done; err != nil {
+				t.Error(err)
+			}
+			checkParts(t, a.parts)
+		}
+		a, b := starts(inputs[0].parts), starts(inputs[1].parts)
+		if !slices.EqualFunc(a, b, func(a, b time.Time) bool { return a.Sub(b).Abs() <= 130*time.Millisecond }) || len(a) != 15 {
+			t.Errorf("segments start at\n%v and\n%v", a, b)
+		}
+		if a, b := discontinuities(inputs[0].parts), discontinuities(inputs[1].parts); !slices.Equal(a, b) || len(a) != 3 {
+			t.Errorf("discontinuities at %v and %v", a, b)
+		}
+		for n, a := range inputs {
+			if st := a.Stats(); st.Slate < 19*time.Second {
+				t.Errorf("input %d showed %v of the slate", n, st.Slate)
+			}
+		}
+	})
+}
+
+// While one of several inputs shows the slate, the others go on. It is by the clock, and has no
+// part in where its encoder continues when that is back.
+func TestSlateOfOneInputAmongSeveral(t *testing.T) {
+	makes, _ := slateOf(t, clip{frames: 100, noAudio: true})
+	synctest.Test(t, func(t *testing.T) {
+		base := NewSharedBase(2)
+		stays, leaves := await(t, Config{Slate: makes, Base: base}), await(t, Config{Slate: makes, Base: base})
+		stays.at(t, 0, clip{frames: 500})
+		leaves.at(t, 0, clip{frames: 130})
+		leaves.at(t, 15*time.Second, clip{frames: 125, start: 15 * second, lead: 25})
+		for _, a := range []*awaited{stays, leaves} {
+			if err := <-a.done; err != nil {
+				t.Error(err)
+			}
+			checkParts(t, a.parts)
+		}
+		for n, p := range leaves.parts {
+			if late := p.ProgramTime.Add(p.Duration).Sub(leaves.began) - leaves.came[n]; late < -slateDelay || late > 41*time.Millisecond {
+				t.Errorf("part %d until %v came at %v", n, p.ProgramTime.Add(p.Duration).Sub(leaves.began), leaves.came[n])
+			}
+		}
+		a, b := starts(stays.parts), starts(leaves.parts)
+		for _, second := range []int{2, 4, 16, 18} {
+			at := stays.began.Add(time.Duration(second) * time.Second)
+			for _, list := range [][]time.Time{a, b} {
+				if !slices.ContainsFunc(list, at.Equal) {
+					t.Errorf("none of the segments that start at\n%v\nstarts at %v", list, at)
+				}
+			}
+		}
+	})
+}
+
 // A slate that was not made yet begins when it is, one that cannot be made does not.
 func TestSlateIsMade(t *testing.T) {
 	loop, _ := slateOf(t, clip{frames: 100, noAudio: true})

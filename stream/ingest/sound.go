@@ -109,9 +109,16 @@ func (s *Sound) newTrack(f *soundFormat) *track {
 	return t
 }
 
-// Init takes the initialisation section of fragmented MP4, which holds until the next.
+// Init takes the initialisation section of fragmented MP4, which holds until the next; nil
+// says that there is none: the segments are MPEG-TS or packed audio (RFC 8216, section 3.4).
 // Errors are those of [Fragments.Init].
 func (s *Sound) Init(b []byte) error {
+	if b == nil {
+		if _, ok := s.source.(*plainSound); !ok {
+			s.source = new(plainSound)
+		}
+		return nil
+	}
 	f, ok := s.source.(*fragmentSound)
 	if !ok {
 		f = &fragmentSound{}
@@ -134,7 +141,8 @@ func (s *Sound) Begin(marked bool) {
 // Begun reports whether some of the segment that is open, or was last, was taken.
 func (s *Sound) Begun() bool { return s.begun }
 
-// Write takes the segment's next bytes. Errors wrap [ErrNotMP4] or [ErrNoTracks].
+// Write takes the segment's next bytes. Errors wrap [ErrNotMP4], [ErrNotMPEGTS], [ErrNoTracks],
+// [ErrNoTimestamp] or [ErrNoSound], or are an [*UnsupportedCodecError].
 func (s *Sound) Write(b []byte) (int, error) {
 	if s.source == nil {
 		return 0, fmt.Errorf("%w: there is no initialisation section", ErrNotMP4)

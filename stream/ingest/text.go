@@ -35,6 +35,8 @@ type text struct {
 	media   stream.Media
 	publish func(stream.Part) error
 	stats   *Stats
+	base    *Base // by way of which cues come, or go; nil for neither
+	number  int   // among the input's subtitles
 
 	parts  []span // the leader's, that are not published here yet
 	offset int64  // from input to output time, of those
@@ -55,18 +57,25 @@ func (x *text) read(r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		x.mu.Lock()
-		if len(x.cues) < maxCues {
-			x.cues = append(x.cues, c)
-		} else {
-			x.lost++
-		}
-		x.mu.Unlock()
+		x.keep(c)
 	}
+}
+
+// keep keeps cues that are to be shown, as far as there is room.
+func (x *text) keep(cues ...webvtt.Cue) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	taken := min(len(cues), maxCues-len(x.cues))
+	x.cues = append(x.cues, cues[:taken]...)
+	x.lost += uint64(len(cues) - taken)
 }
 
 // span tells of a part of the leader's, whose timestamps were so much less in the input.
 func (x *text) span(s span, offset int64) error {
+	if x.base.leads() {
+		x.share(s, offset)
+		return nil
+	}
 	if x.publish == nil {
 		return nil
 	}
@@ -98,6 +107,9 @@ func (x *text) finish() error {
 
 // segment publishes the segment that the first n parts are.
 func (x *text) segment(n int) error {
+	if x.base.follows() {
+		x.keep(x.base.takeCues(x.number)...)
+	}
 	parts := x.parts[:n]
 	x.parts = x.parts[n:]
 	p := parts[0].Part
@@ -144,24 +156,30 @@ func (x *text) shown(from, to int64) (list []webvtt.Cue) {
 	return list
 }
 
-// openText opens the renditions of subtitles, and has their cues read.
+// openText opens the renditions of subtitles, and has their cues read. If what the ingest makes
+// is encoded again, the ingest of that has the renditions.
 func (r *runner) openText() error {
 	tags := make(map[string]int)
 	for n, s := range r.i.cfg.Subtitles {
 		tag := languageTag(s.Language)
 		tags[tag]++
-		x := &text{stats: &r.stats, media: stream.Media{
+		x := &text{stats: &r.stats, base: r.i.cfg.Base, number: n, media: stream.Media{
 			Kind: stream.KindSubtitles, Codecs: "wvtt", Language: tag, Name: s.Name, Default: s.Default,
 		}}
 		if x.media.Name == "" {
 			x.media.Name = languageName(tag)
 		}
 		rendition := renditionName("text", tag, n, tags[tag])
-		var err error
-		if x.publish, err = r.cut.openFurther(rendition); err != nil {
-			return fmt.Errorf("rendition %s: %w", rendition, err)
+		if !x.base.leads() {
+			var err error
+			if x.publish, err = r.cut.openFurther(rendition); err != nil {
+				return fmt.Errorf("rendition %s: %w", rendition, err)
+			}
 		}
 		r.cut.text = append(r.cut.text, x)
+		if x.base.follows() {
+			continue
+		}
 		go func() {
 			if err := x.read(s.Cues); err != nil {
 				r.i.log.Warn("subtitles end", "rendition", rendition, "err", err)

@@ -162,3 +162,61 @@ func TestSubtitlesNeedAPublisher(t *testing.T) {
 		t.Error("a tag that is longer than a name")
 	}
 }
+
+// Encoders leave subtitles out. What they made has those of the input, at the pictures' times,
+// though the input's timestamps jump.
+func TestSubtitlesOfWhatIsEncoded(t *testing.T) {
+	one, _, _ := clip{frames: 200, start: 7 * second}.encode(t)
+	two, _, _ := clip{frames: 200, start: 30 * second}.encode(t)
+	cues := drained{captions("71 79 first", "110 160 long", "301 309 second", "330 340 third", "500 510 never"), make(chan struct{})}
+	subtitles := []Subtitles{{Language: "eng", Cues: cues}}
+	base := NewBase()
+	input := breaks{one, two}
+	var first []stream.Part
+	lead, err := New(Config{Input: "-", Base: base, Subtitles: subtitles, Stdin: ahead{&input, func() bool {
+		select {
+		case <-cues.ended:
+			return true
+		default:
+			return false
+		}
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lead.Run(t.Context(), func(p stream.Part) error { first = append(first, p); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	all, stats := ingestFurther(t, Config{Base: base.Encoded(), Subtitles: subtitles}, bytes.NewReader(join(first)))
+	main, list := number(all[""]), number(all["text-en"])
+	if len(all) != 2 || len(list) != len(main) || len(list) != 8 {
+		t.Fatalf("%d renditions, %d segments of subtitles, %d of pictures", len(all), len(list), len(main))
+	}
+	at := func(tenths int) time.Duration { return time.Duration(tenths) * 100 * time.Millisecond }
+	cue := func(from, to int, words string) webvtt.Cue {
+		return webvtt.Cue{Start: at(from), End: at(to), Text: words}
+	}
+	// The input begins at 7 s, and again at 30 s after 8 s; the output at 10 s.
+	long := cue(140, 190, "long")
+	want := [][]webvtt.Cue{{cue(101, 109, "first")}, nil, {long}, {long}, {long, cue(181, 189, "second")}, {cue(210, 220, "third")}, nil, nil}
+	for i, s := range list {
+		if !s.at.Equal(main[i].at) || s.duration != main[i].duration {
+			t.Errorf("segment %d is %+v, the pictures' %+v", i, s, main[i])
+		}
+		if got := string(webvtt.Segment(want[i])); string(s.data) != got {
+			t.Errorf("segment %d is\n%s\nwant\n%s", i, s.data, got)
+		}
+	}
+	if n := stats.LostCues + lead.Stats().LostCues; n != 0 {
+		t.Errorf("%d cues count as lost", n)
+	}
+}
+
+// What there is no room for is counted.
+func TestSharedCuesAreBounded(t *testing.T) {
+	base := NewBase()
+	lost := base.shareCues(1, make([]webvtt.Cue, maxCues-1))
+	if lost += base.shareCues(1, make([]webvtt.Cue, 3)); lost != 2 || len(base.takeCues(1)) != maxCues || len(base.takeCues(1)) != 0 || base.takeCues(5) != nil {
+		t.Errorf("%d lost", lost)
+	}
+}

@@ -19,10 +19,11 @@ type Cue struct {
 }
 
 // Segment returns a WebVTT file with cues whose times are MPEG-TS's, from the timestamp 0 on.
-// Those that span segments are to be repeated in each.
+// Those that span segments are to be repeated in each. The map is of the second 10, as hls.js
+// takes a timestamp of 0 for none.
 func Segment(cues []Cue) []byte {
 	var b bytes.Buffer
-	b.WriteString("WEBVTT\n" + timestampMap + "0,LOCAL:00:00:00.000\n\n")
+	b.WriteString("WEBVTT\n" + timestampMap + "900000,LOCAL:00:00:10.000\n\n")
 	for _, c := range cues {
 		fmt.Fprintf(&b, "%s --> %s\n%s\n\n", timestamp(c.Start), timestamp(c.End), escape(c.Text))
 	}

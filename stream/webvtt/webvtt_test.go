@@ -18,7 +18,7 @@ func TestSegment(t *testing.T) {
 		{26*time.Hour + 61*time.Second, 26*time.Hour + 62*time.Second, "two\r\n\r\nlines --> here"},
 	})
 	want := `WEBVTT
-X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000
+X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:10.000
 
 00:00:10.040 --> 00:00:12.000
 Tom &amp; &lt;Jerry&gt;

@@ -70,6 +70,7 @@ func soundInit(channels int) []byte {
 type apart struct {
 	began time.Time
 	ends  int
+	packaging
 
 	// shift is by how much the times of a segment are later; a discontinuity is where that
 	// changes.
@@ -77,7 +78,7 @@ type apart struct {
 	// playlist and segment, if set, answer in place of the origin where they return true.
 	playlist func(w http.ResponseWriter, track, text string) bool
 	segment  func(w http.ResponseWriter, track string, n int, b []byte) bool
-	init     func(track string, n int) int // of the segment
+	channels func(track string, n int) int // of the segment's sound
 
 	mu   sync.Mutex
 	asks map[string]int // for segments
@@ -85,11 +86,11 @@ type apart struct {
 
 func newApart() *apart {
 	return &apart{
-		began: time.Now().Add(-20 * time.Second), ends: 20, asks: make(map[string]int),
+		began: time.Now().Add(-20 * time.Second), ends: 20, asks: make(map[string]int), packaging: packagings[0],
 		shift:    func(string, int) time.Duration { return 0 },
 		playlist: func(http.ResponseWriter, string, string) bool { return false },
 		segment:  func(http.ResponseWriter, string, int, []byte) bool { return false },
-		init:     func(string, int) int { return 2 },
+		channels: func(string, int) int { return 2 },
 	}
 }
 
@@ -130,12 +131,14 @@ func (a *apart) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.asks[fmt.Sprint(track, n)]++
 	a.mu.Unlock()
-	b := soundSegment(track, n, a.shift(track, n))
-	switch track {
+	var b []byte
+	switch shift := a.shift(track, n); track {
 	case "video":
-		b = pictureSegment(n, a.shift(track, n))
+		b = a.pictures(n, shift)
 	case "text":
-		b = textSegment(n, a.shift(track, n))
+		b = textSegment(n, shift+a.begins)
+	default:
+		b = a.sound(track, n, a.channels(track, n), shift)
 	}
 	if !a.segment(w, track, n, b) {
 		w.Write(b)
@@ -155,14 +158,17 @@ func (a *apart) text(track string) string {
 	from := max(0, count-6)
 	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:%d\n", from)
 	for n := from; n < count; n++ {
-		if n > 0 && (a.shift(track, n) != a.shift(track, n-1) || a.init(track, n) != a.init(track, n-1)) {
+		if n > 0 && (a.shift(track, n) != a.shift(track, n-1) || a.channels(track, n) != a.channels(track, n-1)) {
 			b.WriteString("#EXT-X-DISCONTINUITY\n")
 		}
 		if track == "text" {
 			fmt.Fprintf(&b, "#EXTINF:2.000,\n%d.vtt\n", n)
 			continue
 		}
-		fmt.Fprintf(&b, "#EXT-X-MAP:URI=\"init%d.mp4\"\n#EXTINF:2.000,\n%d.m4s\n", a.init(track, n), n)
+		if a.init {
+			fmt.Fprintf(&b, "#EXT-X-MAP:URI=\"init%d.mp4\"\n", a.channels(track, n))
+		}
+		fmt.Fprintf(&b, "#EXTINF:2.000,\n%d.%s\n", n, a.suffix)
 	}
 	if count == a.ends {
 		b.WriteString("#EXT-X-ENDLIST\n")

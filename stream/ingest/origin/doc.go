@@ -12,6 +12,7 @@
 //	      │ bytes
 //	      v
 //	output ──> ingest.Fragments (fragmented MP4 to MPEG-TS)          output.go
+//	      │    or ingest.Pictures (MPEG-TS without sound)
 //	      │          ^ default sound: ingest.Sound                   sound.go
 //	      └──> ingest.Splitter ──> publish(stream.Part)
 //	                  ^        └─> ingest.Aside: further sound ──> publish
@@ -28,12 +29,13 @@
 // jump, another codec, size or set of tracks, segments that are missing, an origin that
 // began anew.
 //
-// Sound that has playlists of its own (EXT-X-MEDIA) is followed as pictures are. The default
-// of a variant's group is put into its segments, where those are fragmented MP4 without sound;
-// the other languages of the best variant's group are renditions of their own, with its
-// segments, and so are its subtitles in WebVTT (captions.go). A sound is fetched once somebody
-// wants it; whatever becomes of it ends nothing, and segments without all of their sound are
-// counted. Sound in MPEG-TS, or for pictures in MPEG-TS, is left out and named.
+// Sound that has playlists of its own (EXT-X-MEDIA) is followed as pictures are, in fragmented
+// MP4, MPEG-TS or packed audio. The default of a variant's group is put into its segments, where
+// those have no sound: of MPEG-TS, all packets but the table of the tracks are still the
+// origin's. The other languages of the best variant's group are renditions of their own, with
+// its segments, and so are its subtitles in WebVTT (captions.go). A sound is fetched once
+// somebody wants it; whatever becomes of it ends nothing, and segments without all of their
+// sound are counted.
 //
 // Segments that are encrypted whole (AES-128) are published in the clear (secret.go), and with
 // low latency they are taken as a whole, too. Keys are fetched as segments are.

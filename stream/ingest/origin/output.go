@@ -27,50 +27,76 @@ type sink interface {
 	missing() uint64
 }
 
+// remuxer makes the segments that are published of those that the origin has.
+type remuxer interface {
+	SetSound(*ingest.Sound)
+	MissingSound() uint64
+	Begin()
+	Undo()
+	Write([]byte) ([]byte, error)
+	End() ([]byte, error)
+}
+
 // output publishes segments; see [ingest.Splitter]. Those that are fragmented MP4 become
-// MPEG-TS first.
+// MPEG-TS first, and pictures get their sound.
 type output struct {
 	*ingest.Splitter
-	sound     *ingest.Sound // of pictures that come without; nil if there is none
-	beside    []ingest.Sidecar
-	fragments *ingest.Fragments // nil for MPEG-TS
-	open      bool              // a segment began and was not closed
-	lost      uint64            // missing of what was before fragments
+	sound  *ingest.Sound // of pictures that come without; nil if there is none
+	beside []ingest.Sidecar
+	remux  remuxer // nil for MPEG-TS that stays as it is
+	open   bool    // a segment began and was not closed
+	lost   uint64  // missing of what was before remux
 }
 
 func (o *output) ready(context.Context) error { return nil }
 
 func (o *output) init(b []byte) error {
 	if b == nil {
+		if _, ok := o.remux.(*ingest.Pictures); ok {
+			return nil
+		}
 		o.drop()
+		if o.sound != nil {
+			o.begin(new(ingest.Pictures))
+		}
 		return nil
 	}
-	if o.fragments == nil {
-		o.fragments = new(ingest.Fragments)
-		o.fragments.SetSound(o.sound)
+	fragments, ok := o.remux.(*ingest.Fragments)
+	if !ok {
+		o.drop()
+		fragments = new(ingest.Fragments)
+		o.begin(fragments)
 	}
-	if err := o.fragments.Init(b); err != nil {
+	if err := fragments.Init(b); err != nil {
 		o.drop()
 		return err
 	}
 	return nil
 }
 
-// drop ends fragmented MP4.
+// begin has segments made by r from now on.
+func (o *output) begin(r remuxer) {
+	r.SetSound(o.sound)
+	o.remux = r
+}
+
+// drop ends what makes segments.
 func (o *output) drop() {
-	if o.fragments != nil {
-		o.lost += o.fragments.MissingSound()
-		o.fragments.SetSound(nil)
-		o.fragments = nil
+	if o.remux != nil {
+		o.lost += o.remux.MissingSound()
+		o.remux.SetSound(nil)
+		o.remux = nil
 	}
 }
 
 func (o *output) Begin(info ingest.SegmentInfo) {
-	if o.fragments != nil {
+	if o.remux != nil {
 		if o.open && !o.Begun() {
-			o.fragments.Undo()
+			o.remux.Undo()
 		}
-		o.fragments.Begin()
+		o.remux.Begin()
+	}
+	if _, ok := o.remux.(*ingest.Fragments); ok {
 		info.Shift = ingest.FragmentsShift
 	}
 	o.open = true
@@ -78,10 +104,10 @@ func (o *output) Begin(info ingest.SegmentInfo) {
 }
 
 func (o *output) Write(b []byte) (int, error) {
-	if o.fragments == nil {
+	if o.remux == nil {
 		return o.Splitter.Write(b)
 	}
-	ts, err := o.fragments.Write(b)
+	ts, err := o.remux.Write(b)
 	if _, writeErr := o.Splitter.Write(ts); writeErr != nil {
 		return 0, writeErr
 	}
@@ -89,8 +115,8 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 func (o *output) Close() error {
-	if o.fragments != nil {
-		rest, err := o.fragments.End()
+	if o.remux != nil {
+		rest, err := o.remux.End()
 		if err != nil {
 			return err
 		}
@@ -106,10 +132,10 @@ func (o *output) Close() error {
 }
 
 func (o *output) missing() uint64 {
-	if o.fragments == nil {
+	if o.remux == nil {
 		return o.lost
 	}
-	return o.lost + o.fragments.MissingSound()
+	return o.lost + o.remux.MissingSound()
 }
 
 // end lets go of what the output has of others.

@@ -53,10 +53,6 @@ func (o *Origin) openSounds(ctx context.Context, variants []variant) error {
 			if own {
 				continue
 			}
-			if n == 0 && r.isTS() {
-				o.leaveSoundOut(b, "its pictures are MPEG-TS, which stays as it is")
-				continue
-			}
 			s, known := opened[b.url]
 			if !known {
 				s = o.openSound(ctx, b, len(opened))
@@ -83,9 +79,6 @@ func (o *Origin) openSound(ctx context.Context, b beside, opened int) *sound {
 	if opened < maxSounds {
 		err = o.openPlaylist(ctx, r)
 	}
-	if err == nil && r.isTS() {
-		err = errors.New("it is not in fragmented MP4")
-	}
 	if err != nil {
 		o.leaveSoundOut(b, err.Error())
 		return nil
@@ -101,11 +94,6 @@ func (o *Origin) leaveSoundOut(b beside, why string) {
 	if text := fmt.Sprintf("audio %s (%s)", b.name, why); !slices.Contains(o.leftOut, text) {
 		o.leftOut = append(o.leftOut, text)
 	}
-}
-
-// isTS reports whether the first segment that is listed is MPEG-TS, or packed audio.
-func (r *Rendition) isTS() bool {
-	return len(r.list.segments) > 0 && r.list.segments[0].init.url == ""
 }
 
 // openAsides opens the renditions of what is not put together with pictures.

@@ -116,7 +116,7 @@ func TestSound(t *testing.T) {
 			}
 		}, "7 8 9 |10 11 12 13 14 15 16 17 18 19", "7 8 9 |10 11 12 13 14 15 16 17 18 19", 0},
 		{"sound becomes mono", func(a *apart) {
-			a.init = func(track string, n int) int {
+			a.channels = func(track string, n int) int {
 				if isSound(track) && n >= 10 {
 					return 1
 				}
@@ -124,34 +124,37 @@ func TestSound(t *testing.T) {
 			}
 		}, "7 8 9 |10 11 12 13 14 15 16 17 18 19", "7 8 9 |10 11 12 13 14 15 16 17 18 19", 0},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a := newApart()
-				test.setup(a)
-				all, o := a.follow(t, 3*time.Minute)
-				if names := slices.Sorted(maps.Keys(all)); len(names) != 3 || names[0] != "360p" || names[1] != "audio-de" || names[2] != "text-en" {
-					t.Fatalf("renditions %v; left out %v", names, o.LeftOut())
-				}
-				if got := a.describe(t, all["360p"], "en", 50); got != test.want {
-					t.Errorf("pictures and sound %s, want %s", got, test.want)
-				}
-				if n := o.Stats().Silent; n != test.silent {
-					t.Errorf("%d segments without all of their sound, want %d", n, test.silent)
-				}
-				if got := a.describe(t, all["audio-de"], "de", 0); got != test.aside {
-					t.Errorf("further sound %s, want %s", got, test.aside)
-				}
-				if m := all["360p"].segments[0].media; m.Kind != stream.KindMain || m.Language != "en" || !strings.HasPrefix(m.Codecs, "avc1.64001e") {
-					t.Errorf("pictures are %+v", m)
-				}
-				if test.aside == "" {
-					return
-				}
-				if m := all["audio-de"].segments[0].media; m.Kind != stream.KindAudio || m.Language != "de" || m.Name != "Deutsch" || m.Codecs != "mp4a.40.2" {
-					t.Errorf("further sound is %+v", m)
-				}
+		for _, p := range packagings {
+			t.Run(test.name+"/"+p.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					a := newApart()
+					a.packaging = p
+					test.setup(a)
+					all, o := a.follow(t, 3*time.Minute)
+					if names := slices.Sorted(maps.Keys(all)); len(names) != 3 || names[0] != "360p" || names[1] != "audio-de" || names[2] != "text-en" {
+						t.Fatalf("renditions %v; left out %v", names, o.LeftOut())
+					}
+					if got := a.describe(t, all["360p"], "en", 50); got != test.want {
+						t.Errorf("pictures and sound %s, want %s", got, test.want)
+					}
+					if n := o.Stats().Silent; n != test.silent {
+						t.Errorf("%d segments without all of their sound, want %d", n, test.silent)
+					}
+					if got := a.describe(t, all["audio-de"], "de", 0); got != test.aside {
+						t.Errorf("further sound %s, want %s", got, test.aside)
+					}
+					if m := all["360p"].segments[0].media; m.Kind != stream.KindMain || m.Language != "en" || !strings.HasPrefix(m.Codecs, "avc1.64001e") {
+						t.Errorf("pictures are %+v", m)
+					}
+					if test.aside == "" {
+						return
+					}
+					if m := all["audio-de"].segments[0].media; m.Kind != stream.KindAudio || m.Language != "de" || m.Name != "Deutsch" || m.Codecs != "mp4a.40.2" {
+						t.Errorf("further sound is %+v", m)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -231,16 +234,17 @@ func TestCaptions(t *testing.T) {
 	}
 }
 
-// TestSoundLeftOut: what sound cannot be put together with its pictures is named.
+// TestSoundLeftOut: what sound cannot be had is named, whatever the containers are.
 func TestSoundLeftOut(t *testing.T) {
 	entry := func(name string) func(int) string {
 		return func(i int) string { return fmt.Sprintf("#EXTINF:2,\n%s%d\n", name, i) }
 	}
 	section := "#EXT-X-MAP:URI=\"i\"\n"
 	for _, test := range []struct{ name, pictures, sound, want string }{
-		{"sound in MPEG-TS", section, "", "not in fragmented MP4"},
-		{"pictures in MPEG-TS", "", section, "pictures are MPEG-TS"},
+		{"sound in MPEG-TS", section, "", ""},
+		{"pictures in MPEG-TS", "", section, ""},
 		{"all in fragmented MP4", section, section, ""},
+		{"encrypted", "", "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n", "audio English (unsupported: segments that are encrypted by SAMPLE-AES"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &files{list: map[string][]byte{

@@ -30,8 +30,8 @@
 // segments begin with the same frames. That holds for what comes between: the program
 // time is when a frame came in, not when it left the encoder.
 //
-// Timed metadata and cues do not go through ffmpeg: the base hands them from the first
-// ingest to the others.
+// Timed metadata, cues and subtitles do not go through ffmpeg: the base hands them from the
+// first ingest to the others.
 //
 // # Breaks
 //

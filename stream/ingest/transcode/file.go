@@ -24,11 +24,9 @@ type FileConfig struct {
 	// Segment is how far apart keyframes shall be where the video must be encoded; 0 means
 	// 2 s.
 	Segment time.Duration
-	// Subtitles has the file's text played, too, if the system has the pipes for it.
-	Subtitles bool
-	Encoder   string // as in [Config]
-	FFmpeg    string // as in [Config]; ffprobe is looked for beside it, and where programs are
-	Logger    *slog.Logger
+	Encoder string // as in [Config]
+	FFmpeg  string // as in [Config]; ffprobe is looked for beside it, and where programs are
+	Logger  *slog.Logger
 }
 
 // File is a file of any kind that ffmpeg reads, as MPEG-TS in real time. What ingest takes
@@ -40,7 +38,7 @@ type File struct {
 	// be read, too, and end when the file does or is closed.
 	Subtitles []ingest.Subtitles
 	// LeftOut is how many subtitle tracks are not played: those that are pictures, too many,
-	// or not asked for.
+	// or all if the system has no pipes for them.
 	LeftOut int
 
 	cfg    FileConfig
@@ -93,7 +91,7 @@ func OpenFile(ctx context.Context, cfg FileConfig) (*File, error) {
 	}
 	f.args = append(f.args, "-f", "mpegts", "-muxdelay", "0", "-muxpreload", "0", "-pes_payload_size", "0", "-flush_packets", "1", "pipe:1")
 	f.LeftOut = found.pictures + len(found.text)
-	if cfg.Subtitles && hasPipes {
+	if hasPipes {
 		if err := f.chooseText(found.text); err != nil {
 			return nil, err
 		}

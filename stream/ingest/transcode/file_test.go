@@ -22,7 +22,7 @@ func openStandIn(t *testing.T, file, says string) (*File, error) {
 		}
 	}
 	standInAs(t, says)
-	f, err := OpenFile(t.Context(), FileConfig{Path: file, Loop: true, Subtitles: true, FFmpeg: filepath.Join(dir, "ffmpeg")})
+	f, err := OpenFile(t.Context(), FileConfig{Path: file, Loop: true, FFmpeg: filepath.Join(dir, "ffmpeg")})
 	if err == nil {
 		t.Cleanup(func() {
 			if err := f.Close(); err != nil {

@@ -39,8 +39,8 @@ func (e *TooSmallError) Error() string {
 // Config says what to encode, and as what.
 type Config struct {
 	// Input is what is encoded. Its Segment and Part are those of the renditions, and each
-	// segment begins with a forced keyframe. Its Base is not used. Its Audio opens the
-	// renditions of further audio, which is encoded too.
+	// segment begins with a forced keyframe. Its Base is not used. Its Further opens the
+	// renditions of further audio, which is encoded too, and of Subtitles, which are not.
 	Input ingest.Config
 	// Heights are those of the renditions, the highest first, as of [ParseHeights].
 	Heights []int
@@ -186,7 +186,7 @@ func (l *Ladder) begin(ctx context.Context, fail context.CancelCauseFunc, in str
 		cfg.Reconnect, cfg.Slate, cfg.Refused = 0, nil, nil // those are the input's
 		cfg.Logger = l.log.With("rendition", r.Name)
 		if n > 0 {
-			cfg.Further = nil // the first has it
+			cfg.Further, cfg.Subtitles = nil, nil // the first has them
 		}
 		var err error
 		if r.ingest, err = ingest.New(cfg); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -47,6 +48,8 @@ type Slate struct {
 	ffmpeg string
 	lasts  time.Duration // of a video; 0 if the picture stands
 	text   bool          // ffmpeg can draw some
+
+	making sync.Mutex // one at a time: several inputs may want one, and the stream comes first
 }
 
 // OpenSlate finds out whether a slate can be made. Errors are of the file, or are or wrap
@@ -166,6 +169,11 @@ func (s *Slate) Make(ctx context.Context, f ingest.SlateFormat) ([]byte, error) 
 	args, err := s.args(f)
 	if err != nil {
 		return nil, err
+	}
+	s.making.Lock()
+	defer s.making.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	out, err := askFor(ctx, slateLimit, s.ffmpeg, args...)
 	if err != nil {
