@@ -136,6 +136,21 @@
 // follows the delay, loss and full windows that most busy QUIC connections show; an
 // uplink used over TCP alone is not measured.
 //
+// # Finding peers
+//
+// All that tells of peers feeds one dialer, which keeps a swarm connected to ten that hold
+// the stream: the link, mDNS, records that peers exchange (see below), and, if
+// [Config.DHT] is set, a DHT, for which see package discovery. [SwarmStats] counts peers by
+// what told of them first. Those that did not answer come after others, and those of the
+// link before others.
+//
+// The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
+// answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten
+// minutes by who has some and fewer than ten. At most 32 providers of one search are
+// dialled, four at a time; each is then passed over for ten minutes, so that the next search
+// comes to others. A broadcaster does not search. Who has anything of the stream announces
+// itself, for each hour and at new addresses.
+//
 // # Fetch
 //
 // The protocol /grapevine/fetch/1 carries one request a stream; see fetchwire.go for

@@ -62,6 +62,7 @@ func (n *hlsNode) Status() hls.Status {
 		RateIn:   st.RateIn,
 		RateOut:  st.RateOut,
 		Store:    n.node.Store().Stats(),
+		DHTPeers: st.DHTPeers,
 
 		UploadBound:    st.UploadBound,
 		UploadKnown:    st.UploadKnown,
@@ -94,6 +95,13 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		HeadersReceived: st.HeadersReceived,
 		PayloadIn:       st.BytesReceived,
 		PayloadOut:      st.BytesSent,
+		Found:           make(map[string]int64),
+		Searches:        st.Searches,
+		Announced:       st.Announced,
+		DHTError:        st.DHTError,
+	}
+	for source, n := range st.Found {
+		out.Found[string(source)] = n
 	}
 	for _, n := range st.HeadersRefused {
 		out.HeadersRefused += n
@@ -107,6 +115,7 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 			BytesOut:  p.BytesOut,
 			Direct:    !viaCircuit(p.Addr),
 			Mesh:      p.Neighbour,
+			FoundBy:   string(p.FoundBy),
 		})
 	}
 	return out

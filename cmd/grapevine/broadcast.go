@@ -45,7 +45,7 @@ func broadcastCommand(env *environment) *cli.Command {
 		Usage: "publish a live stream",
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, a browser's or encoder's WebRTC on whip://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; or an HLS stream at http://… or https://…; may be given more than once, a rendition each"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file, or an HLS stream that has ended, again at its end"},
 			encodeFlag(),
@@ -56,10 +56,13 @@ func broadcastCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
-		}, encoderFlags()...),
+		}, encoderFlags(), dhtFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
+				return err
+			}
+			if set.dht, err = readDHT(c); err != nil {
 				return err
 			}
 			if err := noArguments(c); err != nil {

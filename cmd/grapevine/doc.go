@@ -16,6 +16,7 @@
 //	             encode.go, a ladder made of one (--encode); file.go has ffmpeg read files;
 //	             origin.go follows an HLS stream
 //	casts.go     the renditions that a broadcaster publishes
+//	discovery.go in which DHT a node finds peers (--bootstrap, --no-dht)
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)

@@ -62,6 +62,7 @@ type nodeConfig struct {
 	mdns     bool
 	upload   int           // bits per second, 0 if not known
 	history  time.Duration // how long headers are kept at least
+	dht      *p2p.DHT      // nil for none
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -80,7 +81,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
 	}
@@ -105,6 +106,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Listen:    cfg.listen,
 		Store:     stream.NewStore(cache),
 		MDNS:      cfg.mdns,
+		DHT:       cfg.dht,
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
 		Logger:    log,
@@ -270,6 +272,7 @@ func (s *session) stats(input func() *inputStats) statsEvent {
 		RateOut:     n.RateOut,
 		Upload:      uploadStats{Bound: n.UploadBound, Known: n.UploadKnown},
 		Fetches:     fetchStats{Bytes: n.BytesFetched, Refused: n.FetchesRefused, Again: n.FetchesAgain},
+		DHTPeers:    n.DHTPeers,
 		StoreBytes:  s.node.Store().Stats().Bytes,
 		Streams:     []streamStats{},
 	}

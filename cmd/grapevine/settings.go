@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/grapevine-live/grapevine/hls"
+	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -51,6 +52,7 @@ type settings struct {
 	upload int           // bits per second, 0 unless given
 	json   bool
 	record string      // directory; "" for none
+	dht    *p2p.DHT    // nil for none
 	level  *slog.Level // nil unless chosen
 }
 

@@ -24,26 +24,29 @@ func watchCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "watch",
 		Usage:     "watch a stream in any player, and pass it on",
-		ArgsUsage: "LINK",
-		Flags: []cli.Flag{
+		ArgsUsage: "LINK|STREAM-ID",
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
 			qrFlag(),
 			recordFlag(),
-		},
+		}, dhtFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
 				return err
 			}
+			if set.dht, err = readDHT(c); err != nil {
+				return err
+			}
 			if c.NArg() != 1 {
-				return &usageError{"watch needs one link.", "grapevine watch 'grapevine://…?peer=…'; the broadcaster prints it"}
+				return &usageError{"watch needs one link.", "grapevine watch 'grapevine://…?peer=…', or the bare stream ID; the broadcaster prints both"}
 			}
 			links, err := readLinks(c.Args().Slice())
 			if err != nil {
 				return err
 			}
-			if len(links[0].Peers) == 0 && !set.mdns && len(set.listen) == 0 {
-				return &usageError{"The link names no peer, and with --no-mdns none can be found.", "use the whole link, with its ?peer=…, or leave --no-mdns out"}
+			if len(links[0].Peers) == 0 && !set.mdns && set.dht == nil && len(set.listen) == 0 {
+				return &usageError{"The link names no peer, and with --no-mdns and --no-dht none can be found.", "use the whole link, with its ?peer=…, or leave one of the two out"}
 			}
 			w := watch{link: links[0], open: c.Bool("open"), qr: c.Bool("qr")}
 			return w.run(c.Context, set, newScreen(env, set.json))
@@ -129,9 +132,9 @@ func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	peers := count(len(st.Peers), "peer")
 	switch {
 	case len(st.Peers) == 0 && st.LastDialError != "":
-		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError)
+		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError) + dhtDetail(st)
 	case len(st.Peers) == 0:
-		return "Looking for peers", ""
+		return "Looking for peers", dhtDetail(st)
 	case st.HeadersReceived == 0:
 		return "Connected to " + peers + "; waiting for the stream", ""
 	default:
