@@ -65,13 +65,13 @@ func (c *candidate) addrs() []multiaddr.Multiaddr {
 }
 
 // rank orders candidates: those that failed last time come after others, as a DHT may
-// tell of many that have left, and of both those that somebody chose come first.
+// tell of many that have left, and of both those of the link, and that served before, come first.
 func (c *candidate) rank() int {
 	rank := 0
 	if c.wait > 0 {
 		rank += 2
 	}
-	if len(c.link) == 0 {
+	if len(c.link) == 0 && c.source != FoundByHome {
 		rank++
 	}
 	return rank

@@ -29,6 +29,7 @@ type Source string
 // All sources. Each peer counts for the one that told of it first.
 const (
 	FoundByLink     Source = "link"
+	FoundByHome     Source = "home"     // it served the stream in an earlier run
 	FoundByMDNS     Source = "mdns"     // on the local network
 	FoundByExchange Source = "exchange" // other peers of the stream told of it
 	FoundByDHT      Source = "dht"

@@ -139,10 +139,10 @@
 // # Finding peers
 //
 // All that tells of peers feeds one dialer, which keeps a swarm connected to ten that hold
-// the stream: the link, mDNS, records that peers exchange (see below), and, if
-// [Config.DHT] is set, a DHT, for which see package discovery. [SwarmStats] counts peers by
-// what told of them first. Those that did not answer come after others, and those of the
-// link before others.
+// the stream: the link, the [Memory] of those that served it in earlier runs, mDNS, records
+// that peers exchange (see below), and, if [Config.DHT] is set, a DHT, for which see package
+// discovery. [SwarmStats] counts peers by what told of them first. Those that did not answer
+// come after others, and those of the link and of the memory before others.
 //
 // The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
 // answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten

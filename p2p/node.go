@@ -44,6 +44,8 @@ type Config struct {
 	// DHT finds peers by a bare stream ID and announces the streams of this node. nil takes
 	// part in none, and dials nobody for it.
 	DHT *DHT
+	// Memory keeps who served streams for the next run. nil keeps nothing.
+	Memory Memory
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
@@ -314,7 +316,9 @@ func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo) (*Swar
 	}
 	s := newSwarm(n, id)
 	s.dialer.addLink(peers)
-	s.source = publishing
+	if s.source = publishing; !publishing && n.cfg.Memory != nil {
+		s.recall()
+	}
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()

@@ -115,6 +115,9 @@ func (s *Swarm) start() error {
 	s.wg.Go(func() { s.followSubscribers(events) })
 	s.wg.Go(s.loop)
 	s.wg.Go(s.dialer.run)
+	if s.node.cfg.Memory != nil && !s.source {
+		s.wg.Go(s.remember)
+	}
 	if s.node.dht != nil {
 		s.wg.Go(s.provide)
 		if patient := s.dialer.known() > 0; !s.source { // a broadcaster is sought

@@ -9,6 +9,7 @@
 //	settings.go  the flags that all commands share
 //	errors.go    errors become a sentence and a hint, and an exit code
 //	home.go      the directory that keeps keys, epochs and locks
+//	memory.go    the peers that it remembers
 //	session.go   a p2p node and an HLS server that start and end together
 //	encoder.go   encoders that connect by themselves: their key, and why one is refused
 //	slate.go     what viewers see while one of those is awaited (--slate)
@@ -28,6 +29,7 @@
 //	stream.key              the key of the stream that broadcast publishes
 //	rtmp.key                what RTMP and WHIP encoders show to be let in
 //	streams/<id>.epoch      the last epoch that was used, written before it is used
+//	streams/<id>.peers      who served the stream lately, to be tried first the next time
 //	streams/<id>.lock       held while the stream is broadcast from here
 //
 // It is --home, else $XDG_DATA_HOME/grapevine (~/.local/share/grapevine) on Linux and

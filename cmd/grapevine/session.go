@@ -63,6 +63,7 @@ type nodeConfig struct {
 	upload   int           // bits per second, 0 if not known
 	history  time.Duration // how long headers are kept at least
 	dht      *p2p.DHT      // nil for none
+	memory   p2p.Memory    // nil for none
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -81,7 +82,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht, memory{h}}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
 	}
@@ -107,6 +108,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Store:     stream.NewStore(cache),
 		MDNS:      cfg.mdns,
 		DHT:       cfg.dht,
+		Memory:    cfg.memory,
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
 		Logger:    log,

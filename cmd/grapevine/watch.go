@@ -45,9 +45,6 @@ func watchCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if len(links[0].Peers) == 0 && !set.mdns && set.dht == nil && len(set.listen) == 0 {
-				return &usageError{"The link names no peer, and with --no-mdns and --no-dht none can be found.", "use the whole link, with its ?peer=…, or leave one of the two out"}
-			}
 			w := watch{link: links[0], open: c.Bool("open"), qr: c.Bool("qr")}
 			return w.run(c.Context, set, newScreen(env, set.json))
 		},
@@ -61,6 +58,9 @@ type watch struct {
 }
 
 func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) {
+	if err := w.check(set); err != nil {
+		return err
+	}
 	h, err := openHome(set.home)
 	if err != nil {
 		return err
@@ -82,6 +82,21 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	}
 	s.follow(func() string { return viewerLine(s, swarm) }, nil)
 	return s.why()
+}
+
+// check refuses a link that can lead nowhere.
+func (w *watch) check(set settings) error {
+	if len(w.link.Peers) > 0 || set.mdns || set.dht != nil || len(set.listen) > 0 {
+		return nil
+	}
+	h, err := findHome(set.home)
+	if err != nil {
+		return err
+	}
+	if known, err := (memory{h}).Recall(w.link.Stream); err == nil && len(known) > 0 {
+		return nil
+	}
+	return &usageError{"The link names no peer, and with --no-mdns and --no-dht none can be found.", "use the whole link, with its ?peer=…, or leave one of the two out"}
 }
 
 func (w *watch) announce(s *session, set settings, link stream.Link) error {
