@@ -44,6 +44,9 @@ type Config struct {
 	// DHT finds peers by a bare stream ID and announces the streams of this node. nil takes
 	// part in none, and dials nobody for it.
 	DHT *DHT
+	// Directory keeps and passes on the entries of public streams. It dials nobody for that, but
+	// by the DHT when this node announces a stream or is asked for the directory.
+	Directory bool
 	// Memory keeps who served streams for the next run. nil keeps nothing.
 	Memory Memory
 	// Host is used instead of one made from Identity and Listen. The node does not
@@ -85,6 +88,7 @@ type Node struct {
 	uplink    *uplink
 	mdns      *localDiscovery
 	dht       *discovery.DHT // nil unless configured
+	directory *directory     // nil unless configured
 
 	subscriptions subscriptions
 
@@ -121,6 +125,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
+	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
 	n.uplink = newUplink(cfg.MaxUpload)
@@ -157,6 +162,12 @@ func (n *Node) Start() (err error) {
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if err := n.startDHT(); err != nil {
 		return err
+	}
+	if n.cfg.Directory {
+		n.directory = newDirectory(n)
+		if err := n.directory.start(); err != nil {
+			return err
+		}
 	}
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)
@@ -195,6 +206,9 @@ func (n *Node) Close() error {
 	}
 	n.closeDHT()
 	n.cancel()
+	if n.directory != nil {
+		n.directory.close()
+	}
 	n.wg.Wait()
 	if n.ownHost {
 		if err := n.host.Close(); err != nil {

@@ -61,7 +61,7 @@ type DHT struct {
 
 	dials sync.WaitGroup
 
-	entering sync.Mutex // held while bootstrap nodes are connected
+	entering chan struct{} // full while somebody connects to bootstrap nodes
 
 	mu     sync.Mutex // guards all following
 	kad    *kaddht.IpfsDHT
@@ -70,7 +70,7 @@ type DHT struct {
 
 // New returns a DHT that has not been entered yet, unless it is a server's.
 func New(cfg Config) (*DHT, error) {
-	d := &DHT{cfg: cfg}
+	d := &DHT{cfg: cfg, entering: make(chan struct{}, 1)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	if !cfg.Server {
 		return d, nil
@@ -89,8 +89,8 @@ func (d *DHT) Close() error {
 	kad := d.kad
 	d.closed = true
 	d.mu.Unlock()
-	d.entering.Lock() // so that nobody begins to dial
-	defer d.entering.Unlock()
+	d.entering <- struct{}{} // so that nobody dials any more; whoever does was told to end
+	defer func() { <-d.entering }()
 	d.dials.Wait()
 	if kad == nil {
 		return nil
@@ -175,8 +175,12 @@ func (d *DHT) open() (*kaddht.IpfsDHT, error) {
 
 // enter returns kad-dht once its routing table has somebody to ask.
 func (d *DHT) enter(ctx context.Context) (*kaddht.IpfsDHT, error) {
-	d.entering.Lock()
-	defer d.entering.Unlock()
+	select {
+	case d.entering <- struct{}{}:
+		defer func() { <-d.entering }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	kad, err := d.open()
 	if err != nil {
 		return nil, err

@@ -20,6 +20,10 @@ const (
 	keyPrefix = "/grapevine/stream/1/"
 )
 
+// Directory stands for a stream's ID in the keys of those who take part in the directory of public
+// streams. No stream has it, as nobody knows a key to it.
+var Directory = stream.ID(sha256.Sum256([]byte("/grapevine/directory/1")))
+
 // slotAt returns the slot of a time.
 func slotAt(t time.Time) uint64 { return uint64(t.Unix()) / uint64(slotLength/time.Second) }
 
