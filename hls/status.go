@@ -260,10 +260,14 @@ func (d *dvr) status() apiDVR {
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
-	text, err := json.Marshal(s.status(time.Now()))
+	s.serveJSON(w, s.status(time.Now()))
+}
+
+func (s *Server) serveJSON(w http.ResponseWriter, answer any) {
+	text, err := json.Marshal(answer)
 	if err != nil {
-		s.log.Error("marshal status", "err", err)
-		http.Error(w, "status unavailable", http.StatusInternalServerError)
+		s.log.Error("marshal answer", "err", err)
+		http.Error(w, "answer unavailable", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

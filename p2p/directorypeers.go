@@ -28,11 +28,12 @@ const (
 	// maxAsked bounds the peers that are asked within askedWindow: each has nearly all.
 	maxAsked    = 4
 	askedWindow = 5 * time.Minute
-	// maxAnswered bounds the peers that are answered within answeredWindow, each once, and
-	// maxAnswerSize the bytes of an answer.
-	maxAnswered    = 64
-	answeredWindow = time.Minute
-	maxAnswerSize  = 128 << 10
+	// maxAnswered bounds the answers within answeredWindow, maxAnsweredPeer those to one
+	// peer, and maxAnswerSize the bytes of one.
+	maxAnswered     = 64
+	maxAnsweredPeer = 6
+	answeredWindow  = time.Minute
+	maxAnswerSize   = 128 << 10
 	// directorySearch is the pause between searches of the DHT, however often somebody looks.
 	directorySearch = 5 * time.Minute
 	// maxDirectoryPeers bounds those of one search that are dialled.
@@ -112,7 +113,8 @@ func readEntry(r *bufio.Reader) ([]byte, error) {
 // answers bounds whom a directory answers.
 type answers struct {
 	mu    sync.Mutex // guards all following
-	to    map[peer.ID]bool
+	to    map[peer.ID]int
+	all   int // of to
 	since time.Time
 }
 
@@ -121,12 +123,13 @@ func (a *answers) admit(id peer.ID, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.to == nil || now.Sub(a.since) >= answeredWindow {
-		a.to, a.since = make(map[peer.ID]bool), now
+		a.to, a.all, a.since = make(map[peer.ID]int), 0, now
 	}
-	if a.to[id] || len(a.to) >= maxAnswered {
+	if a.to[id] >= maxAnsweredPeer || a.all >= maxAnswered {
 		return false
 	}
-	a.to[id] = true
+	a.to[id]++
+	a.all++
 	return true
 }
 

@@ -33,6 +33,29 @@ func (n *hlsNode) Streams() []hls.Stream {
 	return out
 }
 
+// listingsOf returns what the server lists as on air.
+func listingsOf(node *p2p.Node) func() []hls.Listing {
+	return func() []hls.Listing {
+		entries := node.Directory()
+		out := make([]hls.Listing, len(entries))
+		for i, e := range entries {
+			out[i] = newListing(e)
+		}
+		return out
+	}
+}
+
+func newListing(e stream.Entry) hls.Listing {
+	return hls.Listing{
+		Stream:      e.Stream,
+		Title:       e.Title,
+		Description: e.Description,
+		Link:        e.Link().String(),
+		Issued:      e.Issued,
+		Expires:     e.Expires(),
+	}
+}
+
 // swarmPast is what a swarm's peers hold, as the HLS server asks for it.
 type swarmPast struct{ swarm *p2p.Swarm }
 

@@ -56,13 +56,13 @@ func broadcastCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
-		}, encoderFlags(), dhtFlags()),
+		}, encoderFlags(), publicFlags(), dhtFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
 				return err
 			}
-			if set.dht, err = readDHT(c); err != nil {
+			if err := readNetwork(c, &set); err != nil {
 				return err
 			}
 			if err := noArguments(c); err != nil {
@@ -76,6 +76,7 @@ func broadcastCommand(env *environment) *cli.Command {
 				key:    c.String("key"),
 				qr:     c.Bool("qr"),
 				slate:  c.String("slate"),
+				entry:  readEntry(c),
 				inputs: inputs,
 				ingest: ingest.Config{
 					Stdin:   env.stdin,
@@ -108,6 +109,7 @@ type broadcast struct {
 
 	reconnect time.Duration // for how long encoders are waited for that come and go
 	insists   bool          // on reconnect, whatever the inputs
+	entry     publicEntry   // in the directory
 	slate     string        // a file, autoSlate, or "" for none
 }
 
@@ -127,6 +129,9 @@ func (b *broadcast) check(stdin *os.File) error {
 		if err := b.checkInput(in.source, stdin); err != nil {
 			return err
 		}
+	}
+	if err := b.entry.check(); err != nil {
+		return err
 	}
 	return b.checkSlate()
 }
@@ -249,6 +254,7 @@ func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	})
 	var inputErr error
 	inputEnded := false
+	announced := b.entry.announce(s, casts.key)
 	figures := make(chan struct{})
 	s.running.Go(func() {
 		defer close(figures)
@@ -274,6 +280,7 @@ func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	}
 	s.fail(nil) // ends the figures
 	<-figures
+	<-announced
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:

@@ -19,6 +19,17 @@ func dhtFlags() []cli.Flag {
 	}
 }
 
+// readNetwork reads by what a node that carries streams finds others.
+func readNetwork(c *cli.Context, set *settings) (err error) {
+	set.directory = true
+	if c.Bool("bootstrap-only") {
+		set.dht, err = readBootstrapOnly(c)
+	} else {
+		set.dht, err = readDHT(c)
+	}
+	return err
+}
+
 // readDHT reads in which DHT a node takes part; nil is none. Nothing else decides for the
 // public one.
 func readDHT(c *cli.Context) (*p2p.DHT, error) {

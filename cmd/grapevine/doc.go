@@ -18,6 +18,7 @@
 //	             origin.go follows an HLS stream
 //	casts.go     the renditions that a broadcaster publishes
 //	discovery.go in which DHT a node finds peers (--bootstrap, --no-dht)
+//	public.go    what a public stream has in the directory (--public); list.go shows it
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
@@ -49,6 +50,8 @@
 //	end    a stream has ended; another epoch may follow
 //	recording  the state of a rendition's recording is another: waiting, recording,
 //	       ended or stopped, then with the error. Figures are in stats as recordings
+//	directory  what list found: entries, each with stream, title, description, link, issued
+//	        and expires
 //	export what export wrote
 //	error  why the command fails, its last line: error and hint
 //

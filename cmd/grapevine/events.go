@@ -188,6 +188,12 @@ type exportEvent struct {
 	Lost     int     `json:"frames_lost"` // damaged or overlapping
 }
 
+// directoryEvent is what "grapevine list" found.
+type directoryEvent struct {
+	Event   string        `json:"event"` // "directory"
+	Entries []hls.Listing `json:"entries"`
+}
+
 // errorEvent says why a command fails.
 type errorEvent struct {
 	Event string `json:"event"` // "error"

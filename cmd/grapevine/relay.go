@@ -23,11 +23,7 @@ func relayCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			read := readDHT
-			if c.Bool("bootstrap-only") {
-				read = readBootstrapOnly
-			}
-			if set.dht, err = read(c); err != nil {
+			if err := readNetwork(c, &set); err != nil {
 				return err
 			}
 			links, err := readLinks(c.Args().Slice())

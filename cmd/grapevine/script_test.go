@@ -50,7 +50,7 @@ func withoutDHT(args []string) []string {
 	private := func(arg string) bool {
 		return slices.Contains([]string{"--no-dht", "--bootstrap", "--bootstrap-only"}, arg)
 	}
-	if len(args) < 2 || !slices.Contains([]string{"broadcast", "watch", "relay"}, args[1]) || slices.ContainsFunc(args, private) {
+	if len(args) < 2 || !slices.Contains([]string{"broadcast", "watch", "relay", "list"}, args[1]) || slices.ContainsFunc(args, private) {
 		return args
 	}
 	return append(args, "--no-dht")

@@ -35,7 +35,7 @@ func watchCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if set.dht, err = readDHT(c); err != nil {
+			if err := readNetwork(c, &set); err != nil {
 				return err
 			}
 			if c.NArg() != 1 {
