@@ -151,6 +151,23 @@
 // comes to others. A broadcaster does not search. Who has anything of the stream announces
 // itself, for each hour and at new addresses.
 //
+// # The directory
+//
+// Streams whose broadcasters want that are listed by signed entries, see package stream. With
+// [Config.Directory] a node keeps them, 256 at most, and passes them on:
+//
+//	gv1/directory           the topic: entries, as ordinary messages
+//	/grapevine/directory/1  the protocol: who connects is sent all that there is, 128 KiB at
+//	                        most, each entry with its length before it, as a varint
+//
+// A broadcaster renews its entry every four minutes while its stream goes on, for twelve, and
+// withdraws it at its end. A node asks four peers within five minutes. Who announces a stream
+// is found in the DHT under a key of its own, and searched for by who announces one himself or
+// is asked for the directory, every five minutes at most; four are dialled.
+//
+// Anybody can make keys, and list streams. So a neighbour may bring 32 new ones a minute, and
+// none beyond 256, however many sign: that bounds what a flood costs, not what it pushes out.
+//
 // # Fetch
 //
 // The protocol /grapevine/fetch/1 carries one request a stream; see fetchwire.go for

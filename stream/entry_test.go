@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"reflect"
 	"strings"
@@ -138,4 +139,12 @@ func FuzzOpenEntry(f *testing.F) {
 			t.Errorf("opened %+v", e)
 		}
 	})
+}
+
+// TestEntryVector is for other implementations. The key's seed is that of the headers' vectors.
+func TestEntryVector(t *testing.T) {
+	const want = "0ab1010a208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c12174b65796e6f746520e28093203c623e6c6976653c2f623e1a10566f6d2067726fc39f656e205361616c20fbf0cc86a63728d80432582f6970342f3139322e302e322e312f7564702f343734372f717569632d76312f7032702f313244334b6f6f5744704a3741733742574177524d6675315655325743714e6a76713338374a45594b44426a346b78366e58544e12406c85a025987a00eed672e323826adc6c333a3957b338031a4a8c2d1b9f9ea20fcd3f47ce49b1220065407a3746eb1def8ebfb3c6e608b869c62f5cecc863ce01"
+	if got := hex.EncodeToString(signedEntry(t, testKey, testEntry()).Bytes()); got != want {
+		t.Errorf("the entry is written\n%s, want\n%s", got, want)
+	}
 }
