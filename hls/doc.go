@@ -52,6 +52,7 @@
 //	/                                       the page
 //	/embed/<stream-id>                      the player alone, for frames in other pages
 //	/api/v1/status                          figures, JSON
+//	/api/v1/directory                       public streams that are on air, JSON
 //	/api/v1/streams/<stream-id>/qr.svg      the stream's link as a QR code
 //	/<stream-id>/index.m3u8                 multivariant playlist
 //	/<stream-id>/<rendition>/index.m3u8     media playlist, MPEG-TS

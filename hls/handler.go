@@ -49,6 +49,7 @@ func (s *Server) Handler() http.Handler {
 	stream("/{stream}/{rendition}/{segment}", s.serveFile)
 	// Not shared with other origins: they name peers.
 	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
+	mux.HandleFunc("GET /api/v1/directory", s.serveDirectory)
 	mux.HandleFunc("GET /api/v1/streams/{stream}/qr.svg", s.serveQR)
 	for path := range s.page {
 		mux.HandleFunc("GET "+path, s.servePage)

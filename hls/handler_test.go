@@ -80,6 +80,7 @@ func TestHTTP(t *testing.T) {
 			{"page's script", "GET", "/page.js", nil, 200, []string{"Content-Type", "text/javascript; charset=utf-8"}, ""},
 			{"hls.js", "GET", "/hls.min.js", []string{"Accept-Encoding", "gzip"}, 200, []string{"Content-Encoding", "gzip"}, ""},
 			{"status", "GET", "/api/v1/status", nil, 200, []string{"Content-Type", "application/json", "Cache-Control", "no-store", "Access-Control-Allow-Origin", ""}, ""},
+			{"directory", "GET", "/api/v1/directory", nil, 200, []string{"Content-Type", "application/json", "Cache-Control", "no-store", "Access-Control-Allow-Origin", ""}, `{"entries":[]}`},
 			{"nothing", "GET", "/favicon.ico", nil, 404, nil, ""},
 		} {
 			w := do(h, test.method, test.path, test.send...)

@@ -63,6 +63,8 @@ type Config struct {
 	// DVR is how long the playlist is that rewinds, up to [MaxDVR]; 0 means as many
 	// segments as the store could hold.
 	DVR time.Duration
+	// Directory returns the public streams that the page lists as on air; nil means none.
+	Directory func() []Listing
 	// Logger gets what an operator wants to know; nil means none.
 	Logger *slog.Logger
 }

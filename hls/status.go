@@ -27,6 +27,8 @@ type Status struct {
 	FetchesRefused int64 `json:"fetches_refused"` // such requests for which there was no room
 	FetchesAgain   int64 `json:"fetches_again"`   // such requests of peers for what they had too often
 
+	DHTPeers int `json:"dht_peers"` // peers in the DHT's routing table; 0 without a DHT
+
 	Recordings []RecordingStatus `json:"recordings,omitempty"` // in the order of the streams
 
 	Streams []StreamStatus    `json:"streams"` // in the order in which they were joined
@@ -51,6 +53,11 @@ type StreamStatus struct {
 	HeadersRefused  int64 `json:"headers_refused"`  // forged, stale or malformed
 	PayloadIn       int64 `json:"payload_in"`       // bytes of chunks_received
 	PayloadOut      int64 `json:"payload_out"`      // bytes of chunks_sent
+
+	Found     map[string]int64 `json:"found"`               // peers by what told of them first: link, home, mdns, exchange or dht
+	Searches  int64            `json:"searches"`            // of the DHT
+	Announced int64            `json:"announced"`           // times that this node announced the stream in the DHT
+	DHTError  string           `json:"dht_error,omitempty"` // why the last search or announcement failed
 }
 
 // PeerStatus is a node's figures for one peer that holds the stream.
@@ -62,6 +69,7 @@ type PeerStatus struct {
 	BytesOut  int64   `json:"bytes_out"`  // given to it
 	Direct    bool    `json:"direct"`     // not by way of a circuit relay
 	Mesh      bool    `json:"mesh"`       // a neighbour: it sends what it has without being asked
+	FoundBy   string  `json:"found_by"`   // link, home, mdns, exchange, dht or incoming
 }
 
 // RecordingStatus is a node's figures for the recording of one rendition.
@@ -252,10 +260,14 @@ func (d *dvr) status() apiDVR {
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
-	text, err := json.Marshal(s.status(time.Now()))
+	s.serveJSON(w, s.status(time.Now()))
+}
+
+func (s *Server) serveJSON(w http.ResponseWriter, answer any) {
+	text, err := json.Marshal(answer)
 	if err != nil {
-		s.log.Error("marshal status", "err", err)
-		http.Error(w, "status unavailable", http.StatusInternalServerError)
+		s.log.Error("marshal answer", "err", err)
+		http.Error(w, "answer unavailable", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

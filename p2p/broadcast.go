@@ -19,7 +19,7 @@ type Broadcast struct {
 
 // Open joins the stream of the key as its broadcaster, who knows its renditions later.
 func (n *Node) Open(key stream.Key) (*Swarm, error) {
-	s, err := n.join(key.ID(), true)
+	s, err := n.join(key.ID(), true, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -38,18 +39,20 @@ const (
 	maxDials = 4
 )
 
-// dialer keeps a swarm connected to enough peers that hold its stream: those of the
-// link, and those that other peers tell of.
+// dialer keeps a swarm connected to enough peers that hold its stream, by whatever
+// they were found.
 type dialer struct {
 	s      *Swarm
 	wakeCh chan struct{}
 
 	mu         sync.Mutex // guards all following
 	candidates map[peer.ID]*candidate
-	last       string // why the last attempt failed
+	found      map[Source]int64 // peers by what told of them first
+	last       string           // why the last attempt failed
 }
 
 type candidate struct {
+	source  Source                // that told of it first
 	link    []multiaddr.Multiaddr // named by a link: never forgotten
 	learned []multiaddr.Multiaddr // by others, the last ones first
 	busy    bool
@@ -59,6 +62,19 @@ type candidate struct {
 
 func (c *candidate) addrs() []multiaddr.Multiaddr {
 	return slices.Concat(c.link, c.learned)
+}
+
+// rank orders candidates: those that failed last time come after others, as a DHT may
+// tell of many that have left, and of both those of the link, and that served before, come first.
+func (c *candidate) rank() int {
+	rank := 0
+	if c.wait > 0 {
+		rank += 2
+	}
+	if len(c.link) == 0 && c.source != FoundByHome {
+		rank++
+	}
+	return rank
 }
 
 // learn takes addresses at which the peer may be found now.
@@ -73,7 +89,7 @@ func (c *candidate) learn(addrs []multiaddr.Multiaddr) {
 }
 
 func newDialer(s *Swarm) *dialer {
-	return &dialer{s: s, wakeCh: make(chan struct{}, 1), candidates: make(map[peer.ID]*candidate)}
+	return &dialer{s: s, wakeCh: make(chan struct{}, 1), candidates: make(map[peer.ID]*candidate), found: make(map[Source]int64)}
 }
 
 func (d *dialer) wake() {
@@ -89,6 +105,25 @@ func (d *dialer) lastError() string {
 	return d.last
 }
 
+// known returns how many peers the dialer knows of.
+func (d *dialer) known() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.candidates)
+}
+
+// sources returns how many peers each source told of first, and which told of each that is
+// still known.
+func (d *dialer) sources() (found map[Source]int64, of map[peer.ID]Source) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	of = make(map[peer.ID]Source, len(d.candidates))
+	for id, c := range d.candidates {
+		of[id] = c.source
+	}
+	return maps.Clone(d.found), of
+}
+
 // addLink adds the peers of a link.
 func (d *dialer) addLink(peers []peer.AddrInfo) {
 	d.mu.Lock()
@@ -98,8 +133,9 @@ func (d *dialer) addLink(peers []peer.AddrInfo) {
 		}
 		c := d.candidates[p.ID]
 		if c == nil {
-			c = &candidate{}
+			c = &candidate{source: FoundByLink}
 			d.candidates[p.ID] = c
+			d.found[FoundByLink]++
 		}
 		for _, a := range p.Addrs {
 			if !slices.ContainsFunc(c.link, a.Equal) {
@@ -117,7 +153,15 @@ func (d *dialer) addLocal(info peer.AddrInfo) {
 	if c := d.candidates[info.ID]; c != nil {
 		c.next = time.Time{} // it is there again
 	}
-	d.addLocked(info)
+	d.addLocked(info, FoundByMDNS)
+	d.mu.Unlock()
+	d.wake()
+}
+
+// addFound adds a peer that something told of.
+func (d *dialer) addFound(info peer.AddrInfo, by Source) {
+	d.mu.Lock()
+	d.addLocked(info, by)
 	d.mu.Unlock()
 	d.wake()
 }
@@ -134,7 +178,7 @@ func (d *dialer) add(records [][]byte) {
 			continue
 		}
 		d.mu.Lock()
-		d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: shareable(rec.Addrs)})
+		d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: shareable(rec.Addrs)}, FoundByExchange)
 		d.mu.Unlock()
 	}
 	d.wake()
@@ -142,7 +186,7 @@ func (d *dialer) add(records [][]byte) {
 
 // addLocked adds a candidate, or addresses of a known one. If there are too many, one
 // that could not be reached makes room, or else the new one is left out.
-func (d *dialer) addLocked(info peer.AddrInfo) {
+func (d *dialer) addLocked(info peer.AddrInfo, by Source) {
 	if info.ID == d.s.node.host.ID() {
 		return
 	}
@@ -159,9 +203,11 @@ func (d *dialer) addLocked(info peer.AddrInfo) {
 		}
 	}
 	if len(d.candidates) < maxCandidates {
-		c := &candidate{}
+		c := &candidate{source: by}
 		c.learn(info.Addrs)
 		d.candidates[info.ID] = c
+		d.found[by]++
+		d.s.log.Debug("peer found", "peer", info.ID, "by", by)
 	}
 }
 
@@ -205,6 +251,7 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 		}
 	}
 	rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
+	slices.SortStableFunc(ready, func(a, b peer.ID) int { return d.candidates[a].rank() - d.candidates[b].rank() })
 	var out []peer.AddrInfo
 	for _, id := range ready[:max(0, min(len(ready), maxDials-busy, targetHolders-have))] {
 		c := d.candidates[id]

@@ -136,6 +136,38 @@
 // follows the delay, loss and full windows that most busy QUIC connections show; an
 // uplink used over TCP alone is not measured.
 //
+// # Finding peers
+//
+// All that tells of peers feeds one dialer, which keeps a swarm connected to ten that hold
+// the stream: the link, the [Memory] of those that served it in earlier runs, mDNS, records
+// that peers exchange (see below), and, if [Config.DHT] is set, a DHT, for which see package
+// discovery. [SwarmStats] counts peers by what told of them first. Those that did not answer
+// come after others, and those of the link and of the memory before others.
+//
+// The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
+// answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten
+// minutes by who has some and fewer than ten. At most 32 providers of one search are
+// dialled, four at a time; each is then passed over for ten minutes, so that the next search
+// comes to others. A broadcaster does not search. Who has anything of the stream announces
+// itself, for each hour and at new addresses.
+//
+// # The directory
+//
+// Streams whose broadcasters want that are listed by signed entries, see package stream. With
+// [Config.Directory] a node keeps them, 256 at most, and passes them on:
+//
+//	gv1/directory           the topic: entries, as ordinary messages
+//	/grapevine/directory/1  the protocol: who connects is sent all that there is, 128 KiB at
+//	                        most, each entry with its length before it, as a varint
+//
+// A broadcaster renews its entry every four minutes while its stream goes on, for twelve, and
+// withdraws it at its end. A node asks four peers within five minutes. Who announces a stream
+// is found in the DHT under a key of its own, and searched for by who announces one himself or
+// is asked for the directory, every five minutes at most; four are dialled.
+//
+// Anybody can make keys, and list streams. So a neighbour may bring 32 new ones a minute, and
+// none beyond 256, however many sign: that bounds what a flood costs, not what it pushes out.
+//
 // # Fetch
 //
 // The protocol /grapevine/fetch/1 carries one request a stream; see fetchwire.go for

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/grapevine-live/grapevine/p2p/discovery"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -40,6 +41,14 @@ type Config struct {
 	History time.Duration
 	// MDNS finds peers on the local network, and lets them find this one.
 	MDNS bool
+	// DHT finds peers by a bare stream ID and announces the streams of this node. nil takes
+	// part in none, and dials nobody for it.
+	DHT *DHT
+	// Directory keeps and passes on the entries of public streams. It dials nobody for that, but
+	// by the DHT when this node announces a stream or is asked for the directory.
+	Directory bool
+	// Memory keeps who served streams for the next run. nil keeps nothing.
+	Memory Memory
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
@@ -78,6 +87,8 @@ type Node struct {
 	fetches   *fetchServer
 	uplink    *uplink
 	mdns      *localDiscovery
+	dht       *discovery.DHT // nil unless configured
+	directory *directory     // nil unless configured
 
 	subscriptions subscriptions
 
@@ -114,6 +125,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
+	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
 	n.uplink = newUplink(cfg.MaxUpload)
@@ -148,6 +160,15 @@ func (n *Node) Start() (err error) {
 	n.wg.Go(n.watchUplink)
 	n.wg.Go(n.watchSilence)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
+	if err := n.startDHT(); err != nil {
+		return err
+	}
+	if n.cfg.Directory {
+		n.directory = newDirectory(n)
+		if err := n.directory.start(); err != nil {
+			return err
+		}
+	}
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)
 		if err := n.mdns.start(); err != nil {
@@ -183,7 +204,11 @@ func (n *Node) Close() error {
 	for _, s := range swarms {
 		s.close()
 	}
+	n.closeDHT()
 	n.cancel()
+	if n.directory != nil {
+		n.directory.close()
+	}
 	n.wg.Wait()
 	if n.ownHost {
 		if err := n.host.Close(); err != nil {
@@ -227,6 +252,9 @@ func (n *Node) Stats() Stats {
 	}
 	if n.mdns != nil {
 		out.MDNSPeers = n.mdns.found.Load()
+	}
+	if n.dht != nil {
+		out.DHTPeers = n.dht.Size()
 	}
 	n.mu.Lock()
 	out.DroppedRPCs, out.ConnectionsSilent = n.dropped, n.silent
@@ -282,16 +310,12 @@ func (n *Node) Join(link stream.Link) (*Swarm, error) {
 		}
 		peers = append(peers, *info)
 	}
-	s, err := n.join(link.Stream, false)
-	if err != nil {
-		return nil, err
-	}
-	s.dialer.addLink(peers)
-	return s, nil
+	return n.join(link.Stream, false, peers)
 }
 
-// join makes the swarm of a stream, or returns the one that is there.
-func (n *Node) join(id stream.ID, publishing bool) (*Swarm, error) {
+// join makes the swarm of a stream, or returns the one that is there, and has it dial
+// the peers.
+func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo) (*Swarm, error) {
 	n.joining.Lock()
 	defer n.joining.Unlock()
 	name := topicName(id)
@@ -301,10 +325,14 @@ func (n *Node) join(id stream.ID, publishing bool) (*Swarm, error) {
 	if known != nil && known.id != id {
 		return nil, fmt.Errorf("join stream %s: its topics are those of %s, which this node is part of", id, known.id)
 	} else if known != nil {
+		known.dialer.addLink(peers)
 		return known, nil
 	}
 	s := newSwarm(n, id)
-	s.source = publishing
+	s.dialer.addLink(peers)
+	if s.source = publishing; !publishing && n.cfg.Memory != nil {
+		s.recall()
+	}
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()

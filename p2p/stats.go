@@ -14,6 +14,7 @@ type Stats struct {
 	ConnectionsSilent int64   // connections closed, as the peer had died without a word
 	DroppedRPCs       int64   // messages that a full outbound queue lost
 	MDNSPeers         int64   // peers found on the local network
+	DHTPeers          int     // peers in the DHT's routing table
 
 	UploadBound    int   // bits per second that chunks may fill now, 0 if nothing bounds them
 	UploadKnown    bool  // whether it was configured rather than measured
@@ -55,8 +56,13 @@ type SwarmStats struct {
 
 	PeersCutOff int64 // peers that claimed and promised, and did not send
 
-	Wanted        int    // chunks wanted and not there yet
-	EventsDropped int64  // messages from peers lost because this node was too busy
+	Wanted        int              // chunks wanted and not there yet
+	EventsDropped int64            // messages from peers lost because this node was too busy
+	Found         map[Source]int64 // peers that each source told of first
+	Searches      int64            // of the DHT
+	Announced     int64            // times that this node announced the stream in the DHT
+	DHTError      string           // why the last search or announcement failed, "" if it did not
+
 	LastDialError string // why the last attempt to reach a peer failed, "" if none did
 	Penalties     int64  // times that a peer's score was lowered for what no honest peer sends
 }
@@ -70,4 +76,5 @@ type PeerStats struct {
 	BytesIn   int64         // payload of verified chunks from it
 	BytesOut  int64         // payload of chunks to it
 	Refused   int64         // messages of it that were refused
+	FoundBy   Source        // what told of it first
 }

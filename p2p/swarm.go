@@ -27,6 +27,9 @@ const (
 	// what is to be said then may take to go out.
 	farewellTimeout = time.Second
 	farewellPause   = 50 * time.Millisecond
+	// holderValue is what a peer that holds a stream is worth to the connection manager:
+	// more than those that only answer in a DHT, which are worth 5.
+	holderValue = 20
 	// subscribeAfter is how long a node that meets nobody waits until it subscribes.
 	subscribeAfter = 700 * time.Millisecond
 )
@@ -112,6 +115,15 @@ func (s *Swarm) start() error {
 	s.wg.Go(func() { s.followSubscribers(events) })
 	s.wg.Go(s.loop)
 	s.wg.Go(s.dialer.run)
+	if s.node.cfg.Memory != nil && !s.source {
+		s.wg.Go(s.remember)
+	}
+	if s.node.dht != nil {
+		s.wg.Go(s.provide)
+		if patient := s.dialer.known() > 0; !s.source { // a broadcaster is sought
+			s.wg.Go(func() { s.seek(patient) })
+		}
+	}
 	return nil
 }
 
@@ -205,11 +217,22 @@ func (s *Swarm) followSubscribers(events *pubsub.TopicEventHandler) {
 			delete(s.subscribed, e.Peer)
 		}
 		s.mu.Unlock()
+		s.value(e.Peer, e.Type == pubsub.PeerJoin)
 		if e.Type == pubsub.PeerJoin {
 			s.past.onSubscriber()
 		}
 		s.note(func(now time.Time) { s.repair.onSubscriber(e.Peer, e.Type == pubsub.PeerJoin, now) })
 		s.dialer.wake()
+	}
+}
+
+// value tells the connection manager whether a peer holds the stream.
+func (s *Swarm) value(id peer.ID, holds bool) {
+	manager, tag := s.node.host.ConnManager(), headersTopic(s.id)
+	if holds {
+		manager.TagPeer(id, tag, holderValue)
+	} else {
+		manager.UntagPeer(id, tag)
 	}
 }
 

@@ -37,8 +37,13 @@ func (s *Swarm) Stats() SwarmStats {
 		out.Peers = append(out.Peers, p)
 	}
 	s.mu.Unlock()
+	found, foundBy := s.dialer.sources()
+	out.Found = found
 	for i := range out.Peers {
 		p := &out.Peers[i]
+		if p.FoundBy = foundBy[p.ID]; p.FoundBy == "" {
+			p.FoundBy = FoundByItself
+		}
 		p.RTT = s.node.rtt(p.ID)
 		if conns := s.node.host.Network().ConnsToPeer(p.ID); len(conns) > 0 {
 			p.Addr = conns[0].RemoteMultiaddr().String()

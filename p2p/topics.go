@@ -55,6 +55,8 @@ const maxPeerTopics = 1000
 
 // subscriptions is pubsub's filter of topics.
 type subscriptions struct {
+	directory bool // whether this node takes part in it
+
 	mu     sync.Mutex // guards all following
 	topics map[peer.ID]map[string]struct{}
 }
@@ -64,7 +66,7 @@ var _ pubsub.SubscriptionFilter = (*subscriptions)(nil)
 // CanSubscribe implements pubsub.SubscriptionFilter.
 func (f *subscriptions) CanSubscribe(topic string) bool {
 	_, _, ok := parseTopic(topic)
-	return ok
+	return ok || topic == directoryTopic && f.directory
 }
 
 // FilterIncomingSubscriptions implements pubsub.SubscriptionFilter. It runs on pubsub's

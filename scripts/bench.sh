@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prints figures: of swarms in virtual time, where a busy machine takes longer and prints
-# the same, and of one relay, one HLS server and one ingest in real time, where it does not.
+# the same, and of one relay, one HLS server, one ingest and of discovery in real time, where it
+# does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -66,6 +67,15 @@ Linux. Options:
   --hours N         instead of 6
   --rate BITS       of the stream instead of 20 Mbit/s
   --json            one JSON object, and nothing else, on stdout
+
+       scripts/bench.sh discovery [options]
+
+How long viewers take from the bare stream ID to a playable playlist, in a DHT of their own:
+real processes on loopback. Options:
+  --nodes N         instead of 30
+  --linked N        so many viewers more by the link, instead of 5
+  --most DURATION   fail if the median is longer, instead of 2s
+  --json            one JSON object, and nothing else, on stdout
 END
   exit 2
 }
@@ -79,7 +89,7 @@ swarm)
   go test -c -o "$dir/bench" ./scripts/bench
   "$dir/bench" -bench "$@"
   ;;
-relay | hls | ingest)
+relay | hls | ingest | discovery)
   what=$1
   shift
   case "${1:-}" in -h | --help | help) usage ;; esac
@@ -90,6 +100,10 @@ relay | hls | ingest)
   dir=$(mktemp -d)
   trap 'rm -rf "$dir"' EXIT
   go build -o "$dir/$what" "./scripts/bench/$what"
+  if [ "$what" = discovery ]; then
+    go build -o "$dir/grapevine" ./cmd/grapevine
+    set -- --grapevine "$dir/grapevine" "$@"
+  fi
   # In the background, so that a signal to this shell alone ends it, too.
   "$dir/$what" "$@" &
   trap 'kill $! 2>/dev/null' INT TERM

@@ -82,6 +82,26 @@
 // encodes for it: it could show viewers different bytes under one header. It has that
 // for nothing by signing two headers.
 //
+// # Wire format of a directory entry
+//
+// Public streams are listed in a directory, by entries that their keys sign:
+//
+//	message SignedEntry {
+//	  bytes entry     = 1;  // a serialised Entry, with its fields in order
+//	  bytes signature = 2;  // Ed25519 of "grapevine directory entry v1\n" + entry
+//	}
+//	message Entry {
+//	  bytes  stream      = 1;  // ID, 32 bytes
+//	  string title       = 2;  // 1 to 128 bytes, printable, one line
+//	  string description = 3;  // at most 1000 bytes, likewise
+//	  uint64 issued      = 4;  // milliseconds since 1970-01-01T00:00:00Z
+//	  uint32 life        = 5;  // seconds until it expires, at most 900; 0 withdraws the stream
+//	  repeated string peer = 6; // multiaddrs with /p2p/, at most 4 of 256 bytes
+//	}
+//
+// Of two entries of a stream the one that was issued later counts, so that none can be
+// replayed; one of no life is kept for as long as an older one could live.
+//
 // # Guarantees
 //
 // A [SignedHeader] or [Chunk] in hand is verified: each comes only from a function

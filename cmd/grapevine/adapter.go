@@ -33,6 +33,29 @@ func (n *hlsNode) Streams() []hls.Stream {
 	return out
 }
 
+// listingsOf returns what the server lists as on air.
+func listingsOf(node *p2p.Node) func() []hls.Listing {
+	return func() []hls.Listing {
+		entries := node.Directory()
+		out := make([]hls.Listing, len(entries))
+		for i, e := range entries {
+			out[i] = newListing(e)
+		}
+		return out
+	}
+}
+
+func newListing(e stream.Entry) hls.Listing {
+	return hls.Listing{
+		Stream:      e.Stream,
+		Title:       e.Title,
+		Description: e.Description,
+		Link:        e.Link().String(),
+		Issued:      e.Issued,
+		Expires:     e.Expires(),
+	}
+}
+
 // swarmPast is what a swarm's peers hold, as the HLS server asks for it.
 type swarmPast struct{ swarm *p2p.Swarm }
 
@@ -62,6 +85,7 @@ func (n *hlsNode) Status() hls.Status {
 		RateIn:   st.RateIn,
 		RateOut:  st.RateOut,
 		Store:    n.node.Store().Stats(),
+		DHTPeers: st.DHTPeers,
 
 		UploadBound:    st.UploadBound,
 		UploadKnown:    st.UploadKnown,
@@ -94,6 +118,13 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		HeadersReceived: st.HeadersReceived,
 		PayloadIn:       st.BytesReceived,
 		PayloadOut:      st.BytesSent,
+		Found:           make(map[string]int64),
+		Searches:        st.Searches,
+		Announced:       st.Announced,
+		DHTError:        st.DHTError,
+	}
+	for source, n := range st.Found {
+		out.Found[string(source)] = n
 	}
 	for _, n := range st.HeadersRefused {
 		out.HeadersRefused += n
@@ -107,6 +138,7 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 			BytesOut:  p.BytesOut,
 			Direct:    !viaCircuit(p.Addr),
 			Mesh:      p.Neighbour,
+			FoundBy:   string(p.FoundBy),
 		})
 	}
 	return out

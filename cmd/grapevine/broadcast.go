@@ -45,7 +45,7 @@ func broadcastCommand(env *environment) *cli.Command {
 		Usage: "publish a live stream",
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, a browser's or encoder's WebRTC on whip://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; or an HLS stream at http://… or https://…; may be given more than once, a rendition each"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file, or an HLS stream that has ended, again at its end"},
 			encodeFlag(),
@@ -56,10 +56,13 @@ func broadcastCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
-		}, encoderFlags()...),
+		}, encoderFlags(), publicFlags(), dhtFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
+				return err
+			}
+			if err := readNetwork(c, &set); err != nil {
 				return err
 			}
 			if err := noArguments(c); err != nil {
@@ -73,6 +76,7 @@ func broadcastCommand(env *environment) *cli.Command {
 				key:    c.String("key"),
 				qr:     c.Bool("qr"),
 				slate:  c.String("slate"),
+				entry:  readEntry(c),
 				inputs: inputs,
 				ingest: ingest.Config{
 					Stdin:   env.stdin,
@@ -105,6 +109,7 @@ type broadcast struct {
 
 	reconnect time.Duration // for how long encoders are waited for that come and go
 	insists   bool          // on reconnect, whatever the inputs
+	entry     publicEntry   // in the directory
 	slate     string        // a file, autoSlate, or "" for none
 	makeSlate func(context.Context, ingest.SlateFormat) ([]byte, error)
 }
@@ -125,6 +130,9 @@ func (b *broadcast) check(stdin *os.File) error {
 		if err := b.checkInput(in.source, stdin); err != nil {
 			return err
 		}
+	}
+	if err := b.entry.check(); err != nil {
+		return err
 	}
 	return b.checkSlate()
 }
@@ -250,6 +258,7 @@ func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	})
 	var inputErr error
 	inputEnded := false
+	announced := b.entry.announce(s, casts.key)
 	figures := make(chan struct{})
 	s.running.Go(func() {
 		defer close(figures)
@@ -275,6 +284,7 @@ func (b *broadcast) publish(s *session, in source, casts *casts) error {
 	}
 	s.fail(nil) // ends the figures
 	<-figures
+	<-announced
 	s.tellEnds()
 	switch {
 	case inputEnded && inputErr != nil:

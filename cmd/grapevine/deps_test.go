@@ -41,8 +41,10 @@ var arrows = []struct{ from, to, why string }{
 	{"hls/fmp4", "stream", "its tests take parts from ingest"},
 	{"hls/fmp4", "stream/ingest", "its tests remux what ingest cuts"},
 	{"p2p", "p2p/p2ptest", "tests run whole nodes on simulated links"},
+	{"p2p", "p2p/discovery", "a node may take part in a DHT"},
 	{"p2p", "p2p/schedule", "the node asks it for decisions"},
 	{"p2p", "stream", "what is carried: headers, chunks, links"},
+	{"p2p/discovery", "stream", "the keys of streams"},
 	{"p2p/schedule", "stream", "it decides on parts: positions, bitmaps"},
 	{"p2p/schedule/simulate", "p2p/schedule", "it runs thousands of exchanges"},
 	{"p2p/schedule/simulate", "stream", "the positions of what it simulates"},
@@ -128,10 +130,14 @@ var direct = map[string]struct{ why, licence string }{
 	"github.com/datarhei/gosrt":            {"SRT, without libsrt", "MIT"},
 	"github.com/gofrs/flock":               {"one process per identity, stream and recording, on all platforms", "BSD-3-Clause"},
 	"github.com/grafov/m3u8":               {"playlists, the user's choice", "BSD-3-Clause"},
+	"github.com/ipfs/go-cid":               {"the keys of the DHT", "MIT"},
+	"github.com/ipfs/go-datastore":         {"what a server of the DHT keeps, bounded", "MIT"},
 	"github.com/libp2p/go-libp2p":          {"hosts: QUIC, TCP, TLS and Noise, mDNS", "MIT"},
+	"github.com/libp2p/go-libp2p-kad-dht":  {"peers by a bare stream ID, in the DHT of IPFS or one's own", "MIT"},
 	"github.com/libp2p/go-libp2p-pubsub":   {"gossipsub and its partial messages", "MIT"},
 	"github.com/marcopolo/simnet":          {"simulated links, in tests", "BSD-3-Clause"},
 	"github.com/multiformats/go-multiaddr": {"peers' addresses", "MIT"},
+	"github.com/multiformats/go-multihash": {"the hashes in the DHT's keys", "MIT"},
 	"github.com/pion/ice/v4":               {"one UDP port for all of WebRTC's paths", "MIT"},
 	"github.com/pion/interceptor":          {"WebRTC's retransmission and reports", "MIT"},
 	"github.com/pion/logging":              {"WebRTC logs as the rest does", "MIT"},
@@ -161,6 +167,11 @@ var forbidden = []struct{ prefix, why string }{
 	{"honnef.co/go/tools", "is a tool"},
 	{module + "/p2p/p2ptest", "belongs to tests"},
 	{module + "/stream/transport/transporttest", "belongs to tests"},
+}
+
+// tolerated are imports of what is forbidden by packages that cannot do otherwise.
+var tolerated = []struct{ from, to, why string }{
+	{"github.com/libp2p/go-libp2p-kad-dht", "testing", "options for its own tests; since Go 1.13 only tests' main functions register flags"},
 }
 
 // listedPackage is what the tests read of go list's answer.
@@ -232,9 +243,14 @@ func TestArrows(t *testing.T) {
 
 func TestForbidden(t *testing.T) {
 	for _, p := range goList(t, "-deps", ".") {
-		for _, f := range forbidden {
-			if matches(p.ImportPath, f.prefix) {
-				t.Errorf("the program contains %s: %s", p.ImportPath, f.why)
+		for _, imp := range p.Imports {
+			if slices.ContainsFunc(tolerated, func(i struct{ from, to, why string }) bool { return i.from == p.ImportPath && i.to == imp }) {
+				continue
+			}
+			for _, f := range forbidden {
+				if matches(imp, f.prefix) {
+					t.Errorf("the program contains %s, which %s imports: %s", imp, p.ImportPath, f.why)
+				}
 			}
 		}
 		if len(p.CgoFiles) > 0 && !p.Standard {

@@ -9,6 +9,7 @@
 //	settings.go  the flags that all commands share
 //	errors.go    errors become a sentence and a hint, and an exit code
 //	home.go      the directory that keeps keys, epochs and locks
+//	memory.go    the peers that it remembers
 //	session.go   a p2p node and an HLS server that start and end together
 //	encoder.go   encoders that connect by themselves: their key, and why one is refused
 //	slate.go     what viewers see while one of those is awaited (--slate)
@@ -16,6 +17,8 @@
 //	             encode.go, a ladder made of one (--encode); file.go has ffmpeg read files;
 //	             origin.go follows an HLS stream
 //	casts.go     the renditions that a broadcaster publishes
+//	discovery.go in which DHT a node finds peers (--bootstrap, --no-dht)
+//	public.go    what a public stream has in the directory (--public); list.go shows it
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
@@ -27,6 +30,7 @@
 //	stream.key              the key of the stream that broadcast publishes
 //	rtmp.key                what RTMP and WHIP encoders show to be let in
 //	streams/<id>.epoch      the last epoch that was used, written before it is used
+//	streams/<id>.peers      who served the stream lately, to be tried first the next time
 //	streams/<id>.lock       held while the stream is broadcast from here
 //
 // It is --home, else $XDG_DATA_HOME/grapevine (~/.local/share/grapevine) on Linux and
@@ -46,6 +50,8 @@
 //	end    a stream has ended; another epoch may follow
 //	recording  the state of a rendition's recording is another: waiting, recording,
 //	       ended or stopped, then with the error. Figures are in stats as recordings
+//	directory  what list found: entries, each with stream, title, description, link, issued
+//	        and expires
 //	export what export wrote
 //	error  why the command fails, its last line: error and hint
 //

@@ -43,6 +43,7 @@ type statsEvent struct {
 	RateOut     float64       `json:"rate_out"`
 	Upload      uploadStats   `json:"upload"`
 	Fetches     fetchStats    `json:"fetches"`
+	DHTPeers    int           `json:"dht_peers"` // in the routing table
 	StoreBytes  int64         `json:"store_bytes"`
 	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
 	Streams     []streamStats `json:"streams"`
@@ -147,6 +148,12 @@ type streamStats struct {
 	Wanted          int              `json:"wanted"`
 	Penalised       int64            `json:"penalised"`
 	DialError       string           `json:"dial_error,omitempty"`
+	// Peers by what told of them first: link, home, mdns, exchange or dht; and searches and
+	// announcements in the DHT, with why the last one failed.
+	Found     map[p2p.Source]int64 `json:"found"`
+	Searches  int64                `json:"searches"`
+	Announced int64                `json:"announced"`
+	DHTError  string               `json:"dht_error,omitempty"`
 }
 
 // endEvent says that a stream has ended. The broadcaster may begin another epoch.
@@ -179,6 +186,12 @@ type exportEvent struct {
 	Breaks   int     `json:"breaks"` // discontinuities within
 	Bytes    int64   `json:"bytes"`
 	Lost     int     `json:"frames_lost"` // damaged or overlapping
+}
+
+// directoryEvent is what "grapevine list" found.
+type directoryEvent struct {
+	Event   string        `json:"event"` // "directory"
+	Entries []hls.Listing `json:"entries"`
 }
 
 // errorEvent says why a command fails.
@@ -218,6 +231,10 @@ func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
 		Wanted:          s.Wanted,
 		Penalised:       s.Penalties,
 		DialError:       s.LastDialError,
+		Found:           s.Found,
+		Searches:        s.Searches,
+		Announced:       s.Announced,
+		DHTError:        s.DHTError,
 	}
 	for _, p := range s.Peers {
 		if p.Neighbour {

@@ -42,6 +42,18 @@ func defaultHome() (string, error) {
 
 // openHome makes the directory unless it is there. An empty dir means the default.
 func openHome(dir string) (*home, error) {
+	h, err := findHome(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(h.path("streams"), dirMode); err != nil {
+		return nil, &homeError{h.dir, err}
+	}
+	return h, nil
+}
+
+// findHome is openHome for who only looks whether something is there.
+func findHome(dir string) (*home, error) {
 	if dir == "" {
 		var err error
 		if dir, err = defaultHome(); err != nil {
@@ -50,9 +62,6 @@ func openHome(dir string) (*home, error) {
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, &homeError{dir, err}
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "streams"), dirMode); err != nil {
 		return nil, &homeError{dir, err}
 	}
 	return &home{dir}, nil

@@ -64,6 +64,7 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 			broadcastCommand(env),
 			watchCommand(env),
 			relayCommand(env),
+			listCommand(env),
 			exportCommand(env),
 			idCommand(env),
 		},
@@ -71,7 +72,7 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 			if c.Args().Present() {
 				return &usageError{
 					sentence: "There is no command " + quote(c.Args().First()) + ".",
-					hint:     "the commands are demo, broadcast, watch, relay, export and id; see grapevine --help",
+					hint:     "the commands are demo, broadcast, watch, relay, list, export and id; see grapevine --help",
 				}
 			}
 			return cli.ShowAppHelp(c)

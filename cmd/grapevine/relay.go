@@ -16,11 +16,14 @@ func relayCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
-		ArgsUsage: "[LINK …]",
-		Flags:     []cli.Flag{qrFlag(), recordFlag()},
+		ArgsUsage: "[LINK|STREAM-ID …]",
+		Flags:     append([]cli.Flag{qrFlag(), recordFlag(), bootstrapOnlyFlag()}, dhtFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
+				return err
+			}
+			if err := readNetwork(c, &set); err != nil {
 				return err
 			}
 			links, err := readLinks(c.Args().Slice())
@@ -51,9 +54,14 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 		own = append(own, swarm.Link())
 	}
 	s.ready(own...)
-	scr.say("%s", scr.bold("Relaying "+count(len(own), "stream")))
-	if len(own) == 0 {
+	switch {
+	case set.dht != nil && set.dht.Server:
+		s.showBootstrap()
+	case len(own) == 0:
+		scr.say("%s", scr.bold("Relaying "+count(len(own), "stream")))
 		scr.say("This node only keeps its place: name the streams to pass on as links.")
+	default:
+		scr.say("%s", scr.bold("Relaying "+count(len(own), "stream")))
 	}
 	for _, l := range own {
 		scr.field("share", l.String())
@@ -86,6 +94,7 @@ func relayLine(s *session) string {
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+roomFor(st)+" ("+formatBytes(st.BytesOut)+" given)",
 		"keeping "+formatBytes(s.node.Store().Stats().Bytes),
+		dhtPeers(st),
 	)
 }
 

@@ -62,6 +62,10 @@ type nodeConfig struct {
 	mdns     bool
 	upload   int           // bits per second, 0 if not known
 	history  time.Duration // how long headers are kept at least
+	dht      *p2p.DHT      // nil for none
+	memory   p2p.Memory    // nil for none
+	// directory has the node keep and pass on the entries of public streams.
+	directory bool
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -80,7 +84,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht, memory{h}, set.directory}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
 	}
@@ -105,6 +109,9 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Listen:    cfg.listen,
 		Store:     stream.NewStore(cache),
 		MDNS:      cfg.mdns,
+		DHT:       cfg.dht,
+		Memory:    cfg.memory,
+		Directory: cfg.directory,
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
 		Logger:    log,
@@ -125,7 +132,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, recorder *record.Recorder, dvr time.Duration, scr *screen, log *slog.Logger) (*session, error) {
 	s := &session{role: role, screen: scr, node: node, recorder: recorder, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
 	shown := &hlsNode{node: node, role: role, recorder: recorder}
-	server, err := hls.NewServer(hls.Config{Node: shown, DVR: dvr, Logger: log})
+	server, err := hls.NewServer(hls.Config{Node: shown, DVR: dvr, Directory: listingsOf(node), Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -270,6 +277,7 @@ func (s *session) stats(input func() *inputStats) statsEvent {
 		RateOut:     n.RateOut,
 		Upload:      uploadStats{Bound: n.UploadBound, Known: n.UploadKnown},
 		Fetches:     fetchStats{Bytes: n.BytesFetched, Refused: n.FetchesRefused, Again: n.FetchesAgain},
+		DHTPeers:    n.DHTPeers,
 		StoreBytes:  s.node.Store().Stats().Bytes,
 		Streams:     []streamStats{},
 	}

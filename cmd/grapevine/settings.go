@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/grapevine-live/grapevine/hls"
+	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -50,8 +51,11 @@ type settings struct {
 	dvr    time.Duration // 0 unless given
 	upload int           // bits per second, 0 unless given
 	json   bool
-	record string      // directory; "" for none
-	level  *slog.Level // nil unless chosen
+	record string   // directory; "" for none
+	dht    *p2p.DHT // nil for none
+	// directory has the node keep and pass on the entries of public streams.
+	directory bool
+	level     *slog.Level // nil unless chosen
 }
 
 func readSettings(c *cli.Context) (settings, error) {

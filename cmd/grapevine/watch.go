@@ -24,26 +24,26 @@ func watchCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "watch",
 		Usage:     "watch a stream in any player, and pass it on",
-		ArgsUsage: "LINK",
-		Flags: []cli.Flag{
+		ArgsUsage: "LINK|STREAM-ID",
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
 			qrFlag(),
 			recordFlag(),
-		},
+		}, dhtFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
 				return err
 			}
+			if err := readNetwork(c, &set); err != nil {
+				return err
+			}
 			if c.NArg() != 1 {
-				return &usageError{"watch needs one link.", "grapevine watch 'grapevine://…?peer=…'; the broadcaster prints it"}
+				return &usageError{"watch needs one link.", "grapevine watch 'grapevine://…?peer=…', or the bare stream ID; the broadcaster prints both"}
 			}
 			links, err := readLinks(c.Args().Slice())
 			if err != nil {
 				return err
-			}
-			if len(links[0].Peers) == 0 && !set.mdns && len(set.listen) == 0 {
-				return &usageError{"The link names no peer, and with --no-mdns none can be found.", "use the whole link, with its ?peer=…, or leave --no-mdns out"}
 			}
 			w := watch{link: links[0], open: c.Bool("open"), qr: c.Bool("qr")}
 			return w.run(c.Context, set, newScreen(env, set.json))
@@ -58,6 +58,9 @@ type watch struct {
 }
 
 func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) {
+	if err := w.check(set); err != nil {
+		return err
+	}
 	h, err := openHome(set.home)
 	if err != nil {
 		return err
@@ -79,6 +82,21 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	}
 	s.follow(func() string { return viewerLine(s, swarm) }, nil)
 	return s.why()
+}
+
+// check refuses a link that can lead nowhere.
+func (w *watch) check(set settings) error {
+	if len(w.link.Peers) > 0 || set.mdns || set.dht != nil || len(set.listen) > 0 {
+		return nil
+	}
+	h, err := findHome(set.home)
+	if err != nil {
+		return err
+	}
+	if known, err := (memory{h}).Recall(w.link.Stream); err == nil && len(known) > 0 {
+		return nil
+	}
+	return &usageError{"The link names no peer, and with --no-mdns and --no-dht none can be found.", "use the whole link, with its ?peer=…, or leave one of the two out"}
 }
 
 func (w *watch) announce(s *session, set settings, link stream.Link) error {
@@ -129,9 +147,9 @@ func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	peers := count(len(st.Peers), "peer")
 	switch {
 	case len(st.Peers) == 0 && st.LastDialError != "":
-		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError)
+		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError) + dhtDetail(st)
 	case len(st.Peers) == 0:
-		return "Looking for peers", ""
+		return "Looking for peers", dhtDetail(st)
 	case st.HeadersReceived == 0:
 		return "Connected to " + peers + "; waiting for the stream", ""
 	default:

@@ -1,5 +1,6 @@
 // The page: shows the node's figures, and plays the chosen stream.
 import { Controls } from "./controls.js";
+import { followDirectory } from "./directory.js";
 import { $, text } from "./dom.js";
 import { format, showPlayback, showTraffic } from "./figures.js";
 import { short } from "./format.js";
@@ -49,4 +50,5 @@ follow(show, () => {
   player.lost = true;
   lost(true);
 });
+followDirectory();
 addEventListener("hashchange", () => latest && show(latest));

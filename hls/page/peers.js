@@ -5,6 +5,15 @@ import { bytes, millis, short } from "./format.js";
 const few = 8; // shown unless all are asked for
 const labels = ["Peer", "Path", "Round trip", "Received", "Given"];
 
+const sources = {
+  link: "the link",
+  home: "what this node remembers",
+  mdns: "the local network",
+  exchange: "other peers",
+  dht: "the DHT",
+  incoming: "itself: it connected to this node",
+};
+
 let all = false;
 let latest = [];
 
@@ -47,7 +56,7 @@ function fill(row, peer, received) {
   const { transport, place } = path(peer.addr);
   [short(peer.id), place, millis(peer.rtt_millis), bytes(peer.bytes_in), bytes(peer.bytes_out)].forEach((v, i) => text(row.cells[i].firstChild, v));
   row.cells[0].title = peer.id;
-  row.cells[1].title = peer.addr;
+  row.cells[1].title = `${peer.addr}, found by ${sources[peer.found_by] ?? peer.found_by}`;
   text(row.cells[1].lastChild, peer.direct ? transport : `${transport}, relayed`);
   // The part of all that was received which came from this one.
   row.cells[3].lastChild.style.setProperty("--part", received ? `${(100 * peer.bytes_in) / received}%` : "0%");

@@ -15,8 +15,8 @@ function value(field, v) {
   if (field.value !== v) field.value = v;
 }
 
-async function copy(button) {
-  const field = $(button.dataset.copy);
+// Copies a field's value, and says so on the button.
+export async function copy(button, field) {
   try {
     await navigator.clipboard.writeText(field.value);
   } catch {
@@ -33,7 +33,7 @@ async function copy(button) {
   }, thanks);
 }
 
-for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
+for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button, $(button.dataset.copy)));
 for (const field of document.querySelectorAll(".copy input")) field.addEventListener("focus", () => field.select());
 $("show-qr").addEventListener("click", () => {
   attribute($("qr"), "src", $("qr").dataset.src);

@@ -85,6 +85,7 @@ var cases = []testCase{
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
 	{"mdns", "two hosts on a local network, the viewer knows the stream ID only", 90 * time.Second, mdnsCase},
+	{"discovery", "nodes know a bootstrap node of a DHT and the stream ID only; its page lists what is on air; ffmpeg plays on when it is killed", 90 * time.Second, discoveryCase},
 	{"record", "a broadcaster that records is killed and comes back; a viewer records both, and export cuts over the break", 2 * time.Minute, recordCase},
 	{"end", "SIGTERM ends the broadcaster within 3 s, and viewers get ENDLIST", time.Minute, endCase},
 	{"demo", "go run ./cmd/grapevine demo, then the page", 3 * time.Minute, demoCase},

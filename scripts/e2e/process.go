@@ -111,7 +111,8 @@ type stats struct {
 		} `json:"inputs"`
 	} `json:"input"`
 	Streams []struct {
-		Peers int `json:"peers"`
+		Peers int            `json:"peers"`
+		Found map[string]int `json:"found"`
 	} `json:"streams"`
 }
 
@@ -145,6 +146,10 @@ func (b *bench) grapevine(ctx context.Context, ns inNamespace, name string, stdi
 		args = append(args, "--no-mdns")
 	} else if ns == nil {
 		return nil, errors.New("mDNS outside of a namespace")
+	}
+	// No case may reach the public DHT.
+	if !slices.Contains(args, "--bootstrap") && !slices.Contains(args, "--bootstrap-only") {
+		args = append(args, "--no-dht")
 	}
 	args = append(args, "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
 	return b.startNode(ctx, name, stdin, ns.command(b.binary, args...))
