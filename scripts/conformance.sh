@@ -27,5 +27,5 @@ install_node_packages
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/playlists"
-go test -count 1 -timeout 30m -run '^TestConformance' ./hls "${long[@]}" -playlists "$dir/playlists"
+go test -count 1 -timeout 2h -run '^TestConformance' ./hls "${long[@]}" -playlists "$dir/playlists"
 NODE_PATH=$NODE_MODULES node scripts/e2e/playlists.mjs "$dir/playlists"

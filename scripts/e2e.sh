@@ -5,7 +5,7 @@
 #   scripts/e2e.sh stdin vlc    some
 #   scripts/e2e.sh -at-once 2   all cases, two at a time
 #   scripts/e2e.sh -list        their names
-#   scripts/e2e.sh --players    five players go through each fault;
+#   scripts/e2e.sh --players    six players go through each fault;
 #                               --faults late,hole and --with vlc,mpv are some
 #   scripts/e2e.sh --encoders   six players play what each encoder sends;
 #                               --from rtmp,srt and --with vlc,mpv are some

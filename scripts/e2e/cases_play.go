@@ -223,7 +223,7 @@ func rewindCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := b.node(ctx, "playlist.mjs", dvrURL(viewer), media); err != nil {
+	if _, err := b.node(ctx, "playlist.mjs", rewindable(viewer.HLS), media); err != nil {
 		return "", err
 	}
 	switch listed := int(math.Round(p.duration * frameRate)); {
@@ -237,10 +237,8 @@ func rewindCase(ctx context.Context, b *bench) (string, error) {
 
 // rewinding returns the address of a node's media playlist that rewinds.
 func rewinding(ctx context.Context, n *node) (string, error) {
-	return mediaURL(ctx, dvrURL(n))
+	return mediaURL(ctx, rewindable(n.HLS))
 }
-
-func dvrURL(n *node) string { return strings.TrimSuffix(n.HLS, "index.m3u8") + "dvr.m3u8" }
 
 func pageCase(ctx context.Context, b *bench) (string, error) {
 	c, err := b.chain(ctx)

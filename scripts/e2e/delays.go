@@ -283,6 +283,8 @@ func (b *bench) onScreen(ns inNamespace, name string, x *screen, hls string) (*p
 
 func lowLatency(hls string) string { return strings.TrimSuffix(hls, "index.m3u8") + "ll.m3u8" }
 
+func rewindable(hls string) string { return strings.TrimSuffix(hls, "index.m3u8") + "dvr.m3u8" }
+
 // browser is Chromium with the page that tells pictures' ages.
 type browser struct {
 	*process

@@ -52,7 +52,7 @@ var faults = []fault{
 }
 
 // faultPlayers are those that go through faults.
-var faultPlayers = []string{"vlc", "ffmpeg", "mpv", "gstreamer", lowLatencyPlayer}
+var faultPlayers = []string{"vlc", "ffmpeg", "mpv", "gstreamer", lowLatencyPlayer, rewindingPlayer}
 
 // faultMatrix has players go through faults.
 func (t tools) faultMatrix(ctx context.Context, chosen, with string) (bool, error) {
@@ -75,7 +75,7 @@ func (t tools) faultMatrix(ctx context.Context, chosen, with string) (bool, erro
 	return t.matrix(ctx, trials, players, "ok: it shows pictures as before; with the longest time without a new one where that is longer than before")
 }
 
-// small is enough of a picture for five players on two cores.
+// small is enough of a picture for six players on two cores.
 var small = encoding{size: "320x180", rate: "300k", profile: "high", offset: "0"}
 
 // at returns the encoding with its timestamps so many seconds later.

@@ -64,8 +64,12 @@ func (p *player) refusal() string {
 	return ""
 }
 
-// lowLatencyPlayer is hls.js that plays ll.m3u8.
-const lowLatencyPlayer = "hls.js-ll"
+const (
+	// lowLatencyPlayer is hls.js that plays ll.m3u8.
+	lowLatencyPlayer = "hls.js-ll"
+	// rewindingPlayer is hls.js that plays the end of dvr.m3u8.
+	rewindingPlayer = "hls.js-dvr"
+)
 
 // players starts them on one stream.
 func (b *bench) players(names []string, hls string) (list []*player, err error) {
@@ -105,6 +109,8 @@ func (b *bench) player(name, hls string) (*player, error) {
 		return b.hlsJS(name, hls)
 	case lowLatencyPlayer:
 		return b.hlsJS(name, lowLatency(hls))
+	case rewindingPlayer:
+		return b.hlsJS(name, rewindable(hls))
 	}
 	return nil, fmt.Errorf("no player %q", name)
 }
