@@ -51,6 +51,11 @@ type StreamStatus struct {
 	HeadersRefused  int64 `json:"headers_refused"`  // forged, stale or malformed
 	PayloadIn       int64 `json:"payload_in"`       // bytes of chunks_received
 	PayloadOut      int64 `json:"payload_out"`      // bytes of chunks_sent
+
+	OriginBytes    int64            `json:"origin_bytes"`              // payload from HTTP origins, which payload_in has not
+	OriginRequests int64            `json:"origin_requests"`           // made of HTTP origins
+	OriginFailures map[string]int64 `json:"origin_failures,omitempty"` // of those, by reason
+	Offload        float64          `json:"offload"`                   // share of payload_in and origin_bytes that came from peers, 0 to 1; 1 if nothing came
 }
 
 // PeerStatus is a node's figures for one peer that holds the stream.

@@ -48,6 +48,9 @@ type Config struct {
 	// MaxUpload is the node's uplink in bits per second, to which all chunks that it sends
 	// are held. 0 means that it is not known, and measured.
 	MaxUpload int
+	// Origins connects to an HTTP origin, see [Swarm.UseOrigins]. nil has none used, whatever
+	// links name.
+	Origins func(address string) (Origin, error)
 	// Observer is told what happens, if not nil.
 	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.
@@ -271,8 +274,9 @@ func (n *Node) swarmOf(topic string) (s *Swarm, rendition string) {
 var ErrBadPeer = errors.New("not a peer's address")
 
 // Join joins a stream to keep it and pass it on, and dials the link's peers in the
-// background, again and again while it has too few. Joining twice returns the same
-// swarm and adds the link's peers.
+// background, again and again while it has too few. What they do not bring in time is
+// fetched from the link's origins. Joining twice returns the same swarm and adds the
+// link's peers and origins.
 func (n *Node) Join(link stream.Link) (*Swarm, error) {
 	var peers []peer.AddrInfo
 	for _, s := range link.Peers {
@@ -287,6 +291,12 @@ func (n *Node) Join(link stream.Link) (*Swarm, error) {
 		return nil, err
 	}
 	s.dialer.addLink(peers)
+	if urls := link.Origins.URLs(); len(urls) > 0 {
+		s.Advertise(link.Origins)
+		if err := s.UseOrigins(urls); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 

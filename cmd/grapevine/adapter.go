@@ -94,6 +94,10 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		HeadersReceived: st.HeadersReceived,
 		PayloadIn:       st.BytesReceived,
 		PayloadOut:      st.BytesSent,
+		OriginBytes:     st.OriginBytes,
+		OriginRequests:  st.OriginRequests,
+		OriginFailures:  st.OriginFailures,
+		Offload:         st.Offload(),
 	}
 	for _, n := range st.HeadersRefused {
 		out.HeadersRefused += n

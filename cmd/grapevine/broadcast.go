@@ -56,6 +56,7 @@ func broadcastCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
+			originFlag("have the link name the gateway at `URL`, from which viewers fetch what peers do not bring in time"),
 		}, encoderFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
@@ -69,7 +70,13 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
+			origins, err := readOrigins(c)
+			if err != nil {
+				return err
+			}
 			b := broadcast{
+				origins: origins,
+
 				key:    c.String("key"),
 				qr:     c.Bool("qr"),
 				slate:  c.String("slate"),
@@ -100,6 +107,9 @@ type broadcast struct {
 	key    string
 	qr     bool
 	inputs []namedInput
+
+	origins []string // that the link names
+
 	ingest ingest.Config     // of each input, see config
 	ladder *transcode.Config // nil to publish inputs as they are
 
@@ -212,7 +222,7 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	defer func() { err = errors.Join(err, s.close()) }()
 	s.encoders = encoders
 	casts := &casts{node: s.node, key: key, epoch: epoch, list: make(map[string]*p2p.Broadcast)}
-	link, err := casts.begin()
+	link, err := casts.begin(b.origins)
 	if err != nil {
 		return err
 	}

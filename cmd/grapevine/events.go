@@ -147,6 +147,12 @@ type streamStats struct {
 	Wanted          int              `json:"wanted"`
 	Penalised       int64            `json:"penalised"`
 	DialError       string           `json:"dial_error,omitempty"`
+	// Of who has HTTP origins: payload from those, which bytes_received is not, and the share
+	// of both that came from peers.
+	OriginBytes    int64            `json:"origin_bytes"`
+	OriginRequests int64            `json:"origin_requests"`
+	OriginFailures map[string]int64 `json:"origin_failures,omitempty"` // by reason
+	Offload        float64          `json:"offload"`                   // from 0 to 1; 1 if nothing was received
 }
 
 // endEvent says that a stream has ended. The broadcaster may begin another epoch.
@@ -218,6 +224,10 @@ func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
 		Wanted:          s.Wanted,
 		Penalised:       s.Penalties,
 		DialError:       s.LastDialError,
+		OriginBytes:     s.OriginBytes,
+		OriginRequests:  s.OriginRequests,
+		OriginFailures:  s.OriginFailures,
+		Offload:         s.Offload(),
 	}
 	for _, p := range s.Peers {
 		if p.Neighbour {

@@ -107,6 +107,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		MDNS:      cfg.mdns,
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
+		Origins:   connectOrigin,
 		Logger:    log,
 	})
 	if err != nil {

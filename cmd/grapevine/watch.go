@@ -29,6 +29,7 @@ func watchCommand(env *environment) *cli.Command {
 			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
 			qrFlag(),
 			recordFlag(),
+			viewerOriginFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
@@ -42,10 +43,14 @@ func watchCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if len(links[0].Peers) == 0 && !set.mdns && len(set.listen) == 0 {
+			origins, err := readOrigins(c)
+			if err != nil {
+				return err
+			}
+			if len(links[0].Peers)+len(origins)+len(links[0].Origins.URLs()) == 0 && !set.mdns && len(set.listen) == 0 {
 				return &usageError{"The link names no peer, and with --no-mdns none can be found.", "use the whole link, with its ?peer=…, or leave --no-mdns out"}
 			}
-			w := watch{link: links[0], open: c.Bool("open"), qr: c.Bool("qr")}
+			w := watch{link: links[0], origins: origins, open: c.Bool("open"), qr: c.Bool("qr")}
 			return w.run(c.Context, set, newScreen(env, set.json))
 		},
 	}
@@ -54,6 +59,7 @@ func watchCommand(env *environment) *cli.Command {
 // watch is the command's own settings.
 type watch struct {
 	link     stream.Link
+	origins  []string // besides the link's
 	open, qr bool
 }
 
@@ -70,6 +76,9 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	swarm, err := s.node.Join(w.link)
 	if err != nil {
 		return fmt.Errorf("join stream %s: %w", w.link.Stream.Short(), err)
+	}
+	if err := swarm.UseOrigins(w.origins); err != nil {
+		return err
 	}
 	if err := s.awaitPlayable(swarm); err != nil || s.ctx.Err() != nil {
 		return err
@@ -117,7 +126,7 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 		stage, detail := waitingFor(st)
 		s.screen.show(clock(time.Since(start))+"  "+stage+detail, stage != last)
 		last = stage
-		if !lonely && len(st.Peers) == 0 && time.Since(start) > lonelyAfter {
+		if !lonely && len(st.Peers) == 0 && st.OriginHeaders == 0 && time.Since(start) > lonelyAfter {
 			lonely = true
 			s.screen.say("Nobody who has this stream answers so far. The broadcaster may be offline, the link may be old,\nor a firewall may be in between. This goes on trying until you press ctrl-c.")
 		}
@@ -128,6 +137,8 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	peers := count(len(st.Peers), "peer")
 	switch {
+	case len(st.Peers) == 0 && st.OriginHeaders > 0:
+		return "Buffering from the origin", ": " + formatBytes(st.OriginBytes)
 	case len(st.Peers) == 0 && st.LastDialError != "":
 		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError)
 	case len(st.Peers) == 0:
@@ -135,7 +146,7 @@ func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	case st.HeadersReceived == 0:
 		return "Connected to " + peers + "; waiting for the stream", ""
 	default:
-		return "Buffering from " + peers, ": " + formatBytes(st.BytesReceived)
+		return "Buffering from " + peers, ": " + formatBytes(st.BytesReceived+st.OriginBytes)
 	}
 }
 
@@ -165,6 +176,7 @@ func viewerLine(s *session, swarm *p2p.Swarm) string {
 		clock(time.Since(s.started)),
 		state,
 		count(len(swarm.Stats().Peers), "peer"),
+		offloadFact(swarm.Stats()),
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
 	)
