@@ -156,7 +156,8 @@
 // its deadline is fetched from there; package stream/origin has the resource. Deadlines count
 // from when a part's header came:
 //
-//	0      nobody else carries the rendition and speaks of it, and no peer told a header lately
+//	0      nobody else carries the rendition and spoke of it within 3 s, and no peer told a
+//	       header lately
 //	1 s    nobody says that he has the chunk: the swarm is not fed. Those who lack it have
 //	       turns, 0.3 s apart, in an order that is drawn anew for each quarter of a part and
 //	       which all know; so one of them fetches it, and the others get it from that one

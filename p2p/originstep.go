@@ -27,6 +27,9 @@ const (
 	// trips. lastTurn bounds how long a node waits for its turn.
 	turnTime = 300 * time.Millisecond
 	lastTurn = overdueAfter
+	// othersSilence is how long who carries a rendition may say nothing of it until nothing is
+	// left to it any more. In a swarm that is not fed nobody has news until somebody had his turn.
+	othersSilence = absentAfter + lastTurn
 	// originShares is in how many pieces a part is dealt out to those who lack it.
 	originShares = 4
 	// originSilence is how much longer than usual peers may bring no header until an origin
@@ -364,14 +367,13 @@ func (o *origins) due(f *flow, now time.Time) func(pos stream.Position, i, n int
 	}
 }
 
-// others returns the connected peers that carry a rendition and speak of it now.
+// others returns the connected peers that carry a rendition and spoke of it lately.
 func (o *origins) others(f *flow, now time.Time) (ids []peer.ID) {
-	quiet := make(map[peer.ID]bool)
-	for _, id := range o.s.exchange.quiet(now) {
-		quiet[id] = true
-	}
 	for id := range o.s.holdersOf(f.rendition) {
-		if !quiet[id] && !o.s.node.isCutOff(id) && o.s.node.host.Network().Connectedness(id) == network.Connected {
+		if n, ok := o.s.exchange.numbers[id]; ok && f.x.Silence(n, now) > othersSilence {
+			continue
+		}
+		if !o.s.node.isCutOff(id) && o.s.node.host.Network().Connectedness(id) == network.Connected {
 			ids = append(ids, id)
 		}
 	}
