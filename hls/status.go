@@ -106,6 +106,8 @@ type apiStatus struct {
 	Store   apiStore    `json:"store"`
 	Streams []apiStream `json:"streams"` // takes the place of Status.Streams
 	HTTP    apiHTTP     `json:"http"`
+	// Of a node that has one.
+	Gateway *GatewayStatus `json:"gateway,omitempty"`
 }
 
 type apiStore struct {
@@ -183,6 +185,10 @@ func (s *Server) status(now time.Time) apiStatus {
 			Unknown:  s.counts.unknown.Load(),
 		},
 		Streams: []apiStream{}, // not null
+	}
+	if g := s.gateway.Load(); g != nil {
+		st := g.Status()
+		out.Gateway = &st
 	}
 	figures := make(map[stream.ID]StreamStatus, len(node.Streams))
 	for _, st := range node.Streams {

@@ -57,7 +57,7 @@ func broadcastCommand(env *environment) *cli.Command {
 			recordFlag(),
 			slateFlag(),
 			originFlag("have the link name the gateway at `URL`, from which viewers fetch what peers do not bring in time"),
-		}, encoderFlags()...),
+		}, slices.Concat(encoderFlags(), gatewayFlags())...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -241,6 +241,7 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("rewind", s.dvrURL(link.Stream))
 	s.screen.field("page", s.pageURL())
+	s.showGateway()
 	s.showEncoders()
 	s.showUpload(set)
 	s.showRecording(set)
@@ -316,6 +317,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		clock(time.Since(s.started)),
 		source,
 		count(peers, "peer"),
+		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		in.line(),
 	)

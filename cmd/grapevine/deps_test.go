@@ -31,6 +31,7 @@ var arrows = []struct{ from, to, why string }{
 	{"hls", "hls/fmp4", "low-latency playlists list parts in fragmented MP4"},
 	{"hls", "hls/cue", "playlists list date ranges"},
 	{"hls", "stream", "playlists are made of timelines and the store"},
+	{"hls", "stream/origin", "a gateway is an origin to nodes"},
 	{"hls/cue", "stream/transport", "it reads packets and tables"},
 	{"hls/cue", "stream/transport/transporttest", "its tests scan cues"},
 	{"hls/record", "hls", "recordings get what playlists list, decided in the same way"},

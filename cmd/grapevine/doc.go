@@ -16,6 +16,8 @@
 //	             encode.go, a ladder made of one (--encode); file.go has ffmpeg read files;
 //	             origin.go follows an HLS stream
 //	casts.go     the renditions that a broadcaster publishes
+//	hybrid.go    HTTP origins, for what peers do not bring in time (--origin)
+//	gateway.go   HLS for people who run nothing (--gateway), with certificate.go for TLS
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
@@ -37,7 +39,8 @@
 //
 // With --json, standard output carries one JSON object a line and nothing else:
 //
-//	ready  the node serves: role, stream, link, hls, page, peer_id, addrs. For watch and
+//	ready  the node serves: role, stream, link, hls, page, peer_id, addrs, and gateway if it
+//	       has one. For watch and
 //	       demo, when the playlist is playable. A broadcaster that listens for RTMP or WHIP
 //	       tells what to set in them as encoders, one for each such input: server,
 //	       stream_key, keyframe_interval, and for WHIP the page that publishes from a

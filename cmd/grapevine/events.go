@@ -18,6 +18,8 @@ type readyEvent struct {
 	Page   string   `json:"page"`
 	PeerID string   `json:"peer_id"`
 	Addrs  []string `json:"addrs"`
+	// Of a node that serves people who run nothing.
+	Gateway string `json:"gateway,omitempty"`
 	// All streams of a relay, of which Stream is the first.
 	Streams []streamEvent `json:"streams,omitempty"`
 	// Of a broadcaster that listens for RTMP or WHIP, one for each such input.
@@ -46,6 +48,8 @@ type statsEvent struct {
 	StoreBytes  int64         `json:"store_bytes"`
 	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
 	Streams     []streamStats `json:"streams"`
+	// Of a node that has one.
+	Gateway *hls.GatewayStatus `json:"gateway,omitempty"`
 	// Of a node that records.
 	Recordings []hls.RecordingStatus `json:"recordings,omitempty"`
 }

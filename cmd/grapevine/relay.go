@@ -17,7 +17,7 @@ func relayCommand(env *environment) *cli.Command {
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
 		ArgsUsage: "[LINK …]",
-		Flags:     []cli.Flag{qrFlag(), recordFlag(), viewerOriginFlag()},
+		Flags:     append([]cli.Flag{qrFlag(), recordFlag(), viewerOriginFlag()}, gatewayFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -71,6 +71,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, origins []str
 		}
 	}
 	scr.field("page", s.pageURL())
+	s.showGateway()
 	s.showUpload(set)
 	s.showRecording(set)
 	s.follow(func() string { return relayLine(s) }, nil)
@@ -94,6 +95,7 @@ func relayLine(s *session) string {
 		count(len(s.node.Swarms()), "stream"),
 		count(len(peers), "peer"),
 		offloadFact(all...),
+		s.gatewayFact(),
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+roomFor(st)+" ("+formatBytes(st.BytesOut)+" given)",
 		"keeping "+formatBytes(s.node.Store().Stats().Bytes),

@@ -104,7 +104,7 @@ type started struct {
 }
 
 // start runs a program with --json in the background until it is ready, and sets
-// NAME_stream, NAME_link, NAME_hls, NAME_page and NAME_peer; or until it writes what the
+// NAME_stream, NAME_link, NAME_hls, NAME_page, NAME_peer and NAME_gateway; or until it writes what the
 // expression matches: start NAME [-until=REGEXP] program args….
 func start(ts *testscript.TestScript, _ bool, args []string) {
 	name, args := args[0], args[1:]
@@ -151,7 +151,7 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	var ready readyEvent
 	ts.Check(json.Unmarshal([]byte(line), &ready))
 	for key, value := range map[string]string{
-		"stream": ready.Stream, "link": ready.Link, "hls": ready.HLS, "page": ready.Page, "peer": ready.PeerID,
+		"stream": ready.Stream, "link": ready.Link, "hls": ready.HLS, "page": ready.Page, "peer": ready.PeerID, "gateway": ready.Gateway,
 	} {
 		ts.Setenv(name+"_"+key, value)
 	}

@@ -25,12 +25,12 @@ func watchCommand(env *environment) *cli.Command {
 		Name:      "watch",
 		Usage:     "watch a stream in any player, and pass it on",
 		ArgsUsage: "LINK",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
 			qrFlag(),
 			recordFlag(),
 			viewerOriginFlag(),
-		},
+		}, gatewayFlags()...),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -98,6 +98,7 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("rewind", s.dvrURL(w.link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.screen.field("share", link.String())
+	s.showGateway()
 	s.showUpload(set)
 	s.showRecording(set)
 	s.openPage(w.open)
@@ -177,6 +178,7 @@ func viewerLine(s *session, swarm *p2p.Swarm) string {
 		state,
 		count(len(swarm.Stats().Peers), "peer"),
 		offloadFact(swarm.Stats()),
+		s.gatewayFact(),
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
 	)
