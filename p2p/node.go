@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -83,6 +84,7 @@ type Node struct {
 	mdns      *localDiscovery
 
 	subscriptions subscriptions
+	answered      atomic.Bool // an origin did, since watchSilence last looked: this node has a network
 
 	joining sync.Mutex // held while topics are joined or left
 

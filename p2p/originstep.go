@@ -248,6 +248,7 @@ func (o *origins) request(k *originSource, ask func() (int, error), done func(go
 func (o *origins) settle(k *originSource, p *pause, err error, now time.Time) bool {
 	if err == nil {
 		p.next = originRest
+		o.s.node.answered.Store(true)
 		return true
 	}
 	reason, least := originFailure(err)

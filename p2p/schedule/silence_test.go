@@ -39,7 +39,7 @@ func TestOnlyTheDeadAreSilent(t *testing.T) {
 		for k := range c.conns {
 			counts[k] = PacketCount{}
 		}
-		silences.Observe(counts, now)
+		silences.Observe(counts, false, now)
 		for second := range c.conns[0] {
 			step := time.Second
 			for k, conn := range c.conns {
@@ -59,7 +59,7 @@ func TestOnlyTheDeadAreSilent(t *testing.T) {
 				counts[k] = n
 			}
 			now = now.Add(step)
-			dead := silences.Observe(counts, now)
+			dead := silences.Observe(counts, false, now)
 			if last := len(c.conns) - 1; slices.Contains(dead, last) && found < 0 {
 				found = second
 			} else if len(dead) > 0 && found != second {
