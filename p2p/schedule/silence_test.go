@@ -71,3 +71,18 @@ func TestOnlyTheDeadAreSilent(t *testing.T) {
 		}
 	}
 }
+
+func TestTheOnlyPeerIsFoundDeadIfSomebodyElseAnswers(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		var silences Silences[int]
+		now, sent, found := start, uint64(0), false
+		for range 12 {
+			sent += 4
+			found = found || len(silences.Observe(map[int]PacketCount{1: {Sent: sent}}, heard, now)) > 0
+			now = now.Add(time.Second)
+		}
+		if found != heard {
+			t.Errorf("somebody else answers: %t; found dead: %t", heard, found)
+		}
+	}
+}
