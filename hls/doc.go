@@ -284,6 +284,25 @@
 // sites may frame the player; the page names peers, so they may not frame it, nor read
 // its figures or the QR code: only streams are shared with other origins.
 //
+// # The gateway
+//
+// A [Gateway] serves the same streams, from the same followers, to strangers. Of the addresses
+// above it has those that begin with a stream's ID, the page and the player, beside them
+//
+//	/api/v1/status     what players need of each stream, and nothing of the node
+//	/origin/v1/…       the resource of package stream/origin, for nodes
+//
+// It names no peers, addresses, links and files, and has nothing that changes the node. A CDN
+// may be in front: playlists may be cached for half a target duration, the answers to
+// reloads that named what they wait for, for six (draft-pantos-hls-rfc8216bis, appendix B.1);
+// segments for ever, as here. What is not there yet must not be cached.
+//
+// Viewers are told apart by address and User-Agent. Above the limit further ones get 503
+// with Retry-After, until one of those that are there has asked for nothing for half a minute.
+// Bandwidth is held by pacing all answers; once they are half a second behind, who does not watch
+// yet gets 429 with Retry-After, once they are two, everybody. Requests that it holds have room
+// of their own, so that strangers take none from this machine's players.
+//
 // # The window
 //
 // Stock VLC starts ceil(15 s / segment) + 1 segments back, as far as the window allows,

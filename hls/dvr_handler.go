@@ -26,7 +26,7 @@ func (s *Server) serveDVRMultivariant(w http.ResponseWriter, r *http.Request) {
 		}
 		return found, 0, nil
 	}, func() {
-		w.Header().Set("Cache-Control", cacheNever)
+		cachePlaylist(w, r, 0, false)
 		newDocument(playlistType, renderMultivariant(list, "dvr.m3u8")).ServeHTTP(w, r)
 	})
 }
@@ -91,7 +91,7 @@ func (s *Server) serveDVR(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "playlist unavailable", http.StatusInternalServerError)
 			return
 		}
-		w.Header().Set("Cache-Control", cacheNever)
+		cachePlaylist(w, r, 0, false)
 		playlist.ServeHTTP(w, r)
 	})
 }

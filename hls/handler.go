@@ -25,35 +25,18 @@ const (
 	holdSegment = 10 * time.Second
 	// retryAfter is told to who waited in vain.
 	retryAfter = 2 * time.Second
-
-	// A year, the most that RFC 9111 finds useful; segments never change.
-	cacheForever = "public, max-age=31536000, immutable"
-	// Each reload must ask: a cached playlist freezes players.
-	cacheNever = "no-cache"
 )
 
 // Handler returns the server's routes, which the package documentation lists. They
 // answer while [Server.Run] runs.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	stream := func(pattern string, h http.HandlerFunc) {
-		mux.Handle("GET "+pattern, shared(h))
-		mux.Handle("OPTIONS "+pattern, shared(preflight))
-	}
-	stream("/{stream}/index.m3u8", s.serveMultivariant)
-	stream("/{stream}/ll.m3u8", s.serveMultivariant)
-	stream("/{stream}/dvr.m3u8", s.serveDVRMultivariant)
-	stream("/{stream}/{rendition}/index.m3u8", s.serveMedia)
-	stream("/{stream}/{rendition}/dvr.m3u8", s.serveDVR)
-	stream("/{stream}/{rendition}/ll.m3u8", s.serveLL)
-	stream("/{stream}/{rendition}/{segment}", s.serveFile)
+	s.streamRoutes(mux, func(h http.HandlerFunc) http.HandlerFunc { return h })
 	// Not shared with other origins: they name peers.
 	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
 	mux.HandleFunc("GET /api/v1/directory", s.serveDirectory)
 	mux.HandleFunc("GET /api/v1/streams/{stream}/qr.svg", s.serveQR)
-	for path := range s.page {
-		mux.HandleFunc("GET "+path, s.servePage)
-	}
+	s.pageRoutes(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.counts.requests.Add(1)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -64,6 +47,28 @@ func (s *Server) Handler() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// streamRoutes has a mux serve the streams to whom admit lets through.
+func (s *Server) streamRoutes(mux *http.ServeMux, admit func(http.HandlerFunc) http.HandlerFunc) {
+	stream := func(pattern string, h http.HandlerFunc) {
+		mux.Handle("GET "+pattern, shared(admit(h)))
+		mux.Handle("OPTIONS "+pattern, shared(preflight))
+	}
+	stream("/{stream}/index.m3u8", s.serveMultivariant)
+	stream("/{stream}/ll.m3u8", s.serveMultivariant)
+	stream("/{stream}/dvr.m3u8", s.serveDVRMultivariant)
+	stream("/{stream}/{rendition}/index.m3u8", s.serveMedia)
+	stream("/{stream}/{rendition}/dvr.m3u8", s.serveDVR)
+	stream("/{stream}/{rendition}/ll.m3u8", s.serveLL)
+	stream("/{stream}/{rendition}/{segment}", s.serveFile)
+}
+
+// pageRoutes has a mux serve the page's files.
+func (s *Server) pageRoutes(mux *http.ServeMux) {
+	for path := range s.page {
+		mux.HandleFunc("GET "+path, s.servePage)
+	}
 }
 
 // shared lets pages of any origin play the stream: hls.js is dead without.
@@ -101,7 +106,7 @@ func (s *Server) serveMultivariant(w http.ResponseWriter, r *http.Request) {
 		}
 		return found, 0, nil
 	}, func() {
-		w.Header().Set("Cache-Control", cacheNever)
+		cachePlaylist(w, r, 0, false)
 		newDocument(playlistType, renderMultivariant(list, path.Base(r.URL.Path))).ServeHTTP(w, r)
 	})
 }
@@ -114,12 +119,14 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var playlist *document
+	var target time.Duration
 	s.hold(w, r, func() (verdict, time.Duration, []<-chan struct{}) {
 		_, rendition, changed, v := s.wanted(id, name)
 		if v != found {
 			return v, holdPlaylist, []<-chan struct{}{changed}
 		}
 		view, next := rendition.current()
+		target = view.window.targetDuration()
 		if playlist = view.playlist; playlist == nil {
 			return pending, holdPlaylist, []<-chan struct{}{changed, next}
 		}
@@ -128,7 +135,7 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 		}
 		return found, 0, nil
 	}, func() {
-		w.Header().Set("Cache-Control", cacheNever)
+		cachePlaylist(w, r, target, false)
 		playlist.ServeHTTP(w, r)
 	})
 }
@@ -243,10 +250,14 @@ func (v verdict) waits() bool { return v == pending || v == aging }
 func (s *Server) hold(w http.ResponseWriter, r *http.Request, look func() (verdict, time.Duration, []<-chan struct{}), answer func()) {
 	v, bound, wake := look()
 	if v.waits() {
+		slots := s.held
+		if g := gatewayOf(r); g != nil {
+			slots = g.held // so that strangers do not take this machine's own players' room
+		}
 		select {
-		case s.held <- struct{}{}:
+		case slots <- struct{}{}:
 			v = s.wait(r.Context(), v, bound, wake, look)
-			<-s.held
+			<-slots
 		default:
 			if v == pending {
 				s.counts.refused.Add(1)

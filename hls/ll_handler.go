@@ -88,11 +88,12 @@ func (s *Server) serveLL(w http.ResponseWriter, r *http.Request) {
 		}
 		return view.judge(ask.at), holdTargets * view.target, []<-chan struct{}{next}
 	}, func() {
-		w.Header().Set("Cache-Control", cacheNever)
 		if text != nil {
+			cachePlaylist(w, r, 0, false)
 			text.ServeHTTP(w, r)
 			return
 		}
+		cachePlaylist(w, r, view.target, ask.block)
 		list := view.full
 		if ask.skip {
 			list = view.delta

@@ -3,6 +3,7 @@ package hls
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,6 +80,7 @@ type Server struct {
 	counts counters
 
 	embedded *document // the page's player alone
+	gateway  atomic.Pointer[Gateway]
 
 	mu      sync.Mutex // guards all following
 	streams map[stream.ID]*served
@@ -452,8 +454,14 @@ func (s *served) variants() []variant {
 // Serve answers requests on l until ctx ends, and returns within two seconds of
 // that with nil, or at once with the error that stopped it. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, limitListener(l, maxConns), s.Handler(), nil)
+}
+
+// serve answers requests with a handler, by HTTPS if secure is not nil.
+func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
 	server := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           h,
+		TLSConfig:         secure,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		WriteTimeout:      writeTimeout,
@@ -466,7 +474,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer zipping.Wait()
 	zipping.Go(func() { s.zipPage(ctx) })
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(limitListener(l, maxConns)) }()
+	go func() {
+		if secure != nil {
+			failed <- server.ServeTLS(l, "", "") // the configuration has the certificate
+		} else {
+			failed <- server.Serve(l)
+		}
+	}()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve HTTP on %v: %w", l.Addr(), err)

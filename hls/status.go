@@ -54,10 +54,14 @@ type StreamStatus struct {
 	PayloadIn       int64 `json:"payload_in"`       // bytes of chunks_received
 	PayloadOut      int64 `json:"payload_out"`      // bytes of chunks_sent
 
-	Found     map[string]int64 `json:"found"`               // peers by what told of them first: link, home, mdns, exchange or dht
-	Searches  int64            `json:"searches"`            // of the DHT
-	Announced int64            `json:"announced"`           // times that this node announced the stream in the DHT
-	DHTError  string           `json:"dht_error,omitempty"` // why the last search or announcement failed
+	Found          map[string]int64 `json:"found"`                     // peers by what told of them first: link, home, mdns, exchange or dht
+	Searches       int64            `json:"searches"`                  // of the DHT
+	Announced      int64            `json:"announced"`                 // times that this node announced the stream in the DHT
+	DHTError       string           `json:"dht_error,omitempty"`       // why the last search or announcement failed
+	OriginBytes    int64            `json:"origin_bytes"`              // payload from HTTP origins, which payload_in has not
+	OriginRequests int64            `json:"origin_requests"`           // made of HTTP origins
+	OriginFailures map[string]int64 `json:"origin_failures,omitempty"` // of those, by reason
+	Offload        float64          `json:"offload"`                   // share of payload_in and origin_bytes that came from peers, 0 to 1; 1 if nothing came
 }
 
 // PeerStatus is a node's figures for one peer that holds the stream.
@@ -109,6 +113,8 @@ type apiStatus struct {
 	Store   apiStore    `json:"store"`
 	Streams []apiStream `json:"streams"` // takes the place of Status.Streams
 	HTTP    apiHTTP     `json:"http"`
+	// Of a node that has one.
+	Gateway *GatewayStatus `json:"gateway,omitempty"`
 }
 
 type apiStore struct {
@@ -186,6 +192,10 @@ func (s *Server) status(now time.Time) apiStatus {
 			Unknown:  s.counts.unknown.Load(),
 		},
 		Streams: []apiStream{}, // not null
+	}
+	if g := s.gateway.Load(); g != nil {
+		st := g.Status()
+		out.Gateway = &st
 	}
 	figures := make(map[stream.ID]StreamStatus, len(node.Streams))
 	for _, st := range node.Streams {

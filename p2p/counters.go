@@ -29,7 +29,7 @@ type counters struct {
 }
 
 func newCounters() counters {
-	return counters{stats: SwarmStats{HeadersRefused: map[string]int64{}}, peers: map[peer.ID]*PeerStats{}}
+	return counters{stats: SwarmStats{HeadersRefused: map[string]int64{}, OriginFailures: map[string]int64{}}, peers: map[peer.ID]*PeerStats{}}
 }
 
 // peer returns the figures of a peer. When there are too many peers, those that
@@ -53,6 +53,7 @@ func (c *counters) peer(id peer.ID) *PeerStats {
 func (c *counters) snapshot() SwarmStats {
 	out := c.stats
 	out.HeadersRefused = maps.Clone(c.stats.HeadersRefused)
+	out.OriginFailures = maps.Clone(c.stats.OriginFailures)
 	out.EventsDropped += c.unknown
 	return out
 }

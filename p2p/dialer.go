@@ -99,6 +99,13 @@ func (d *dialer) wake() {
 	}
 }
 
+// seeks reports whether there is anybody to dial.
+func (d *dialer) seeks() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.candidates) > 0
+}
+
 func (d *dialer) lastError() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

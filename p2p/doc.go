@@ -15,6 +15,8 @@
 //	slot       a child's share of the uplink: a stripe of a child
 //	exchange   how neighbours move chunks; package schedule decides, this one carries out
 //	repair     fetching what gossip did not bring
+//	origin     an HTTP server of the stream, asked for what no peer brought in time
+//	offload    the share of the payload that came from peers and not from origins
 //
 // # The way through
 //
@@ -29,7 +31,9 @@
 //	peers   --chunk------------------------> inbox --> OpenChunk --> store|
 //	                                                     ^                |
 //	peers   --headers, chunks--------------> fetch ------+ <--------------+
-//	(fetch protocol)
+//	(fetch protocol)                                     |
+//	origins --headers, chunks--------------> originstep -+
+//	(HTTP)
 //
 // A swarm's loop is one goroutine that owns the exchange and the repair. Whatever
 // happens elsewhere reaches it as a function in its inbox. What peers say when that is
@@ -178,6 +182,31 @@
 // before others, which may be dead. A peer gets a part at most four times over
 // within a minute, and answers are refused rather than silent.
 //
+// # Origins
+//
+// Where a link or [Swarm.UseOrigins] names HTTP origins, what the swarm does not bring by
+// its deadline is fetched from there; package stream/origin has the resource. Deadlines count
+// from when a part's header came:
+//
+//	0      nobody else carries the rendition and spoke of it within 3 s, and no peer told a
+//	       header lately
+//	1 s    nobody says that he has the chunk: the swarm is not fed. Those who lack it have
+//	       turns, 0.3 s apart, in an order that is drawn anew for each quarter of a part and
+//	       which all know; so one of them fetches it, and the others get it from that one
+//	2 s    somebody has it, but neither the exchange nor the fetch protocol brought it
+//
+// What is of before this node came has 2 s and the turns. A chunk is wanted from an origin or from
+// a peer, not from both; if an origin is slow and a neighbour has the chunk, that one is asked
+// after another second. Headers are asked for when peers told none for a second longer than
+// usual, which is measured, and until they do; whoever comes and knows of no peer asks at
+// once, others after 0.7 s. So nobody asks an origin for anything while the swarm works, and a
+// viewer without peers plays from it alone.
+//
+// An origin is believed nothing: headers and chunks are opened as those of peers are. It is
+// not asked for 0.25 s if it fails, and then for twice as long each time, up to 30 s; for a minute
+// if it lies. It has no place in the exchange: it is told nothing, and nobody waits for it.
+// [SwarmStats] count what came from it apart.
+//
 // # The past
 //
 // What is older than that is fetched only when somebody rewinds, by [Swarm.LearnPast] and
@@ -211,7 +240,7 @@
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
 //     timed out, or while a parent is exchanged for another.
 //   - No peer is waited on beyond a deadline: 0.3 to 4 s for a want, 2 s of silence for
-//     a fetch, less if it seems to be dead and a neighbour has what is fetched.
+//     a fetch or an origin, less if it seems to be dead and a neighbour has what is fetched.
 //   - Who dies without a word loses its place within about 6 s: nothing of what is sent to
 //     it by QUIC is acknowledged, though others answer. Over TCP the system decides.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in

@@ -278,6 +278,22 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	return nil
 }
 
+// onOriginChunk keeps a verified chunk that came from an origin.
+func (e *exchange) onOriginChunk(c stream.Chunk, now time.Time) {
+	h := c.Header()
+	f := e.flow(h.Rendition)
+	if f == nil || f.x.Admit(schedule.Origin, h.Position, c.Index(), true, now) != schedule.Accept {
+		e.s.count(func(k *counters) { k.stats.OriginInVain++ })
+		return
+	}
+	e.s.node.store.Put(c)
+	e.s.count(func(k *counters) { k.stats.OriginChunks++ })
+	if o := e.s.node.cfg.Observer; o != nil {
+		o.ChunkReceived(h, c.Index())
+	}
+	f.x.Got(schedule.Origin, h.Position, c.Index(), schedule.AgeUnknown, true, now)
+}
+
 // onGossip tells peers outside the mesh of a part, if this node has some of it.
 func (e *exchange) onGossip(id stream.PartID, peers []peer.ID) {
 	f := e.flow(id.Rendition)

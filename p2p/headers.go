@@ -27,7 +27,8 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 	case err == nil:
 		return pubsub.ValidationAccept
 	case errors.Is(err, stream.ErrKnown):
-		return pubsub.ValidationIgnore // came by fetch before
+		s.note(s.origins.onPeers)
+		return pubsub.ValidationIgnore // came by fetch, or from an origin, before
 	}
 	reason, penalty := refusal(err)
 	s.countRefusedHeader(from, reason)
@@ -97,5 +98,6 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 // onHeader runs on the loop.
 func (s *Swarm) onHeader(h *stream.SignedHeader, fetched bool, now time.Time) {
 	s.repair.onHeader(now)
+	s.origins.onPeers(now)
 	s.exchange.onHeader(h, s.repair.wants(h, fetched, now), fetched, false, now)
 }

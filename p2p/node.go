@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -57,6 +58,9 @@ type Config struct {
 	// MaxUpload is the node's uplink in bits per second, to which all chunks that it sends
 	// are held. 0 means that it is not known, and measured.
 	MaxUpload int
+	// Origins connects to an HTTP origin, see [Swarm.UseOrigins]. nil has none used, whatever
+	// links name.
+	Origins func(address string) (Origin, error)
 	// Observer is told what happens, if not nil.
 	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.
@@ -91,6 +95,7 @@ type Node struct {
 	directory *directory     // nil unless configured
 
 	subscriptions subscriptions
+	answered      atomic.Bool // an origin did, since watchSilence last looked: this node has a network
 
 	joining sync.Mutex // held while topics are joined or left
 
@@ -299,8 +304,9 @@ func (n *Node) swarmOf(topic string) (s *Swarm, rendition string) {
 var ErrBadPeer = errors.New("not a peer's address")
 
 // Join joins a stream to keep it and pass it on, and dials the link's peers in the
-// background, again and again while it has too few. Joining twice returns the same
-// swarm and adds the link's peers.
+// background, again and again while it has too few. What they do not bring in time is
+// fetched from the link's origins. Joining twice returns the same swarm and adds the
+// link's peers and origins.
 func (n *Node) Join(link stream.Link) (*Swarm, error) {
 	var peers []peer.AddrInfo
 	for _, s := range link.Peers {
@@ -310,7 +316,17 @@ func (n *Node) Join(link stream.Link) (*Swarm, error) {
 		}
 		peers = append(peers, *info)
 	}
-	return n.join(link.Stream, false, peers)
+	s, err := n.join(link.Stream, false, peers)
+	if err != nil {
+		return nil, err
+	}
+	if urls := link.Origins.URLs(); len(urls) > 0 {
+		s.Advertise(link.Origins)
+		if err := s.UseOrigins(urls); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // join makes the swarm of a stream, or returns the one that is there, and has it dial

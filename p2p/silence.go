@@ -23,7 +23,7 @@ func (n *Node) watchSilence() {
 		case <-n.ctx.Done():
 			return
 		case now := <-ticker.C:
-			for _, c := range silences.Observe(packetCounts(n.host.Network().Conns()), now) {
+			for _, c := range silences.Observe(packetCounts(n.host.Network().Conns()), n.answered.Swap(false), now) {
 				n.closeSilent(c)
 			}
 		}

@@ -28,17 +28,17 @@ type Stats struct {
 type SwarmStats struct {
 	Peers []PeerStats // those that hold the stream and are connected, neighbours first
 
-	HeadersReceived int64            // verified and new
+	HeadersReceived int64            // verified and new, from peers and origins
 	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, clock, equivocation, late
 
-	ChunksReceived  int64 // verified and new
+	ChunksReceived  int64 // verified and new, from peers
 	ChunksDuplicate int64 // verified or not, but already there
 	ChunksLate      int64 // asked for, but no longer of use when they came
 	ChunksRefused   int64 // not what the header says, not asked for, or malformed
 	ChunksSent      int64
 	ChunksFetched   int64 // of those received, by the fetch protocol rather than by gossip
 	ChunksLost      int64 // given up: older than anybody could still play
-	BytesReceived   int64 // payload of ChunksReceived
+	BytesReceived   int64 // payload of ChunksReceived, all of it from peers
 	BytesSent       int64 // payload of ChunksSent
 	BytesPublished  int64 // payload that this node broadcast itself
 
@@ -54,6 +54,13 @@ type SwarmStats struct {
 	PastChunks  int64 // of ChunksFetched, those of the past
 	PastClaims  int64 // times that a peer did not send what it said that it holds of the past
 
+	OriginHeaders  int64            // of HeadersReceived, those from HTTP origins
+	OriginChunks   int64            // verified and new, from HTTP origins
+	OriginInVain   int64            // chunks from HTTP origins that had come meanwhile
+	OriginBytes    int64            // payload that HTTP origins sent, whatever became of it
+	OriginRequests int64            // made of HTTP origins
+	OriginFailures map[string]int64 // of those, by reason: missing, busy, status, redirect, slow, malformed, forged, failed
+
 	PeersCutOff int64 // peers that claimed and promised, and did not send
 
 	Wanted        int              // chunks wanted and not there yet
@@ -65,6 +72,15 @@ type SwarmStats struct {
 
 	LastDialError string // why the last attempt to reach a peer failed, "" if none did
 	Penalties     int64  // times that a peer's score was lowered for what no honest peer sends
+}
+
+// Offload returns the share of the payload received that came from peers rather than from
+// HTTP origins, from 0 to 1; 1 if nothing was received yet.
+func (s *SwarmStats) Offload() float64 {
+	if s.BytesReceived+s.OriginBytes == 0 {
+		return 1
+	}
+	return float64(s.BytesReceived) / float64(s.BytesReceived+s.OriginBytes)
 }
 
 // PeerStats are the figures of one peer of a stream.

@@ -55,6 +55,7 @@ type Swarm struct {
 
 	exchange *exchange // the loop's
 	repair   *repair   // the loop's
+	origins  *origins  // the loop's
 	past     *past
 
 	mu         sync.Mutex // guards all following
@@ -63,6 +64,7 @@ type Swarm struct {
 	topic      *pubsub.Topic
 	mesh       map[string]map[peer.ID]struct{} // by topic
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
+	advertised stream.Origins
 	counters   counters
 }
 
@@ -83,6 +85,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 	}
 	s.exchange = newExchange(s)
 	s.repair = newRepair(s)
+	s.origins = newOrigins(s)
 	s.dialer = newDialer(s)
 	s.past = newPast(s)
 	return s
@@ -152,6 +155,7 @@ func (s *Swarm) close() {
 	s.farewell()
 	s.cancel()
 	s.wg.Wait()
+	s.origins.close()
 	s.node.joining.Lock()
 	defer s.node.joining.Unlock()
 	s.mu.Lock()
@@ -254,7 +258,7 @@ func (s *Swarm) loop() {
 		}
 		// 3. Decide and act.
 		now := time.Now()
-		next := min(s.exchange.step(now), s.repair.step(now))
+		next := min(s.exchange.step(now), s.repair.step(now), s.origins.step(now))
 		// 4. Sleep until the next thing is due.
 		timer.Reset(next)
 	}
@@ -295,8 +299,10 @@ func (s *Swarm) publishing() bool { return s.source }
 // ID returns the stream.
 func (s *Swarm) ID() stream.ID { return s.id }
 
-// Link returns the link that leads to this node.
+// Link returns the link that leads to this node, with the origins that the broadcaster named.
 func (s *Swarm) Link() stream.Link {
 	addrs := s.node.Addrs()
-	return stream.Link{Stream: s.id, Peers: addrs[:min(len(addrs), maxLinkAddrs)]}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return stream.Link{Stream: s.id, Peers: addrs[:min(len(addrs), maxLinkAddrs)], Origins: s.advertised}
 }

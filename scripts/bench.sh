@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 usage() {
   cat >&2 <<'END'
 usage: scripts/bench.sh swarm [options]
+       scripts/bench.sh offload [options]   the swarm scenarios with an HTTP origin
 
 Production nodes on simulated links in virtual time. Options:
   --scenario NAMES  only these, separated by commas
@@ -32,6 +33,9 @@ Scenarios, 4 Mbit/s, 25 ms one way, downlinks 100 Mbit/s unless said otherwise:
   loss      even, 2% of packets lost
   crowd     10 nodes, then 90 join within 2 s
   liars     even, 15% claim to have and never send, 5% forge
+  offload   20 viewers, uplinks 20, and an HTTP origin: the share that came from peers
+  offload-starved   the same, the broadcaster's uplink 5.2, the others' 4
+  offload-cut       the same as offload, the broadcaster reaches nobody but the origin
   schedule100, schedule1000, schedule10000
             even with so many nodes, their decisions only; schedule means all three
   long      8 nodes, 6 h of 300 kbit/s; seed 1 only
@@ -81,7 +85,8 @@ END
 }
 
 case "${1:-}" in
-swarm)
+swarm | offload)
+  [ "$1" = swarm ] || set -- "$1" --scenario offload,offload-starved,offload-cut "${@:2}"
   shift
   case "${1:-}" in -h | --help | help) usage ;; esac
   dir=$(mktemp -d)

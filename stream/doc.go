@@ -14,6 +14,7 @@
 //	timeline   the headers that a node knows of a rendition, in order
 //	store      the byte-bounded cache of verified chunks
 //	link       grapevine://<stream-id>?peer=<multiaddr>: all that a viewer needs
+//	origin     an HTTP server of the same stream, for what peers do not bring in time
 //
 // # The way through
 //
@@ -101,6 +102,18 @@
 //
 // Of two entries of a stream the one that was issued later counts, so that none can be
 // replayed; one of no life is kept for as long as an older one could live.
+//
+// # Links
+//
+// A link names peers, which anybody may, as each node's own link names that node; and at
+// most [MaxOrigins] HTTP origins, which only the broadcaster may:
+//
+//	grapevine://<stream-id>?peer=<multiaddr>&origin=https://<host>&signed=<signature>
+//
+// The signature is Ed25519 of "grapevine origins v1\n" + stream ID + each origin, in order,
+// with a line feed behind it; it is written in base64url without padding. A link whose
+// origins are not signed is refused: else whoever passed it on could have all viewers ask a
+// server of his. An origin is a scheme, a host and perhaps a port, and never a path.
 //
 // # Guarantees
 //

@@ -14,23 +14,39 @@ const Scheme = "grapevine"
 // left, few enough for a QR code and for dialling them all at once.
 const MaxLinkPeers = 16
 
-// Link is all that a viewer needs: the stream, and peers that hold it.
+// Link is all that a viewer needs: the stream, peers that hold it, and HTTP origins.
 type Link struct {
 	Stream ID
 	Peers  []string // multiaddrs that end in /p2p/<peer-id>; whoever dials checks them
+	// Origins are HTTP servers of the same stream. Unlike peers, of which each node names
+	// itself, they are the broadcaster's alone to name.
+	Origins Origins
 }
 
-// String writes the link as grapevine://<stream-id>?peer=<multiaddr>&peer=….
+// String writes the link as
+// grapevine://<stream-id>?peer=<multiaddr>&peer=…&origin=<url>&…&signed=<signature>.
 func (l Link) String() string {
-	var b strings.Builder
-	b.WriteString(Scheme + "://" + l.Stream.String())
-	for i, p := range l.Peers {
-		b.WriteByte("?&"[min(i, 1)])
-		// Slashes and colons are legal in a query (RFC 3986, section 3.4); multiaddrs
-		// are made of them and stay readable.
-		b.WriteString("peer=" + strings.NewReplacer("%2F", "/", "%3A", ":").Replace(url.QueryEscape(p)))
+	var fields []string
+	for _, p := range l.Peers {
+		fields = append(fields, linkField("peer", p))
 	}
-	return b.String()
+	for _, o := range l.Origins.URLs() {
+		fields = append(fields, linkField("origin", o))
+	}
+	if s := l.Origins.Signature(); s != "" {
+		fields = append(fields, linkField("signed", s))
+	}
+	text := Scheme + "://" + l.Stream.String()
+	if len(fields) > 0 {
+		text += "?" + strings.Join(fields, "&")
+	}
+	return text
+}
+
+// linkField writes a field of a link's query. Slashes and colons are legal there (RFC 3986,
+// section 3.4); addresses are made of them and stay readable.
+func linkField(name, value string) string {
+	return name + "=" + strings.NewReplacer("%2F", "/", "%3A", ":").Replace(url.QueryEscape(value))
 }
 
 // ErrNotALink is wrapped by what [ParseLink] returns for text that is no link.
@@ -58,5 +74,9 @@ func ParseLink(s string) (Link, error) {
 	if len(peers) > MaxLinkPeers {
 		return Link{}, fmt.Errorf("%w: it names %d peers, at most %d are allowed", ErrNotALink, len(peers), MaxLinkPeers)
 	}
-	return Link{Stream: id, Peers: peers}, nil
+	origins, err := OpenOrigins(id, query["origin"], query.Get("signed"))
+	if err != nil {
+		return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
+	}
+	return Link{Stream: id, Peers: peers, Origins: origins}, nil
 }

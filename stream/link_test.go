@@ -20,7 +20,7 @@ func TestLinksReadWell(t *testing.T) {
 		{"?peer=a%26b%3Dc+d%252F", []string{"a&b=c d%2F"}},
 	} {
 		want := "grapevine://" + id.String() + c.want
-		got := Link{id, c.peers}.String()
+		got := Link{Stream: id, Peers: c.peers}.String()
 		if got != want {
 			t.Errorf("link %s, want %s", got, want)
 		}
@@ -80,7 +80,7 @@ func TestParseLinkRefuses(t *testing.T) {
 func FuzzParseLink(f *testing.F) {
 	id := testKey.ID()
 	f.Add(id.String())
-	f.Add(Link{id, []string{"/ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW", "/dns6/a:b"}}.String())
+	f.Add(Link{Stream: id, Peers: []string{"/ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW", "/dns6/a:b"}}.String())
 	f.Add("grapevine://" + id.String() + "?peer=&peer=%2525&a=b#c")
 	f.Add("grapevine://user@" + id.String() + ":/x")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -122,6 +122,10 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		Searches:        st.Searches,
 		Announced:       st.Announced,
 		DHTError:        st.DHTError,
+		OriginBytes:     st.OriginBytes,
+		OriginRequests:  st.OriginRequests,
+		OriginFailures:  st.OriginFailures,
+		Offload:         st.Offload(),
 	}
 	for source, n := range st.Found {
 		out.Found[string(source)] = n

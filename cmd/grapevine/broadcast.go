@@ -56,7 +56,8 @@ func broadcastCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
-		}, encoderFlags(), publicFlags(), dhtFlags()),
+			originFlag("have the link name the gateway at `URL`, from which viewers fetch what peers do not bring in time"),
+		}, encoderFlags(), publicFlags(), dhtFlags(), gatewayFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -72,7 +73,13 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
+			origins, err := readOrigins(c)
+			if err != nil {
+				return err
+			}
 			b := broadcast{
+				origins: origins,
+
 				key:    c.String("key"),
 				qr:     c.Bool("qr"),
 				slate:  c.String("slate"),
@@ -104,6 +111,9 @@ type broadcast struct {
 	key    string
 	qr     bool
 	inputs []namedInput
+
+	origins []string // that the link names
+
 	ingest ingest.Config     // of each input, see config
 	ladder *transcode.Config // nil to publish inputs as they are
 
@@ -224,7 +234,7 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	defer func() { err = errors.Join(err, s.close()) }()
 	s.encoders = encoders
 	casts := &casts{node: s.node, key: key, epoch: epoch, list: make(map[string]*p2p.Broadcast)}
-	link, err := casts.begin()
+	link, err := casts.begin(b.origins)
 	if err != nil {
 		return err
 	}
@@ -243,6 +253,7 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("rewind", s.dvrURL(link.Stream))
 	s.screen.field("page", s.pageURL())
+	s.showGateway()
 	s.showEncoders()
 	s.showUpload(set)
 	s.showRecording(set)
@@ -320,6 +331,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		clock(time.Since(s.started)),
 		source,
 		count(peers, "peer"),
+		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		in.line(),
 	)

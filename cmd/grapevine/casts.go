@@ -24,12 +24,17 @@ type casts struct {
 	ended map[string]bool // of list: their names are not used again
 }
 
-// begin joins the stream, and returns its link.
-func (c *casts) begin() (stream.Link, error) {
+// begin joins the stream, and returns its link, which names origins.
+func (c *casts) begin(origins []string) (stream.Link, error) {
+	signed, err := c.key.SignOrigins(origins)
+	if err != nil {
+		return stream.Link{}, fmt.Errorf("broadcast: %w", err)
+	}
 	swarm, err := c.node.Open(c.key)
 	if err != nil {
 		return stream.Link{}, fmt.Errorf("broadcast: %w", err)
 	}
+	swarm.Advertise(signed)
 	return swarm.Link(), nil
 }
 

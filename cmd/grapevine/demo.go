@@ -65,7 +65,7 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 		closeAll = func() error { return errors.Join(node.Close(), before()) }
 	}
 	broadcaster, relay, viewer := nodes[0], nodes[1], nodes[2]
-	s, err := serveNode(ctx, roleDemo, viewer, listener, nil, set.dvr, scr, log)
+	s, err := serveNode(ctx, roleDemo, viewer, listener, nil, nil, set.dvr, scr, log)
 	if err != nil {
 		return err
 	}

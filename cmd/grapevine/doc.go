@@ -19,6 +19,8 @@
 //	casts.go     the renditions that a broadcaster publishes
 //	discovery.go in which DHT a node finds peers (--bootstrap, --no-dht)
 //	public.go    what a public stream has in the directory (--public); list.go shows it
+//	hybrid.go    HTTP origins, for what peers do not bring in time (--origin)
+//	gateway.go   HLS for people who run nothing (--gateway), with certificate.go for TLS
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
@@ -41,7 +43,8 @@
 //
 // With --json, standard output carries one JSON object a line and nothing else:
 //
-//	ready  the node serves: role, stream, link, hls, page, peer_id, addrs. For watch and
+//	ready  the node serves: role, stream, link, hls, page, peer_id, addrs, and gateway if it
+//	       has one. For watch and
 //	       demo, when the playlist is playable. A broadcaster that listens for RTMP or WHIP
 //	       tells what to set in them as encoders, one for each such input: server,
 //	       stream_key, keyframe_interval, and for WHIP the page that publishes from a

@@ -18,6 +18,8 @@ type readyEvent struct {
 	Page   string   `json:"page"`
 	PeerID string   `json:"peer_id"`
 	Addrs  []string `json:"addrs"`
+	// Of a node that serves people who run nothing.
+	Gateway string `json:"gateway,omitempty"`
 	// All streams of a relay, of which Stream is the first.
 	Streams []streamEvent `json:"streams,omitempty"`
 	// Of a broadcaster that listens for RTMP or WHIP, one for each such input.
@@ -47,6 +49,8 @@ type statsEvent struct {
 	StoreBytes  int64         `json:"store_bytes"`
 	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
 	Streams     []streamStats `json:"streams"`
+	// Of a node that has one.
+	Gateway *hls.GatewayStatus `json:"gateway,omitempty"`
 	// Of a node that records.
 	Recordings []hls.RecordingStatus `json:"recordings,omitempty"`
 }
@@ -154,6 +158,12 @@ type streamStats struct {
 	Searches  int64                `json:"searches"`
 	Announced int64                `json:"announced"`
 	DHTError  string               `json:"dht_error,omitempty"`
+	// Of who has HTTP origins: payload from those, which bytes_received is not, and the share
+	// of both that came from peers.
+	OriginBytes    int64            `json:"origin_bytes"`
+	OriginRequests int64            `json:"origin_requests"`
+	OriginFailures map[string]int64 `json:"origin_failures,omitempty"` // by reason
+	Offload        float64          `json:"offload"`                   // from 0 to 1; 1 if nothing was received
 }
 
 // endEvent says that a stream has ended. The broadcaster may begin another epoch.
@@ -235,6 +245,10 @@ func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
 		Searches:        s.Searches,
 		Announced:       s.Announced,
 		DHTError:        s.DHTError,
+		OriginBytes:     s.OriginBytes,
+		OriginRequests:  s.OriginRequests,
+		OriginFailures:  s.OriginFailures,
+		Offload:         s.Offload(),
 	}
 	for _, p := range s.Peers {
 		if p.Neighbour {

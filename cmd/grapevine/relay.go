@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +18,7 @@ func relayCommand(env *environment) *cli.Command {
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
 		ArgsUsage: "[LINK|STREAM-ID …]",
-		Flags:     append([]cli.Flag{qrFlag(), recordFlag(), bootstrapOnlyFlag()}, dhtFlags()...),
+		Flags:     slices.Concat([]cli.Flag{qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag()}, dhtFlags(), gatewayFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -30,12 +31,16 @@ func relayCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return relay(c.Context, set, links, c.Bool("qr"), newScreen(env, set.json))
+			origins, err := readOrigins(c)
+			if err != nil {
+				return err
+			}
+			return relay(c.Context, set, links, origins, c.Bool("qr"), newScreen(env, set.json))
 		},
 	}
 }
 
-func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr *screen) (err error) {
+func relay(ctx context.Context, set settings, links []stream.Link, origins []string, qr bool, scr *screen) (err error) {
 	h, err := openHome(set.home)
 	if err != nil {
 		return err
@@ -50,6 +55,9 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 		swarm, err := s.node.Join(l)
 		if err != nil {
 			return fmt.Errorf("join stream %s: %w", l.Stream.Short(), err)
+		}
+		if err := swarm.UseOrigins(origins); err != nil {
+			return err
 		}
 		own = append(own, swarm.Link())
 	}
@@ -72,6 +80,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 		}
 	}
 	scr.field("page", s.pageURL())
+	s.showGateway()
 	s.showUpload(set)
 	s.showRecording(set)
 	s.follow(func() string { return relayLine(s) }, nil)
@@ -82,8 +91,11 @@ func relay(ctx context.Context, set settings, links []stream.Link, qr bool, scr 
 func relayLine(s *session) string {
 	st := s.node.Stats()
 	peers := make(map[string]struct{})
+	var all []p2p.SwarmStats
 	for _, sw := range s.node.Swarms() {
-		for _, p := range sw.Stats().Peers {
+		stats := sw.Stats()
+		all = append(all, stats)
+		for _, p := range stats.Peers {
 			peers[p.ID.String()] = struct{}{}
 		}
 	}
@@ -91,6 +103,8 @@ func relayLine(s *session) string {
 		clock(time.Since(s.started)),
 		count(len(s.node.Swarms()), "stream"),
 		count(len(peers), "peer"),
+		offloadFact(all...),
+		s.gatewayFact(),
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+roomFor(st)+" ("+formatBytes(st.BytesOut)+" given)",
 		"keeping "+formatBytes(s.node.Store().Stats().Bytes),

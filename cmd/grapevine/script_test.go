@@ -118,7 +118,7 @@ type started struct {
 }
 
 // start runs a program with --json in the background until it is ready, and sets
-// NAME_stream, NAME_link, NAME_hls, NAME_page, NAME_peer and NAME_addr; or until it writes what the
+// NAME_stream, NAME_link, NAME_hls, NAME_page, NAME_peer, NAME_addr and NAME_gateway; or until it writes what the
 // expression matches: start NAME [-until=REGEXP] program args….
 func start(ts *testscript.TestScript, _ bool, args []string) {
 	name, args := args[0], args[1:]
@@ -165,7 +165,7 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	var ready readyEvent
 	ts.Check(json.Unmarshal([]byte(line), &ready))
 	for key, value := range map[string]string{
-		"stream": ready.Stream, "link": ready.Link, "hls": ready.HLS, "page": ready.Page, "peer": ready.PeerID, "addr": ready.Addrs[0],
+		"stream": ready.Stream, "link": ready.Link, "hls": ready.HLS, "page": ready.Page, "peer": ready.PeerID, "addr": ready.Addrs[0], "gateway": ready.Gateway,
 	} {
 		ts.Setenv(name+"_"+key, value)
 	}

@@ -37,6 +37,10 @@ type session struct {
 	screen *screen
 	node   *p2p.Node
 	server *hls.Server
+	// gateway is nil unless the node serves people who run nothing; gatewayBase is its URL,
+	// without the last slash.
+	gateway     *hls.Gateway
+	gatewayBase string
 	// recorder is nil unless the node records.
 	recorder *record.Recorder
 	encoders []encoderSettings // of a broadcaster that listens for RTMP or WHIP
@@ -80,17 +84,21 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close())
 	}
 	log := newLogger(scr, set.level)
-	recorder, err := openRecorder(set.record, scr, log)
+	gateway, err := openGateway(ctx, set.gateway, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
+	recorder, err := openRecorder(set.record, scr, log)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release())
+	}
 	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht, memory{h}, set.directory}, set.cache, log)
 	if err != nil {
-		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
+		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
 	}
-	s, err := serveNode(ctx, role, node, listener, recorder, set.dvr, scr, log)
+	s, err := serveNode(ctx, role, node, listener, gateway, recorder, set.dvr, scr, log)
 	if err != nil {
-		return nil, errors.Join(err, node.Close(), listener.Close(), id.release(), closeRecorder(recorder))
+		return nil, errors.Join(err, node.Close(), listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
 	}
 	s.release = func() error { return errors.Join(id.release(), closeRecorder(recorder)) }
 	heap.Tend(s.ctx, func() int64 { return node.Store().Stats().Bytes })
@@ -114,6 +122,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Directory: cfg.directory,
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
+		Origins:   connectOrigin,
 		Logger:    log,
 	})
 	if err != nil {
@@ -129,7 +138,7 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 }
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
-func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, recorder *record.Recorder, dvr time.Duration, scr *screen, log *slog.Logger) (*session, error) {
+func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, gateway *gatewayDoor, recorder *record.Recorder, dvr time.Duration, scr *screen, log *slog.Logger) (*session, error) {
 	s := &session{role: role, screen: scr, node: node, recorder: recorder, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
 	shown := &hlsNode{node: node, role: role, recorder: recorder}
 	server, err := hls.NewServer(hls.Config{Node: shown, DVR: dvr, Directory: listingsOf(node), Logger: log})
@@ -141,6 +150,10 @@ func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener,
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	if err := s.startGateway(services, gateway); err != nil {
+		stop()
+		return nil, err
+	}
 	for _, service := range []func() error{
 		func() error { return server.Run(services) },
 		func() error { return server.Serve(services, l) },
@@ -206,6 +219,9 @@ func (s *session) ready(links ...stream.Link) {
 		Addrs:  s.node.Addrs(),
 
 		Encoders: s.encoders,
+	}
+	if s.gateway != nil {
+		e.Gateway = s.gatewayBase + "/"
 	}
 	for i, l := range links {
 		st := streamEvent{l.Stream.String(), l.String(), s.hlsURL(l.Stream)}
@@ -283,6 +299,10 @@ func (s *session) stats(input func() *inputStats) statsEvent {
 	}
 	if s.recorder != nil {
 		e.Recordings = s.recorder.Status()
+	}
+	if s.gateway != nil {
+		st := s.gateway.Status()
+		e.Gateway = &st
 	}
 	if input != nil {
 		e.Input = input()

@@ -43,16 +43,17 @@ func commonFlags() []cli.Flag {
 
 // settings are the common flags, checked.
 type settings struct {
-	home   string
-	http   string
-	listen []string
-	mdns   bool
-	cache  int64
-	dvr    time.Duration // 0 unless given
-	upload int           // bits per second, 0 unless given
-	json   bool
-	record string   // directory; "" for none
-	dht    *p2p.DHT // nil for none
+	home    string
+	http    string
+	listen  []string
+	mdns    bool
+	cache   int64
+	dvr     time.Duration // 0 unless given
+	upload  int           // bits per second, 0 unless given
+	json    bool
+	record  string // directory; "" for none
+	gateway gatewaySettings
+	dht     *p2p.DHT // nil for none
 	// directory has the node keep and pass on the entries of public streams.
 	directory bool
 	level     *slog.Level // nil unless chosen
@@ -78,6 +79,9 @@ func readSettings(c *cli.Context) (settings, error) {
 		}
 	}
 	var err error
+	if s.gateway, err = readGateway(c); err != nil {
+		return s, err
+	}
 	if s.cache, err = parseBytes(c.String("cache")); err != nil || s.cache < minCache {
 		return s, badFlag("cache", c.String("cache"), "an amount looks like 256MB or 1GiB; at least "+formatBytes(minCache)+" are needed")
 	}

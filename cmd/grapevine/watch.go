@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,11 +26,12 @@ func watchCommand(env *environment) *cli.Command {
 		Name:      "watch",
 		Usage:     "watch a stream in any player, and pass it on",
 		ArgsUsage: "LINK|STREAM-ID",
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "open", Usage: "open the page in the default browser"},
 			qrFlag(),
 			recordFlag(),
-		}, dhtFlags()...),
+			viewerOriginFlag(),
+		}, dhtFlags(), gatewayFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -45,7 +47,11 @@ func watchCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			w := watch{link: links[0], open: c.Bool("open"), qr: c.Bool("qr")}
+			origins, err := readOrigins(c)
+			if err != nil {
+				return err
+			}
+			w := watch{link: links[0], origins: origins, open: c.Bool("open"), qr: c.Bool("qr")}
 			return w.run(c.Context, set, newScreen(env, set.json))
 		},
 	}
@@ -54,6 +60,7 @@ func watchCommand(env *environment) *cli.Command {
 // watch is the command's own settings.
 type watch struct {
 	link     stream.Link
+	origins  []string // besides the link's
 	open, qr bool
 }
 
@@ -74,6 +81,9 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	if err != nil {
 		return fmt.Errorf("join stream %s: %w", w.link.Stream.Short(), err)
 	}
+	if err := swarm.UseOrigins(w.origins); err != nil {
+		return err
+	}
 	if err := s.awaitPlayable(swarm); err != nil || s.ctx.Err() != nil {
 		return err
 	}
@@ -86,7 +96,7 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 
 // check refuses a link that can lead nowhere.
 func (w *watch) check(set settings) error {
-	if len(w.link.Peers) > 0 || set.mdns || set.dht != nil || len(set.listen) > 0 {
+	if len(w.link.Peers)+len(w.origins)+len(w.link.Origins.URLs()) > 0 || set.mdns || set.dht != nil || len(set.listen) > 0 {
 		return nil
 	}
 	h, err := findHome(set.home)
@@ -107,6 +117,7 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("rewind", s.dvrURL(w.link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.screen.field("share", link.String())
+	s.showGateway()
 	s.showUpload(set)
 	s.showRecording(set)
 	s.openPage(w.open)
@@ -135,7 +146,7 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 		stage, detail := waitingFor(st)
 		s.screen.show(clock(time.Since(start))+"  "+stage+detail, stage != last)
 		last = stage
-		if !lonely && len(st.Peers) == 0 && time.Since(start) > lonelyAfter {
+		if !lonely && len(st.Peers) == 0 && st.OriginHeaders == 0 && time.Since(start) > lonelyAfter {
 			lonely = true
 			s.screen.say("Nobody who has this stream answers so far. The broadcaster may be offline, the link may be old,\nor a firewall may be in between. This goes on trying until you press ctrl-c.")
 		}
@@ -146,6 +157,8 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	peers := count(len(st.Peers), "peer")
 	switch {
+	case len(st.Peers) == 0 && st.OriginHeaders > 0:
+		return "Buffering from the origin", ": " + formatBytes(st.OriginBytes)
 	case len(st.Peers) == 0 && st.LastDialError != "":
 		return "Looking for peers", "; the last one failed: " + dialReason(st.LastDialError) + dhtDetail(st)
 	case len(st.Peers) == 0:
@@ -153,7 +166,7 @@ func waitingFor(st p2p.SwarmStats) (stage, detail string) {
 	case st.HeadersReceived == 0:
 		return "Connected to " + peers + "; waiting for the stream", ""
 	default:
-		return "Buffering from " + peers, ": " + formatBytes(st.BytesReceived)
+		return "Buffering from " + peers, ": " + formatBytes(st.BytesReceived+st.OriginBytes)
 	}
 }
 
@@ -183,6 +196,8 @@ func viewerLine(s *session, swarm *p2p.Swarm) string {
 		clock(time.Since(s.started)),
 		state,
 		count(len(swarm.Stats().Peers), "peer"),
+		offloadFact(swarm.Stats()),
+		s.gatewayFact(),
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
 	)

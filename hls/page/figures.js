@@ -1,6 +1,6 @@
 // What was received and given, the buffer, the delay, and what was lost.
 import { $, text } from "./dom.js";
-import { bytes, rate, seconds } from "./format.js";
+import { bytes, percent, rate, seconds } from "./format.js";
 import { Graph } from "./graph.js";
 
 const received = new Graph($("graph-in"), "Received");
@@ -9,7 +9,10 @@ const given = new Graph($("graph-out"), "Given");
 export function showTraffic(status) {
   text($("rate-in"), rate(status.rate_in));
   text($("rate-out"), rate(status.rate_out));
-  text($("bytes-in"), `${bytes(status.bytes_in)} in all`);
+  const origin = status.streams.reduce((n, s) => n + s.origin_bytes, 0);
+  const peers = status.streams.reduce((n, s) => n + s.payload_in, 0);
+  // What HTTP origins sent is not among what libp2p counts.
+  text($("bytes-in"), origin ? `${bytes(status.bytes_in + origin)} in all, ${percent(peers / (peers + origin))} from peers` : `${bytes(status.bytes_in)} in all`);
   text($("bytes-out"), `${bytes(status.bytes_out)} in all`);
   received.add(status.rate_in);
   given.add(status.rate_out);

@@ -14,6 +14,7 @@ function scaled(n, units, step = 1000) {
 
 export const bytes = (n) => scaled(n, ["B", "kB", "MB", "GB", "TB"]);
 export const rate = (n) => scaled(n, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]);
+export const percent = (n) => `${Math.floor(100 * n)}%`;
 export const seconds = (n) => `${n.toLocaleString(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`;
 export const millis = (n) => (n > 0 ? `${digits(n)} ms` : "–");
 export const short = (id) => (id.length > 16 ? `${id.slice(0, 6)}…${id.slice(-6)}` : id);

@@ -17,17 +17,23 @@ function show(status) {
   lost(false);
   const { streams } = status;
   const chosen = choose(streams);
-  $("node").hidden = false;
-  text($("role"), status.role);
-  text($("peer-id"), short(status.peer_id));
-  $("peer-id").title = status.peer_id;
+  document.body.classList.toggle("public", status.public === true);
+  if (!status.public) showNode(status);
   text($("version"), `grapevine ${status.version}`);
   $("empty").hidden = streams.length > 0;
   $("layout").hidden = streams.length === 0;
   showStreams(streams, chosen);
-  showTraffic(status);
   keepPlaying(player, chosen, status.now_millis);
   if (chosen) showStream(chosen);
+}
+
+// What is nobody's business but that of who runs the node: a gateway does not tell it.
+function showNode(status) {
+  $("node").hidden = false;
+  text($("role"), status.role);
+  text($("peer-id"), short(status.peer_id));
+  $("peer-id").title = status.peer_id;
+  showTraffic(status);
 }
 
 function showStream(stream) {
@@ -36,7 +42,7 @@ function showStream(stream) {
   text($("format"), stream.ended ? "ended" : format(stream));
   text(document.querySelector("title"), `${short(stream.id)} – grapevine`);
   showPlayback(stream, player);
-  showPeers(stream.peers);
+  if (stream.peers) showPeers(stream.peers);
   showLinks(stream);
 }
 

@@ -5,7 +5,7 @@ const thanks = 1500; // milliseconds that "Copied" stays
 
 export function showLinks(stream) {
   const embed = new URL(`embed/${stream.id}`, document.baseURI).href;
-  value($("link"), stream.link);
+  value($("link"), stream.link ?? "");
   value($("address"), new URL(stream.hls, document.baseURI).href);
   value($("embed"), `<iframe src="${embed}" width="640" height="360" allow="autoplay; fullscreen; picture-in-picture"></iframe>`);
   $("qr").dataset.src = `api/v1/streams/${stream.id}/qr.svg`;

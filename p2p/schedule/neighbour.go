@@ -267,6 +267,19 @@ func (x *Exchange) silentFor(n *neighbour, now time.Time) time.Duration {
 	return now.Sub(n.heard)
 }
 
+// Silence returns how long ago a peer last said something, 0 for one that is new or not known.
+// Unlike one that is quiet, it may have had nothing to say.
+func (x *Exchange) Silence(id Peer, now time.Time) time.Duration {
+	n := x.peers[id]
+	if n == nil {
+		return 0
+	}
+	if n.heard.IsZero() {
+		n.heard = now
+	}
+	return now.Sub(n.heard)
+}
+
 // distrust notes that a peer sent a forged chunk.
 func (x *Exchange) distrust(n *neighbour, now time.Time) {
 	if n.forged++; n.forged >= maxForged {

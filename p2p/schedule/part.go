@@ -42,6 +42,8 @@ type ask struct {
 	fetch    bool // by the fetch protocol
 	failed   []Peer
 	fetches  int // times it was fetched in vain
+	diverts  int // times it was diverted in vain
+	diverted time.Time
 }
 
 // partPeer is what this node and a peer told each other of a part.

@@ -54,7 +54,10 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 			st.measure(p, now) // this node's patience was short
 			st.late = 0
 		}
-		if pp := p.peer(from); pp != nil && !fetched {
+		if fetched {
+			return Duplicate
+		}
+		if pp := p.peer(from); pp != nil {
 			pp.owesAck = true // else the sender never hears that its chunk came
 			if p.newsAt.IsZero() {
 				p.newsAt = now
@@ -102,7 +105,7 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	if p.newsAt.IsZero() {
 		p.newsAt = now
 	}
-	if p.age[i] == AgeUnknown && !fetched {
+	if p.age[i] == AgeUnknown && (!fetched || from == Origin) {
 		// Others may lack it, too.
 		if soon := now.Add(rareDelay - newsDelay); soon.Before(p.newsAt) {
 			p.newsAt = soon

@@ -35,11 +35,11 @@ type unanswered struct {
 	lasts   time.Duration
 }
 
-// Observe takes a sample of all connections, and returns those to the dead.
-func (s *Silences[K]) Observe(all map[K]PacketCount, now time.Time) (dead []K) {
+// Observe takes a sample of all connections, and returns those to the dead. heard tells that
+// somebody answered since the last sample who is not among them.
+func (s *Silences[K]) Observe(all map[K]PacketCount, heard bool, now time.Time) (dead []K) {
 	since := min(longestLook, now.Sub(s.at))
 	s.at = now
-	heard := false
 	for k, c := range all {
 		last := s.conns[k]
 		heard = heard || last != nil && c.Received > last.Received

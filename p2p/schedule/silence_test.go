@@ -39,7 +39,7 @@ func TestOnlyTheDeadAreSilent(t *testing.T) {
 		for k := range c.conns {
 			counts[k] = PacketCount{}
 		}
-		silences.Observe(counts, now)
+		silences.Observe(counts, false, now)
 		for second := range c.conns[0] {
 			step := time.Second
 			for k, conn := range c.conns {
@@ -59,7 +59,7 @@ func TestOnlyTheDeadAreSilent(t *testing.T) {
 				counts[k] = n
 			}
 			now = now.Add(step)
-			dead := silences.Observe(counts, now)
+			dead := silences.Observe(counts, false, now)
 			if last := len(c.conns) - 1; slices.Contains(dead, last) && found < 0 {
 				found = second
 			} else if len(dead) > 0 && found != second {
@@ -68,6 +68,21 @@ func TestOnlyTheDeadAreSilent(t *testing.T) {
 		}
 		if found != c.dead {
 			t.Errorf("%s: found dead in second %d, want %d", c.name, found, c.dead)
+		}
+	}
+}
+
+func TestTheOnlyPeerIsFoundDeadIfSomebodyElseAnswers(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		var silences Silences[int]
+		now, sent, found := start, uint64(0), false
+		for range 12 {
+			sent += 4
+			found = found || len(silences.Observe(map[int]PacketCount{1: {Sent: sent}}, heard, now)) > 0
+			now = now.Add(time.Second)
+		}
+		if found != heard {
+			t.Errorf("somebody else answers: %t; found dead: %t", heard, found)
 		}
 	}
 }

@@ -38,7 +38,12 @@ func (x *Exchange) unask(p *part, i int, failed bool) {
 	if a.from == None {
 		return
 	}
-	if a.fetch {
+	if a.from == Origin {
+		if failed {
+			a.diverts++
+		}
+		failed = false // which is no peer's fault
+	} else if a.fetch {
 		if failed {
 			a.fetches++
 		}
@@ -53,7 +58,7 @@ func (x *Exchange) unask(p *part, i int, failed bool) {
 			p.dirty = true // what came needs no taking back
 		}
 	}
-	if failed {
+	if failed || a.from == Origin {
 		p.look()
 	}
 	if failed && !slices.Contains(a.failed, a.from) {
@@ -94,9 +99,13 @@ func (n *neighbour) expired(a *ask, now time.Time) bool {
 }
 
 // forsaken reports whether a chunk is fetched from a peer that seems to be dead, while a
-// neighbour that is not has it: that one is asked rather than the fetch waited for.
+// neighbour that is not has it: that one is asked rather than the fetch waited for. So it is
+// if what was diverted does not come.
 func (x *Exchange) forsaken(p *part, i int, now time.Time) bool {
 	a := &p.asks[i]
+	if a.from == Origin {
+		return now.Sub(a.at) > divertPatience && x.held(p, i, now)
+	}
 	return now.Sub(a.at) > leastPatience && x.Quiet(a.from, now) && x.held(p, i, now)
 }
 

@@ -104,6 +104,7 @@ func TestScenariosRun(t *testing.T) {
 		{"schedule100", runSchedule, 10, func(r result) bool {
 			return r.RX >= 1 && r.Delays.Never == 0 && r.InTime == r.Pairs && r.Decisions.HopsMean >= 1 && r.Decisions.HopsMax < schedule.Adrift
 		}},
+		{"offload-cut", runSwarm, 4, func(r result) bool { return r.Counts.OriginBytes > 0 && r.Counts.PeerBytes > 0 }},
 		{"liars", runSwarm, 7, func(r result) bool { return r.CutOff.count() == 1 && r.Pairs == 5*partsPerSegment }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,6 +26,14 @@
 //	liars    even; 15% of the nodes claim every chunk, and to be as near as the broadcaster,
 //	         and never send, 5% send forged chunks to whoever asks. They begin when the
 //	         measured time does.
+//	offload  20 viewers, uplinks 20 Mbit/s, and an HTTP origin beside them that has what the
+//	         broadcaster has, 25 ms away, as fast as it is asked
+//	offload-starved
+//	         the same, the broadcaster's uplink is 5.2, the others' 4: less than the stream
+//	         takes with what goes around it
+//	offload-cut
+//	         the same as offload; the broadcaster loses all peers when the measured time
+//	         begins, so that only the origin has the stream; deadline 5 s
 //	schedule100, schedule1000, schedule10000
 //	         even with so many nodes, in package schedule/simulate: the decisions of
 //	         production nodes, and nothing else of them, so that it can be so many. rx_wire
@@ -72,6 +80,8 @@
 //	counts        what viewers counted: chunks received, those that came twice or too late,
 //	              by fetch; wants not met in time, chunks too late to be sent, promises taken
 //	              back, messages that full queues lost
+//	              In counts, payload from peers and from the origin: what came from peers of both
+//	              is the offload
 //	memory        of long: live heap and goroutines of all nodes and the bench together
 //
 // Several seeds: bytes are means, delays and continuity are of all runs together, and

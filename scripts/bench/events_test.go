@@ -241,3 +241,7 @@ func watchMemory(ctx context.Context, r *swarmRun) {
 		next = (next + time.Hour).Truncate(time.Hour)
 	}
 }
+
+// cutSource has the broadcaster lose all of its peers when the measured time begins. The
+// origin still has what it publishes.
+func cutSource(_ context.Context, r *swarmRun) { r.net.Cut(0, true) }

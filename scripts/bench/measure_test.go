@@ -55,6 +55,9 @@ type chunkCounts struct {
 	Overdue  int64 `json:"overdue"`  // chunks not sent, as they were too late
 	Revoked  int64 `json:"revoked"`  // promises taken back
 	Dropped  int64 `json:"dropped"`  // messages that full queues lost
+
+	PeerBytes   int64 `json:"peer_bytes"`   // payload from peers
+	OriginBytes int64 `json:"origin_bytes"` // payload from the origin
 }
 
 // add adds k times o.
@@ -66,6 +69,8 @@ func (t *chunkCounts) add(o chunkCounts, k int64) {
 	t.Overdue += k * o.Overdue
 	t.Revoked += k * o.Revoked
 	t.Dropped += k * o.Dropped
+	t.PeerBytes += k * o.PeerBytes
+	t.OriginBytes += k * o.OriginBytes
 }
 
 // memory is what a process held at one moment.

@@ -170,6 +170,9 @@ func (p printer) print(s summary) {
 		fmt.Fprintf(stdout, "  of the chunks received: %.2f%% came twice, %.2f%% by fetch; %.2f%% of the wants were not met in time\n", of(t.Twice), of(t.Fetched), of(t.Expired))
 		fmt.Fprintf(stdout, "  %d promises taken back, %d chunks too late to be sent, %d messages lost by full queues\n", t.Revoked, t.Overdue, t.Dropped)
 	}
+	if t := s.Counts; t.OriginBytes > 0 {
+		fmt.Fprintf(stdout, "  offload: %.2f%% of the payload came from peers\n", 100*float64(t.PeerBytes)/float64(t.PeerBytes+t.OriginBytes))
+	}
 	if d := s.Decisions; d != nil {
 		fmt.Fprintf(stdout, "  hops mean %.2f, max %d; %.0f events for a node each second, %.1f us each\n", d.HopsMean, d.HopsMax, d.PerNode, d.Microseconds)
 	}

@@ -36,6 +36,7 @@ type scenario struct {
 	store    int64                                  // bytes of each node's store; 0 means the default
 	silent   float64                                // share of nodes that claim to have and never send
 	forging  float64                                // share of nodes that send forged chunks
+	origin   bool                                   // there is an HTTP origin, 25 ms away, that has what the broadcaster has
 	events   func(ctx context.Context, r *swarmRun) // what happens during the measured time
 }
 
@@ -121,6 +122,13 @@ var scenarios = []scenario{
 	base("liars", "uplinks 20; 15% claim to have and never send, 5% forge", 50, 20*mbit, even(20*mbit)).with(func(s *scenario) {
 		s.silent, s.forging = 0.15, 0.05
 		s.events = lie
+	}),
+	base("offload", "20 viewers and an origin, uplinks 20", 21, 20*mbit, even(20*mbit)).with(func(s *scenario) { s.origin = true }),
+	base("offload-starved", "20 viewers and an origin, the broadcaster's uplink 5.2, the others' 4", 21, 52*mbit/10, even(4*mbit)).with(func(s *scenario) {
+		s.origin = true
+	}),
+	base("offload-cut", "20 viewers and an origin, which alone has the stream", 21, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.origin, s.deadline, s.events = true, 5*time.Second, cutSource
 	}),
 	decided(100), decided(1000), decided(10_000),
 	base("long", "8 nodes, uplinks 20, 300 kbit/s for 6 h", 8, 20*mbit, even(20*mbit)).with(func(s *scenario) {

@@ -26,6 +26,8 @@ type swarmRun struct {
 	key   stream.Key
 	liars []*p2ptest.Liar
 
+	origin *p2ptest.Origin // nil if there is none
+
 	alive   []int // viewers, for churn
 	joiners joiners
 }
@@ -33,6 +35,14 @@ type swarmRun struct {
 // runSwarm moves the stream with production nodes.
 func runSwarm(t *testing.T, s scenario, seed int64) result {
 	r := &swarmRun{trial: newTrial(t, s, seed), key: stream.NewKey()}
+	link := stream.Link{Stream: r.key.ID()}
+	if s.origin {
+		var err error
+		if link.Origins, err = r.key.SignOrigins([]string{p2ptest.Address}); err != nil {
+			t.Fatal(err)
+		}
+		r.origin = r.net.NewOrigin(0, latency)
+	}
 	for i, l := range r.links {
 		if r.roles[i] == honest {
 			r.addNode(l)
@@ -48,7 +58,7 @@ func runSwarm(t *testing.T, s scenario, seed int64) result {
 			continue
 		}
 		r.alive = append(r.alive, i)
-		if _, err := r.net.Node(i).Join(stream.Link{Stream: r.key.ID()}); err != nil {
+		if _, err := r.net.Node(i).Join(link); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +98,7 @@ func (r *swarmRun) countsOf(i int) (t chunkCounts) {
 	t.Dropped = n.Stats().DroppedRPCs
 	for _, s := range n.Swarms() {
 		c := s.Stats()
-		t.add(chunkCounts{c.ChunksReceived, c.ChunksDuplicate + c.ChunksLate, c.ChunksFetched, c.WantsExpired, c.ChunksOverdue, c.PromisesRevoked, 0}, 1)
+		t.add(chunkCounts{c.ChunksReceived, c.ChunksDuplicate + c.ChunksLate, c.ChunksFetched, c.WantsExpired, c.ChunksOverdue, c.PromisesRevoked, 0, c.BytesReceived, c.OriginBytes}, 1)
 	}
 	return t
 }
@@ -96,6 +106,9 @@ func (r *swarmRun) countsOf(i int) (t chunkCounts) {
 // addNode adds the node of the next host.
 func (r *swarmRun) addNode(l p2ptest.Link) *p2p.Node {
 	cfg := p2p.Config{Observer: observer{r.arrivals, r.net.Len()}, MaxUpload: l.Up}
+	if r.origin != nil {
+		cfg.Origins = r.origin.Config().Origins
+	}
 	if r.store > 0 {
 		cfg.Store = stream.NewStore(r.store)
 	}

@@ -84,6 +84,8 @@ var cases = []testCase{
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
+	{"gateway", "ffmpeg and VLC play by HTTPS from a relay's gateway; a viewer too many is refused", 90 * time.Second, gatewayCase},
+	{"origin-hybrid", "the only peer is killed while ffmpeg and mpv play, and later another comes: the origin bridges the time", 3 * time.Minute, hybridCase},
 	{"mdns", "two hosts on a local network, the viewer knows the stream ID only", 90 * time.Second, mdnsCase},
 	{"discovery", "nodes know a bootstrap node of a DHT and the stream ID only; its page lists what is on air; ffmpeg plays on when it is killed", 90 * time.Second, discoveryCase},
 	{"record", "a broadcaster that records is killed and comes back; a viewer records both, and export cuts over the break", 2 * time.Minute, recordCase},

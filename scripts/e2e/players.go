@@ -71,6 +71,21 @@ const (
 	rewindingPlayer = "hls.js-dvr"
 )
 
+func (b *bench) mpv(ns inNamespace, hls string) (*player, error) {
+	return b.counting("mpv", ns.command("mpv", "--no-config", "--msg-level=all=warn,frames=info",
+		"--vo=null", "--ao=null", "--script=scripts/e2e/frames.lua", hls), newTally(`shown (\d+)`))
+}
+
+// firstPicture returns when a player was first seen to have shown something.
+func (p *player) firstPicture() time.Time {
+	for _, s := range p.seen {
+		if s.frames > 0 {
+			return s.at
+		}
+	}
+	return time.Time{}
+}
+
 // players starts them on one stream.
 func (b *bench) players(names []string, hls string) (list []*player, err error) {
 	for _, name := range names {
@@ -99,8 +114,7 @@ func (b *bench) player(name, hls string) (*player, error) {
 		return b.counting(name, exec.Command("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning",
 			"-stats_period", "0.25", "-i", hls, "-map", "0", "-f", "null", "-", "-progress", "pipe:1"), newTally(`^frame=(\d+)`))
 	case "mpv":
-		return b.counting(name, exec.Command("mpv", "--no-config", "--msg-level=all=warn,frames=info",
-			"--vo=null", "--ao=null", "--script=scripts/e2e/frames.lua", hls), newTally(`shown (\d+)`))
+		return b.mpv(nil, hls)
 	case "gstreamer":
 		return b.counting(name, exec.Command("gst-launch-1.0", "-v", "playbin", "uri="+hls,
 			"video-sink=fpsdisplaysink text-overlay=false fps-update-interval=250 video-sink=fakesink sync=true", "audio-sink=fakesink sync=true"),

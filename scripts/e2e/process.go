@@ -86,14 +86,16 @@ func (p *process) wait(ctx context.Context) error {
 
 // ready is what a node's ready event says.
 type ready struct {
-	Event  string   `json:"event"`
-	Role   string   `json:"role"`
-	Stream string   `json:"stream"`
-	Link   string   `json:"link"`
-	HLS    string   `json:"hls"`
-	Page   string   `json:"page"`
-	PeerID string   `json:"peer_id"`
-	Addrs  []string `json:"addrs"`
+	Event  string `json:"event"`
+	Role   string `json:"role"`
+	Stream string `json:"stream"`
+	Link   string `json:"link"`
+	HLS    string `json:"hls"`
+	Page   string `json:"page"`
+	// Of a node that has one.
+	Gateway string   `json:"gateway"`
+	PeerID  string   `json:"peer_id"`
+	Addrs   []string `json:"addrs"`
 }
 
 // stats is what the cases read of a node's stats events.
@@ -110,10 +112,27 @@ type stats struct {
 			Misaligned int    `json:"misaligned"`
 		} `json:"inputs"`
 	} `json:"input"`
-	Streams []struct {
-		Peers int            `json:"peers"`
-		Found map[string]int `json:"found"`
-	} `json:"streams"`
+	Streams []streamStats `json:"streams"`
+	Gateway struct {
+		Viewers        int   `json:"viewers"`
+		Bytes          int64 `json:"bytes"`
+		RefusedViewers int64 `json:"refused_viewers"`
+	} `json:"gateway"`
+}
+
+type streamStats struct {
+	Peers         int            `json:"peers"`
+	Found         map[string]int `json:"found"`
+	BytesReceived int64          `json:"bytes_received"` // from peers
+	OriginBytes   int64          `json:"origin_bytes"`
+}
+
+// stream returns the figures of a node's only stream.
+func (s stats) stream() streamStats {
+	if len(s.Streams) == 0 {
+		return streamStats{}
+	}
+	return s.Streams[0]
 }
 
 // node is a grapevine process.
