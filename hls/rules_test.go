@@ -303,6 +303,9 @@ func wholeIsListed(s *sighting) string {
 		if later.index != shot.index+1 || n < len(shot.here) {
 			patience = skipTargets * target
 		}
+		if s.away {
+			patience += skipTargets * target // a rendition that is carried anew waits for newer ones before it begins
+		}
 		if later.epoch != shot.epoch {
 			patience += (tailTargets + refillTargets) * target
 		}
