@@ -172,6 +172,28 @@
 // Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
 // least, and what live parts leave free.
 //
+// # Ways to a peer
+//
+// A node behind a router that lets nobody in has itself reached through relays: connected
+// peers that offer libp2p's circuit relay (version 2), at addresses that it could reach
+// itself, three at most. These are among its addresses until AutoNAT v2 confirms another.
+// Who comes through one is met halfway: both ends dial each other at once (DCUtR), which makes
+// holes in most routers, within 20 s; then the relay is left.
+//
+//	broadcaster      router      relay      router      viewer
+//	    | --- Reserve ------------> |                      |
+//	    |                           | <----- Connect ----- |
+//	    | <========== identify, DCUtR, timeline =========> |
+//	    | ------------> : <---------------> : <----------- |  both at once
+//	    | <======== gossip, partial messages, fetch =====> |
+//
+// A relay that carries no media limits each connection to 256 KiB and 40 s (see
+// relayService), which libp2p marks as limited at both ends. On these nothing is gossiped,
+// and the fetch protocol answers only for the last segments' headers and peers' records.
+// One that carries media sets no limit, which is its word for that, and reads what it
+// carries no faster than its rate. A node relays for others if it was told to, and
+// others reached it.
+//
 // # Guarantees
 //
 //   - Nothing is kept, shown or passed on that the stream's key did not sign, directly

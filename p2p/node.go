@@ -40,6 +40,14 @@ type Config struct {
 	History time.Duration
 	// MDNS finds peers on the local network, and lets them find this one.
 	MDNS bool
+	// Peers are multiaddrs, with /p2p/, of nodes to stay connected to whatever streams there
+	// are: relays through which others reach this one, above all.
+	Peers []string
+	// PortMapping asks the router, by UPnP or NAT-PMP, to let others reach the node.
+	PortMapping bool
+	// Relay has the node, once it is found to be reachable, help others that are not to be
+	// reached. nil does not.
+	Relay *RelayConfig
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
@@ -78,6 +86,7 @@ type Node struct {
 	fetches   *fetchServer
 	uplink    *uplink
 	mdns      *localDiscovery
+	reach     *reach // nil with Config.Host
 
 	subscriptions subscriptions
 
@@ -107,6 +116,10 @@ func New(cfg Config) (*Node, error) {
 			return nil, fmt.Errorf("%w on %q: %w", ErrListen, s, err)
 		}
 	}
+	peers, err := parsePeers(cfg.Peers)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Store == nil {
 		cfg.Store = stream.NewStore(0)
 	}
@@ -116,6 +129,9 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
+	if cfg.Host == nil {
+		n.reach = newReach(n, peers)
+	}
 	n.uplink = newUplink(cfg.MaxUpload)
 	return n, nil
 }
@@ -148,6 +164,11 @@ func (n *Node) Start() (err error) {
 	n.wg.Go(n.watchUplink)
 	n.wg.Go(n.watchSilence)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
+	if n.reach != nil {
+		if err := n.reach.start(n.host); err != nil {
+			return err
+		}
+	}
 	if n.cfg.MDNS {
 		n.mdns = newLocalDiscovery(n)
 		if err := n.mdns.start(); err != nil {
@@ -200,12 +221,8 @@ func (n *Node) ID() peer.ID { return n.host.ID() }
 // reached, those that other machines can use first, and loopback ones only if there
 // are no others.
 func (n *Node) Addrs() []string {
-	addrs, err := n.host.Network().InterfaceListenAddresses()
-	if err != nil || len(addrs) == 0 {
-		addrs = n.host.Addrs()
-	}
 	var out []string
-	for _, a := range shareable(addrs) {
+	for _, a := range shareable(n.host.Addrs()) {
 		out = append(out, a.String()+"/p2p/"+n.host.ID().String())
 	}
 	return out
@@ -270,17 +287,31 @@ func (n *Node) swarmOf(topic string) (s *Swarm, rendition string) {
 // peer ID.
 var ErrBadPeer = errors.New("not a peer's address")
 
-// Join joins a stream to keep it and pass it on, and dials the link's peers in the
-// background, again and again while it has too few. Joining twice returns the same
-// swarm and adds the link's peers.
-func (n *Node) Join(link stream.Link) (*Swarm, error) {
-	var peers []peer.AddrInfo
-	for _, s := range link.Peers {
+// parsePeers reads multiaddrs with /p2p/. Those of one peer come together.
+func parsePeers(addrs []string) ([]peer.AddrInfo, error) {
+	parsed := make([]multiaddr.Multiaddr, len(addrs))
+	for i, s := range addrs {
 		info, err := peer.AddrInfoFromString(s)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %q: %w", ErrBadPeer, s, err)
 		}
-		peers = append(peers, *info)
+		if parsed[i], err = multiaddr.NewMultiaddr("/p2p/" + info.ID.String()); len(info.Addrs) > 0 {
+			parsed[i], err = info.Addrs[0].Encapsulate(parsed[i]), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q: %w", ErrBadPeer, s, err)
+		}
+	}
+	return peer.AddrInfosFromP2pAddrs(parsed...)
+}
+
+// Join joins a stream to keep it and pass it on, and dials the link's peers in the
+// background, again and again while it has too few. Joining twice returns the same
+// swarm and adds the link's peers.
+func (n *Node) Join(link stream.Link) (*Swarm, error) {
+	peers, err := parsePeers(link.Peers)
+	if err != nil {
+		return nil, err
 	}
 	s, err := n.join(link.Stream, false)
 	if err != nil {

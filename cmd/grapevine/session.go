@@ -62,6 +62,9 @@ type nodeConfig struct {
 	mdns     bool
 	upload   int           // bits per second, 0 if not known
 	history  time.Duration // how long headers are kept at least
+	peers    []string      // to stay connected to
+	mapped   bool          // by the router, if it can
+	relay    *p2p.RelayConfig
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -80,7 +83,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.peers, set.mapped, set.relay}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), id.release(), closeRecorder(recorder))
 	}
@@ -101,10 +104,15 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 
 func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error) {
 	node, err := p2p.New(p2p.Config{
-		Identity:  cfg.identity.key,
-		Listen:    cfg.listen,
-		Store:     stream.NewStore(cache),
-		MDNS:      cfg.mdns,
+		Identity: cfg.identity.key,
+		Listen:   cfg.listen,
+		Store:    stream.NewStore(cache),
+		MDNS:     cfg.mdns,
+
+		PortMapping: cfg.mapped,
+
+		Peers:     cfg.peers,
+		Relay:     cfg.relay,
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
 		Logger:    log,

@@ -164,7 +164,7 @@ func viewerLine(s *session, swarm *p2p.Swarm) string {
 	return joinFacts(
 		clock(time.Since(s.started)),
 		state,
-		count(len(swarm.Stats().Peers), "peer"),
+		countPeers(swarm.Stats().Peers),
 		"down "+formatRate(st.RateIn),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
 	)

@@ -146,7 +146,7 @@ func (b *bench) grapevine(ctx context.Context, ns inNamespace, name string, stdi
 	} else if ns == nil {
 		return nil, errors.New("mDNS outside of a namespace")
 	}
-	args = append(args, "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
+	args = append(args, "--no-port-mapping", "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
 	return b.startNode(ctx, name, stdin, ns.command(b.binary, args...))
 }
 
