@@ -194,6 +194,14 @@
 // carries no faster than its rate. A node relays for others if it was told to, and
 // others reached it.
 //
+// When this machine's addresses change, the node connects anew to all peers of the last
+// minute, at the addresses at which it heard of them last. Who is reached that way by a
+// peer whose older connection is silent drops both and connects again, as gossipsub would
+// forget what was said over the newer one.
+//
+// The protocol /grapevine/check/1 tells a node where it is seen and how far its clock is off;
+// a relay also measures an uplink with 2 MiB, once a minute for each peer; see checkwire.go.
+//
 // # Guarantees
 //
 //   - Nothing is kept, shown or passed on that the stream's key did not sign, directly

@@ -30,7 +30,7 @@ var ErrListen = errors.New("cannot listen")
 
 // newHost makes a host that listens on cfg.Listen, or on the default port, or, when
 // that is taken, on a free one.
-func newHost(cfg Config, bandwidth metrics.Reporter) (h host.Host, fellBack bool, err error) {
+func newHost(cfg Config, bandwidth metrics.Reporter, r *router) (h host.Host, fellBack bool, err error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		port := DefaultPort
@@ -64,7 +64,7 @@ func newHost(cfg Config, bandwidth metrics.Reporter) (h host.Host, fellBack bool
 		libp2p.EnableAutoNATv2(),
 	}
 	if cfg.PortMapping {
-		opts = append(opts, libp2p.NATPortMap())
+		opts = append(opts, libp2p.NATManager(r.manage))
 	}
 	if cfg.Identity != nil {
 		opts = append(opts, libp2p.Identity(cfg.Identity))

@@ -87,6 +87,7 @@ type Node struct {
 	uplink    *uplink
 	mdns      *localDiscovery
 	reach     *reach // nil with Config.Host
+	router    router
 
 	subscriptions subscriptions
 
@@ -147,7 +148,7 @@ func (n *Node) Start() (err error) {
 	n.host, n.bandwidth = n.cfg.Host, n.cfg.Bandwidth
 	if n.host == nil {
 		n.bandwidth = metrics.NewBandwidthCounter()
-		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth); err != nil {
+		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, &n.router); err != nil {
 			return err
 		}
 		n.ownHost = true
@@ -164,6 +165,10 @@ func (n *Node) Start() (err error) {
 	n.wg.Go(n.watchUplink)
 	n.wg.Go(n.watchSilence)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
+	n.host.SetStreamHandler(checkProtocol, newChecker(n).handle)
+	if n.ownHost {
+		n.wg.Go(n.watchAddresses)
+	}
 	if n.reach != nil {
 		if err := n.reach.start(n.host); err != nil {
 			return err
@@ -200,6 +205,7 @@ func (n *Node) Close() error {
 	}
 	if n.host != nil {
 		n.host.RemoveStreamHandler(fetchProtocol)
+		n.host.RemoveStreamHandler(checkProtocol)
 	}
 	for _, s := range swarms {
 		s.close()

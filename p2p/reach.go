@@ -189,6 +189,11 @@ func (r *reach) onConnLocked(c network.Conn) {
 		r.n.log.Info("direct connection in place of one through a relay", "peer", c.RemotePeer(), "addr", c.RemoteMultiaddr())
 		r.n.wg.Go(func() { _ = old.Close() }) // it may wait, and fails only if it is closed already
 	}
+	for _, old := range r.n.host.Network().ConnsToPeer(c.RemotePeer()) {
+		if old != c && !relayed(old) {
+			r.n.wg.Go(func() { r.n.replaced(old, c) })
+		}
+	}
 }
 
 // leaveLocked forgets the place at a relay that is gone.
@@ -418,6 +423,8 @@ type Reach struct {
 	Unreachable []string     // addresses at which they did not
 	Called      bool         // somebody outside connected to it without being asked to
 	Relays      []RelayPlace // that it is reached through meanwhile
+	Router      bool         // a router answers by UPnP or NAT-PMP
+	Mapped      []string     // addresses outside that it maps
 	Relaying    bool         // for others
 	Relayed     int64        // bytes carried for others
 }
@@ -433,7 +440,9 @@ func (n *Node) Reach() Reach {
 	if n.reach == nil {
 		return Reach{}
 	}
-	return n.reach.state()
+	out := n.reach.state()
+	out.Router, out.Mapped = n.router.state(n.host)
+	return out
 }
 
 func (r *reach) state() Reach {

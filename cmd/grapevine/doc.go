@@ -17,6 +17,7 @@
 //	             origin.go follows an HLS stream
 //	casts.go     the renditions that a broadcaster publishes
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
+//	reach.go     how others reach a node; doctor.go asks peers, doctorfindings.go says it
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
 //
@@ -47,6 +48,7 @@
 //	recording  the state of a rendition's recording is another: waiting, recording,
 //	       ended or stopped, then with the error. Figures are in stats as recordings
 //	export what export wrote
+//	doctor what doctor found: findings, each with check, state, says and do
 //	error  why the command fails, its last line: error and hint
 //
 // # Ends

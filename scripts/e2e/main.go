@@ -83,6 +83,7 @@ var cases = []testCase{
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
 	{"nat", "two hosts behind routers that let in only whom they sent to, and a public relay: connected directly, and media flow directly", 3 * time.Minute, natCase},
 	{"symmetric", "two hosts behind routers that no hole leads through: they play by way of a relay that carries media, and say so", 3 * time.Minute, symmetricCase},
+	{"roaming", "the viewer's machine changes its address, and then the broadcaster's: playback goes on", 2 * time.Minute, roamingCase},
 	{"mdns", "two hosts on a local network, the viewer knows the stream ID only", 90 * time.Second, mdnsCase},
 	{"record", "a broadcaster that records is killed and comes back; a viewer records both, and export cuts over the break", 2 * time.Minute, recordCase},
 	{"end", "SIGTERM ends the broadcaster within 3 s, and viewers get ENDLIST", time.Minute, endCase},

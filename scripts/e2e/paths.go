@@ -24,21 +24,33 @@ type peerPath struct {
 // fetchProgram gets a page in a network namespace, in which this process is not.
 const fetchProgram = `fetch(process.argv[1]).then(r => r.text()).then(t => process.stdout.write(t))`
 
-// paths asks a node in a namespace how it is connected to the peers of its streams.
-func paths(ctx context.Context, ns inNamespace, n *node) ([]peerPath, error) {
+// nodeStatus is what the cases read of a node's status.
+type nodeStatus struct {
+	Streams []struct {
+		PayloadIn int64 `json:"payload_in"`
+		Peers     []peerPath
+	}
+}
+
+// statusOf asks a node in a namespace for its status.
+func statusOf(ctx context.Context, ns inNamespace, n *node) (st nodeStatus, err error) {
 	body, err := ns.command("node", "-e", fetchProgram, n.Page+"api/v1/status").Output()
 	if err != nil {
-		return nil, fmt.Errorf("ask %s for its status: %w", n.name, err)
+		return st, fmt.Errorf("ask %s for its status: %w", n.name, err)
 	}
-	var status struct{ Streams []struct{ Peers []peerPath } }
-	if err := json.Unmarshal(body, &status); err != nil {
-		return nil, fmt.Errorf("read the status of %s: %w", n.name, err)
+	if err := json.Unmarshal(body, &st); err != nil {
+		return st, fmt.Errorf("read the status of %s: %w", n.name, err)
 	}
-	var out []peerPath
-	for _, s := range status.Streams {
+	return st, context.Cause(ctx)
+}
+
+// paths asks a node in a namespace how it is connected to the peers of its streams.
+func paths(ctx context.Context, ns inNamespace, n *node) (out []peerPath, err error) {
+	st, err := statusOf(ctx, ns, n)
+	for _, s := range st.Streams {
 		out = append(out, s.Peers...)
 	}
-	return out, context.Cause(ctx)
+	return out, err
 }
 
 // awaitPath waits until the path to a peer is as wanted.
