@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -253,7 +252,7 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 			busy++
 		} else if have == 0 && now.Add(dialAlone).Before(c.next) {
 			c.next = now.Add(rand.N(dialAlone))
-		} else if !now.Before(c.next) && !d.s.node.isCutOff(id) && d.s.node.host.Network().Connectedness(id) != network.Connected {
+		} else if !now.Before(c.next) && !d.s.node.isCutOff(id) && d.s.node.host.Network().Connectedness(id) == network.NotConnected {
 			ready = append(ready, id)
 		}
 	}
@@ -269,25 +268,30 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 }
 
 func (d *dialer) dial(info peer.AddrInfo) {
-	ctx, cancel := context.WithTimeout(d.s.ctx, dialTimeout)
-	defer cancel()
 	if n, ok := d.s.node.host.Network().(*swarm.Swarm); ok {
 		n.Backoff().Clear(info.ID) // ours is shorter
 	}
-	err := d.s.node.host.Connect(ctx, info)
+	err := d.s.node.connect(d.s.ctx, info)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.candidates[info.ID]
-	c.busy = false
+	c.dialled(err, dialRarest)
 	if err == nil {
-		// Should it leave, it is dialled again soon, but not at once.
-		c.wait, c.next, d.last = 0, time.Now().Add(dialFirst), ""
-		return
-	}
-	if d.s.ctx.Err() == nil {
+		d.last = ""
+	} else if d.s.ctx.Err() == nil {
 		d.last = fmt.Sprintf("%s: %v", info.ID, err)
 		d.s.log.Debug("cannot dial", "peer", info.ID, "err", err)
 	}
-	c.wait = max(dialFirst, min(2*c.wait, dialRarest))
+}
+
+// dialled notes how an attempt ended, and when the next may begin, at the rarest.
+func (c *candidate) dialled(err error, rarest time.Duration) {
+	c.busy = false
+	if err == nil {
+		// Should it leave, it is dialled again soon, but not at once.
+		c.wait, c.next = 0, time.Now().Add(dialFirst)
+		return
+	}
+	c.wait = max(dialFirst, min(2*c.wait, rarest))
 	c.next = time.Now().Add(c.wait/2 + rand.N(c.wait))
 }

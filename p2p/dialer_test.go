@@ -16,7 +16,7 @@ import (
 
 func newTestDialer(t *testing.T) *dialer {
 	t.Helper()
-	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter())
+	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), &router{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -233,6 +233,36 @@
 // Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
 // least, and what live parts leave free.
 //
+// # Ways to a peer
+//
+// A node behind a router that lets nobody in has itself reached through relays: connected
+// peers that offer libp2p's circuit relay (version 2), at addresses that it could reach
+// itself, three at most. These are among its addresses until AutoNAT v2 confirms another.
+// Who comes through one is met halfway: both ends dial each other at once (DCUtR), which makes
+// holes in most routers, within 20 s; then the relay is left.
+//
+//	broadcaster      router      relay      router      viewer
+//	    | --- Reserve ------------> |                      |
+//	    |                           | <----- Connect ----- |
+//	    | <========== identify, DCUtR, timeline =========> |
+//	    | ------------> : <---------------> : <----------- |  both at once
+//	    | <======== gossip, partial messages, fetch =====> |
+//
+// A relay that carries no media limits each connection to 256 KiB and 40 s (see
+// relayService), which libp2p marks as limited at both ends. On these nothing is gossiped,
+// and the fetch protocol answers only for the last segments' headers and peers' records.
+// One that carries media sets no limit, which is its word for that, and reads what it
+// carries no faster than its rate. A node relays for others if it was told to, and
+// others reached it.
+//
+// When this machine's addresses change, the node connects anew to all peers of the last
+// minute, at the addresses at which it heard of them last. Who is reached that way by a
+// peer whose older connection is silent drops both and connects again, as gossipsub would
+// forget what was said over the newer one.
+//
+// The protocol /grapevine/check/1 tells a node where it is seen and how far its clock is off;
+// a relay also measures an uplink with 2 MiB, once a minute for each peer; see checkwire.go.
+//
 // # Guarantees
 //
 //   - Nothing is kept, shown or passed on that the stream's key did not sign, directly

@@ -44,8 +44,13 @@ func (s *Swarm) fetch(id peer.ID, req fetchRequest, asked []*stream.SignedHeader
 // doFetch sends a request to a peer and has the answers taken as they come. What take
 // returns ends the request.
 func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, take func(fetchResponse) error) error {
-	// Only peers that are connected are asked; dialling is the dialer's business.
-	str, err := s.node.host.NewStream(network.WithNoDial(ctx, "fetch"), id, fetchProtocol)
+	// Only peers that are connected are asked; dialling is the dialer's business. Where a
+	// direct connection is still to come, it is waited for so long.
+	opening := network.WithDialPeerTimeout(network.WithNoDial(ctx, "fetch"), fetchSilence)
+	if req.light() {
+		opening = network.WithAllowLimitedConn(opening, "fetch")
+	}
+	str, err := s.node.host.NewStream(opening, id, fetchProtocol)
 	if err != nil {
 		return fmt.Errorf("open stream: %w", err)
 	}

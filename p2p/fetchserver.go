@@ -206,6 +206,9 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 	if err != nil {
 		return fmt.Errorf("read request: %w", err)
 	}
+	if s.Conn().Stat().Limited && !req.light() {
+		return errLimitedPath
+	}
 	swarm := f.node.swarm(req.stream)
 	if swarm == nil {
 		return nil // nothing of it here: an empty answer

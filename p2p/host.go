@@ -30,7 +30,7 @@ var ErrListen = errors.New("cannot listen")
 
 // newHost makes a host that listens on cfg.Listen, or on the default port, or, when
 // that is taken, on a free one.
-func newHost(cfg Config, bandwidth metrics.Reporter) (h host.Host, fellBack bool, err error) {
+func newHost(cfg Config, bandwidth metrics.Reporter, r *router) (h host.Host, fellBack bool, err error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		port := DefaultPort
@@ -53,11 +53,18 @@ func newHost(cfg Config, bandwidth metrics.Reporter) (h host.Host, fellBack bool
 	}
 	opts := []libp2p.Option{
 		libp2p.NoListenAddrs,
+		// QUIC is dialled first, TCP a quarter of a second later, relays last.
 		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.ConnectionManager(manager),
 		libp2p.BandwidthReporter(bandwidth),
 		libp2p.UserAgent("grapevine"),
+		libp2p.EnableRelay(), // to be reached, and to reach; see reach and relayService
+		libp2p.EnableHolePunching(),
+		libp2p.EnableAutoNATv2(),
+	}
+	if cfg.PortMapping {
+		opts = append(opts, libp2p.NATManager(r.manage))
 	}
 	if cfg.Identity != nil {
 		opts = append(opts, libp2p.Identity(cfg.Identity))
@@ -103,8 +110,9 @@ func portFree(port int) bool {
 // maxLinkAddrs bounds the addresses in a link: it is to be read and scanned.
 const maxLinkAddrs = 6
 
-// shareable orders a host's addresses by how well they serve other machines: QUIC
-// before TCP, and of each IPv4 before IPv6. Loopback addresses are left out unless
+// shareable orders a host's addresses by how well they serve other machines: those on the
+// internet first, then those through relays, then those of the local network; of each QUIC
+// before TCP, and of these IPv4 before IPv6. Loopback addresses are left out unless
 // there are no others, link-local ones always: they lead nowhere else, or need a zone.
 func shareable(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	var out []multiaddr.Multiaddr
@@ -125,6 +133,12 @@ func shareable(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 		}
 		if _, err := a.ValueForProtocol(multiaddr.P_IP4); err != nil {
 			r += 1
+		}
+		switch {
+		case isCircuit(a):
+			r += 4
+		case !manet.IsPublicAddr(a):
+			r += 8
 		}
 		return r
 	}

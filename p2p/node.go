@@ -50,6 +50,14 @@ type Config struct {
 	Directory bool
 	// Memory keeps who served streams for the next run. nil keeps nothing.
 	Memory Memory
+	// Peers are multiaddrs, with /p2p/, of nodes to stay connected to whatever streams there
+	// are: relays through which others reach this one, above all.
+	Peers []string
+	// PortMapping asks the router, by UPnP or NAT-PMP, to let others reach the node.
+	PortMapping bool
+	// Relay has the node, once it is found to be reachable, help others that are not to be
+	// reached. nil does not.
+	Relay *RelayConfig
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
@@ -93,6 +101,8 @@ type Node struct {
 	mdns      *localDiscovery
 	dht       *discovery.DHT // nil unless configured
 	directory *directory     // nil unless configured
+	reach     *reach         // nil with Config.Host
+	router    router
 
 	subscriptions subscriptions
 	answered      atomic.Bool // an origin did, since watchSilence last looked: this node has a network
@@ -123,6 +133,10 @@ func New(cfg Config) (*Node, error) {
 			return nil, fmt.Errorf("%w on %q: %w", ErrListen, s, err)
 		}
 	}
+	peers, err := parsePeers(cfg.Peers)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Store == nil {
 		cfg.Store = stream.NewStore(0)
 	}
@@ -133,6 +147,9 @@ func New(cfg Config) (*Node, error) {
 	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
+	if cfg.Host == nil {
+		n.reach = newReach(n, peers)
+	}
 	n.uplink = newUplink(cfg.MaxUpload)
 	return n, nil
 }
@@ -148,7 +165,7 @@ func (n *Node) Start() (err error) {
 	n.host, n.bandwidth = n.cfg.Host, n.cfg.Bandwidth
 	if n.host == nil {
 		n.bandwidth = metrics.NewBandwidthCounter()
-		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth); err != nil {
+		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, &n.router); err != nil {
 			return err
 		}
 		n.ownHost = true
@@ -167,6 +184,15 @@ func (n *Node) Start() (err error) {
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if err := n.startDHT(); err != nil {
 		return err
+	}
+	n.host.SetStreamHandler(checkProtocol, newChecker(n).handle)
+	if n.ownHost {
+		n.wg.Go(n.watchAddresses)
+	}
+	if n.reach != nil {
+		if err := n.reach.start(n.host); err != nil {
+			return err
+		}
 	}
 	if n.cfg.Directory {
 		n.directory = newDirectory(n)
@@ -205,6 +231,7 @@ func (n *Node) Close() error {
 	}
 	if n.host != nil {
 		n.host.RemoveStreamHandler(fetchProtocol)
+		n.host.RemoveStreamHandler(checkProtocol)
 	}
 	for _, s := range swarms {
 		s.close()
@@ -230,12 +257,8 @@ func (n *Node) ID() peer.ID { return n.host.ID() }
 // reached, those that other machines can use first, and loopback ones only if there
 // are no others.
 func (n *Node) Addrs() []string {
-	addrs, err := n.host.Network().InterfaceListenAddresses()
-	if err != nil || len(addrs) == 0 {
-		addrs = n.host.Addrs()
-	}
 	var out []string
-	for _, a := range shareable(addrs) {
+	for _, a := range shareable(n.host.Addrs()) {
 		out = append(out, a.String()+"/p2p/"+n.host.ID().String())
 	}
 	return out
@@ -303,18 +326,32 @@ func (n *Node) swarmOf(topic string) (s *Swarm, rendition string) {
 // peer ID.
 var ErrBadPeer = errors.New("not a peer's address")
 
+// parsePeers reads multiaddrs with /p2p/. Those of one peer come together.
+func parsePeers(addrs []string) ([]peer.AddrInfo, error) {
+	parsed := make([]multiaddr.Multiaddr, len(addrs))
+	for i, s := range addrs {
+		info, err := peer.AddrInfoFromString(s)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q: %w", ErrBadPeer, s, err)
+		}
+		if parsed[i], err = multiaddr.NewMultiaddr("/p2p/" + info.ID.String()); len(info.Addrs) > 0 {
+			parsed[i], err = info.Addrs[0].Encapsulate(parsed[i]), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q: %w", ErrBadPeer, s, err)
+		}
+	}
+	return peer.AddrInfosFromP2pAddrs(parsed...)
+}
+
 // Join joins a stream to keep it and pass it on, and dials the link's peers in the
 // background, again and again while it has too few. What they do not bring in time is
 // fetched from the link's origins. Joining twice returns the same swarm and adds the
 // link's peers and origins.
 func (n *Node) Join(link stream.Link) (*Swarm, error) {
-	var peers []peer.AddrInfo
-	for _, s := range link.Peers {
-		info, err := peer.AddrInfoFromString(s)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", ErrBadPeer, s, err)
-		}
-		peers = append(peers, *info)
+	peers, err := parsePeers(link.Peers)
+	if err != nil {
+		return nil, err
 	}
 	s, err := n.join(link.Stream, false, peers)
 	if err != nil {

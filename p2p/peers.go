@@ -28,7 +28,7 @@ func (n *Node) followPeers(sub event.Subscription) {
 					n.onIdentified(e)
 				}
 			case event.EvtPeerConnectednessChanged:
-				if e.Connectedness != network.Connected {
+				if e.Connectedness == network.NotConnected {
 					n.onDisconnected(e.Peer)
 				}
 			}
@@ -37,7 +37,7 @@ func (n *Node) followPeers(sub event.Subscription) {
 }
 
 func (n *Node) onIdentified(e event.EvtPeerIdentificationCompleted) {
-	if n.host.Network().Connectedness(e.Peer) != network.Connected {
+	if n.host.Network().Connectedness(e.Peer) == network.NotConnected {
 		return
 	}
 	n.keepPeerRecord(e.Peer, e.SignedPeerRecord)
@@ -47,7 +47,7 @@ func (n *Node) onIdentified(e event.EvtPeerIdentificationCompleted) {
 }
 
 func (n *Node) onDisconnected(id peer.ID) {
-	if n.host.Network().Connectedness(id) == network.Connected {
+	if n.host.Network().Connectedness(id) != network.NotConnected {
 		return // it is back
 	}
 	n.subscriptions.forget(id)

@@ -294,7 +294,7 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 		_ = r.s.send(r.s.ctx, func(now time.Time) {
 			r.asks--
 			if result.headers > 0 {
-				p.holds, r.joined = true, true
+				p.holds, r.joined = !r.s.node.limited(id), true
 			} else {
 				p.asked = false // it may know more another time
 			}

@@ -39,9 +39,11 @@ func (n *Node) measureRTTs() {
 	defer ticker.Stop()
 	for {
 		for _, id := range n.host.Network().Peers() {
-			if conns := n.host.Network().ConnsToPeer(id); len(conns) == 0 {
+			c := n.path(id)
+			if c == nil || c.Stat().Limited {
 				continue
-			} else if _, ok := quicConn(conns[0]); ok {
+			}
+			if _, ok := quicConn(c); ok {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(network.WithNoDial(n.ctx, "ping"), pingTimeout)

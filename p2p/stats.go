@@ -87,6 +87,7 @@ func (s *SwarmStats) Offload() float64 {
 type PeerStats struct {
 	ID        peer.ID
 	Addr      string        // multiaddr of the connection in use
+	Relayed   bool          // it leads through a relay
 	Neighbour bool          // in this node's gossipsub mesh for the stream
 	RTT       time.Duration // 0 if unknown
 	BytesIn   int64         // payload of verified chunks from it

@@ -45,8 +45,8 @@ func (s *Swarm) Stats() SwarmStats {
 			p.FoundBy = FoundByItself
 		}
 		p.RTT = s.node.rtt(p.ID)
-		if conns := s.node.host.Network().ConnsToPeer(p.ID); len(conns) > 0 {
-			p.Addr = conns[0].RemoteMultiaddr().String()
+		if c := s.node.path(p.ID); c != nil {
+			p.Addr, p.Relayed = c.RemoteMultiaddr().String(), relayed(c)
 		}
 	}
 	slices.SortFunc(out.Peers, func(a, b PeerStats) int {

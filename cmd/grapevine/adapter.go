@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/multiformats/go-multiaddr"
-
 	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/hls/record"
 	"github.com/grapevine-live/grapevine/p2p"
@@ -140,20 +138,10 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 			RTTMillis: float64(p.RTT) / float64(time.Millisecond),
 			BytesIn:   p.BytesIn,
 			BytesOut:  p.BytesOut,
-			Direct:    !viaCircuit(p.Addr),
+			Direct:    !p.Relayed,
 			Mesh:      p.Neighbour,
 			FoundBy:   string(p.FoundBy),
 		})
 	}
 	return out
-}
-
-// viaCircuit reports whether a connection goes by way of a libp2p circuit relay.
-func viaCircuit(addr string) bool {
-	a, err := multiaddr.NewMultiaddr(addr)
-	if err != nil {
-		return false
-	}
-	_, err = a.ValueForProtocol(multiaddr.P_CIRCUIT)
-	return err == nil
 }

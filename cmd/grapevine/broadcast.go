@@ -238,6 +238,7 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err != nil {
 		return err
 	}
+	link = s.reachable(set, link)
 	if err := b.announce(s, set, link); err != nil {
 		return err
 	}
@@ -323,14 +324,14 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 	if in.Listen != "" && (in.Bytes == 0 || in.Gone > 0) {
 		source += " (listening on " + in.Listen + ")"
 	}
-	peers := 0
+	var peers []p2p.PeerStats
 	for _, sw := range s.node.Swarms() {
-		peers += len(sw.Stats().Peers)
+		peers = append(peers, sw.Stats().Peers...)
 	}
 	return joinFacts(
 		clock(time.Since(s.started)),
 		source,
-		count(peers, "peer"),
+		countPeers(peers),
 		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		in.line(),

@@ -155,6 +155,7 @@ var direct = map[string]struct{ why, licence string }{
 	"github.com/urfave/cli/v2":             {"commands and flags, the user's choice", "MIT"},
 	"go.uber.org/goleak":                   {"no goroutine outlives its owner, in tests", "MIT"},
 	"golang.org/x/term":                    {"is this a terminal, and how wide", "BSD-3-Clause"},
+	"golang.org/x/time":                    {"what a relay carries keeps to a rate, in the order in which it came", "BSD-3-Clause"},
 	"golang.org/x/text":                    {"languages' tags and names, as the Go project keeps them", "BSD-3-Clause"},
 	"gonum.org/v1/plot":                    {"the bench's pictures", "BSD-3-Clause"},
 	"google.golang.org/protobuf":           {"the wire format's primitives, protowire", "BSD-3-Clause"},

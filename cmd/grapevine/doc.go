@@ -22,6 +22,7 @@
 //	hybrid.go    HTTP origins, for what peers do not bring in time (--origin)
 //	gateway.go   HLS for people who run nothing (--gateway), with certificate.go for TLS
 //	record.go    a recorder beside them (--record); export.go cuts what it wrote
+//	reach.go     how others reach a node; doctor.go asks peers, doctorfindings.go says it
 //	adapter.go   shows a p2p node to hls in hls's own terms
 //	screen.go    what people see; events.go: what programs read (--json)
 //
@@ -56,6 +57,7 @@
 //	directory  what list found: entries, each with stream, title, description, link, issued
 //	        and expires
 //	export what export wrote
+//	doctor what doctor found: findings, each with check, state, says and do
 //	error  why the command fails, its last line: error and hint
 //
 // # Ends

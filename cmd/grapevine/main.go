@@ -67,12 +67,13 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 			listCommand(env),
 			exportCommand(env),
 			idCommand(env),
+			doctorCommand(env),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{
 					sentence: "There is no command " + quote(c.Args().First()) + ".",
-					hint:     "the commands are demo, broadcast, watch, relay, list, export and id; see grapevine --help",
+					hint:     "the commands are demo, broadcast, watch, relay, list, export, id and doctor; see grapevine --help",
 				}
 			}
 			return cli.ShowAppHelp(c)

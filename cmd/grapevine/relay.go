@@ -18,13 +18,16 @@ func relayCommand(env *environment) *cli.Command {
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
 		ArgsUsage: "[LINK|STREAM-ID …]",
-		Flags:     slices.Concat([]cli.Flag{qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag()}, dhtFlags(), gatewayFlags()),
+		Flags:     slices.Concat([]cli.Flag{qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag(), relayMediaFlag()}, dhtFlags(), gatewayFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
 				return err
 			}
 			if err := readNetwork(c, &set); err != nil {
+				return err
+			}
+			if set.relay, err = readRelay(c); err != nil {
 				return err
 			}
 			links, err := readLinks(c.Args().Slice())
@@ -38,6 +41,23 @@ func relayCommand(env *environment) *cli.Command {
 			return relay(c.Context, set, links, origins, c.Bool("qr"), newScreen(env, set.json))
 		},
 	}
+}
+
+func relayMediaFlag() cli.Flag {
+	return &cli.StringFlag{Name: "relay-media", Usage: "carry media, too, between nodes that cannot reach each other directly, at `RATE` in all, such as 20Mbit/s", DefaultText: "only what it takes them to connect"}
+}
+
+// readRelay reads what a relay does for nodes that nobody can reach directly.
+func readRelay(c *cli.Context) (*p2p.RelayConfig, error) {
+	cfg := &p2p.RelayConfig{}
+	if text := c.String("relay-media"); text != "" {
+		rate, err := parseRate(text)
+		if err != nil || rate < minUpload {
+			return nil, badFlag("relay-media", text, "a rate in bits per second looks like 20Mbit/s; at least "+formatRate(minUpload)+" are needed")
+		}
+		cfg.Media = rate
+	}
+	return cfg, nil
 }
 
 func relay(ctx context.Context, set settings, links []stream.Link, origins []string, qr bool, scr *screen) (err error) {
@@ -78,6 +98,9 @@ func relay(ctx context.Context, set settings, links []stream.Link, origins []str
 		if err := s.showQR(qr, l); err != nil {
 			return err
 		}
+	}
+	if addrs := s.node.Addrs(); len(addrs) > 0 {
+		scr.field("peer", addrs[0])
 	}
 	scr.field("page", s.pageURL())
 	s.showGateway()

@@ -70,6 +70,9 @@ type nodeConfig struct {
 	memory   p2p.Memory    // nil for none
 	// directory has the node keep and pass on the entries of public streams.
 	directory bool
+	peers     []string // to stay connected to
+	mapped    bool     // by the router, if it can
+	relay     *p2p.RelayConfig
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -92,7 +95,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht, memory{h}, set.directory}, set.cache, log)
+	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht, memory{h}, set.directory, set.peers, set.mapped, set.relay}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
 	}
@@ -120,6 +123,11 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		DHT:       cfg.dht,
 		Memory:    cfg.memory,
 		Directory: cfg.directory,
+		Peers:     cfg.peers,
+		Relay:     cfg.relay,
+
+		PortMapping: cfg.mapped,
+
 		MaxUpload: cfg.upload,
 		History:   cfg.history,
 		Origins:   connectOrigin,

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/urfave/cli/v2"
 
 	"github.com/grapevine-live/grapevine/hls"
@@ -33,6 +35,8 @@ func commonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "http", Usage: "serve HLS and the page on `ADDR`; port 0 picks a free one", Value: defaultHTTP},
 		&cli.StringSliceFlag{Name: "listen", Usage: "listen for peers on `MULTIADDR`; may be given more than once", DefaultText: "QUIC and TCP on port 4747, or on a free one"},
 		&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for peers on the local network"},
+		&cli.BoolFlag{Name: "no-port-mapping", Usage: "do not ask the router, by UPnP or NAT-PMP, to let peers in"},
+		&cli.StringSliceFlag{Name: "peer", Usage: "stay connected to the node at `MULTIADDR`, such as a relay, so that others find a way to this one; may be given more than once"},
 		&cli.StringFlag{Name: "cache", Usage: "keep at most `SIZE` of streams in memory", Value: defaultCache},
 		&cli.DurationFlag{Name: "dvr", Usage: "rewind by up to `DURATION`, such as 4h, as far as peers hold it", DefaultText: "as much as the cache can hold"},
 		&cli.StringFlag{Name: "max-upload", Usage: "send at most `RATE`, such as 2Mbit/s or 500kbit/s", DefaultText: "as much as the uplink carries without a queue, measured"},
@@ -47,6 +51,8 @@ type settings struct {
 	http    string
 	listen  []string
 	mdns    bool
+	peers   []string
+	mapped  bool // by the router
 	cache   int64
 	dvr     time.Duration // 0 unless given
 	upload  int           // bits per second, 0 unless given
@@ -56,7 +62,8 @@ type settings struct {
 	dht     *p2p.DHT // nil for none
 	// directory has the node keep and pass on the entries of public streams.
 	directory bool
-	level     *slog.Level // nil unless chosen
+	relay     *p2p.RelayConfig // nil unless it is the command's business
+	level     *slog.Level      // nil unless chosen
 }
 
 func readSettings(c *cli.Context) (settings, error) {
@@ -65,6 +72,8 @@ func readSettings(c *cli.Context) (settings, error) {
 		http:   c.String("http"),
 		listen: c.StringSlice("listen"),
 		mdns:   !c.Bool("no-mdns"),
+		peers:  c.StringSlice("peer"),
+		mapped: !c.Bool("no-port-mapping") && !onlyLoopback(c.StringSlice("listen")),
 		json:   c.Bool("json"),
 		record: c.String("record"),
 	}
@@ -76,6 +85,11 @@ func readSettings(c *cli.Context) (settings, error) {
 	for _, l := range s.listen {
 		if _, err := multiaddr.NewMultiaddr(l); err != nil {
 			return s, badFlag("listen", l, "a multiaddr looks like /ip4/0.0.0.0/udp/4747/quic-v1 or /ip4/0.0.0.0/tcp/4747")
+		}
+	}
+	for _, p := range s.peers {
+		if err := checkPeer(p); err != nil {
+			return s, badFlag("peer", p, "a peer looks like /ip4/192.0.2.1/udp/4747/quic-v1/p2p/12D3Koo…; every node prints its own")
 		}
 	}
 	var err error
@@ -104,6 +118,15 @@ func readSettings(c *cli.Context) (settings, error) {
 		s.level = &level
 	}
 	return s, nil
+}
+
+// onlyLoopback reports whether all addresses to listen on are this machine's own, which no
+// router can map.
+func onlyLoopback(listen []string) bool {
+	return len(listen) > 0 && !slices.ContainsFunc(listen, func(l string) bool {
+		a, err := multiaddr.NewMultiaddr(l)
+		return err != nil || !manet.IsIPLoopback(a)
+	})
 }
 
 // badFlag says that a flag's value cannot be used.

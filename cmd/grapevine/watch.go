@@ -195,7 +195,7 @@ func viewerLine(s *session, swarm *p2p.Swarm) string {
 	return joinFacts(
 		clock(time.Since(s.started)),
 		state,
-		count(len(swarm.Stats().Peers), "peer"),
+		countPeers(swarm.Stats().Peers),
 		offloadFact(swarm.Stats()),
 		s.gatewayFact(),
 		"down "+formatRate(st.RateIn),

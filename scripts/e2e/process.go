@@ -170,7 +170,7 @@ func (b *bench) grapevine(ctx context.Context, ns inNamespace, name string, stdi
 	if !slices.Contains(args, "--bootstrap") && !slices.Contains(args, "--bootstrap-only") {
 		args = append(args, "--no-dht")
 	}
-	args = append(args, "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
+	args = append(args, "--no-port-mapping", "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
 	return b.startNode(ctx, name, stdin, ns.command(b.binary, args...))
 }
 
