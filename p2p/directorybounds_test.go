@@ -15,7 +15,7 @@ import (
 
 func newTestDirectory(t *testing.T) *directory {
 	t.Helper()
-	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter())
+	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), &router{})
 	if err != nil {
 		t.Fatal(err)
 	}
