@@ -95,7 +95,19 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release())
 	}
-	node, err := startNode(nodeConfig{id, set.listen, set.mdns, set.upload, set.dvr, set.dht, memory{h}, set.directory, set.peers, set.mapped, set.relay}, set.cache, log)
+	node, err := startNode(nodeConfig{
+		identity:  id,
+		listen:    set.listen,
+		mdns:      set.mdns,
+		upload:    set.upload,
+		history:   set.dvr,
+		dht:       set.dht,
+		memory:    memory{h},
+		directory: set.directory,
+		peers:     set.peers,
+		mapped:    set.mapped,
+		relay:     set.relay,
+	}, set.cache, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
 	}
