@@ -70,14 +70,21 @@ func (l *lateness) worst(t *testing.T, sent map[stream.Position][]byte, from uin
 	return worst
 }
 
+// broadcasterAndViewer starts a broadcaster with an origin, and a node that may fetch from it.
+func broadcasterAndViewer(t *testing.T) (*p2ptest.Source, *p2ptest.Network, *p2ptest.Origin) {
+	t.Helper()
+	src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
+	net := p2ptest.New(t, latency)
+	net.AddNode(p2ptest.Link{})
+	origin := net.NewOrigin(0, originWay)
+	net.AddNodeWith(p2ptest.Link{}, origin.Config())
+	net.Start()
+	return src, net, origin
+}
+
 func TestNodeWithoutPeersPlaysFromAnOriginAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
-		net := p2ptest.New(t, latency)
-		net.AddNode(p2ptest.Link{})
-		origin := net.NewOrigin(0, originWay)
-		net.AddNodeWith(p2ptest.Link{}, origin.Config())
-		net.Start()
+		src, net, _ := broadcasterAndViewer(t)
 		defer net.Close()
 		done := make(chan map[stream.Position][]byte)
 		go func() { done <- src.Run(context.Background(), t, net.Node(0), 15, false) }()
@@ -216,12 +223,7 @@ func captivePortal(w http.ResponseWriter, _ *http.Request) {
 // TestOriginThatLiesIsLeftAlone has an honest origin begin to lie while there is nobody else.
 func TestOriginThatLiesIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
-		net := p2ptest.New(t, latency)
-		net.AddNode(p2ptest.Link{})
-		origin := net.NewOrigin(0, originWay)
-		net.AddNodeWith(p2ptest.Link{}, origin.Config())
-		net.Start()
+		src, net, origin := broadcasterAndViewer(t)
 		defer net.Close()
 		done := make(chan map[stream.Position][]byte)
 		go func() { done <- src.Run(context.Background(), t, net.Node(0), 20, false) }()
