@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 // viewerIdle is how long who asks for nothing is still taken as a viewer: longer than any
@@ -28,20 +30,33 @@ func viewerOf(r *http.Request) viewerKey {
 		host = r.RemoteAddr
 	}
 	addr, _ := netip.ParseAddr(host) // those that have none are one
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() {
-		if p, err := addr.Prefix(64); err == nil {
-			addr = p.Addr()
-		}
-	}
 	agent := r.UserAgent()
-	return viewerKey{addr, agent[:min(len(agent), maxAgent)]}
+	return viewerKey{subscriber(addr), agent[:min(len(agent), maxAgent)]}
 }
 
-// audience is who watches by way of a gateway. It is safe for concurrent use.
+// mostPlayers bounds the players of a stream that the server itself tells apart: those of this
+// machine, or of a household.
+const mostPlayers = 1024
+
+// audience is who watches, by way of a gateway or a stream by the server itself. It is safe for
+// concurrent use.
 type audience struct {
 	mu   sync.Mutex // guards all following
 	last map[viewerKey]time.Time
+}
+
+func newAudience() *audience { return &audience{last: make(map[viewerKey]time.Time)} }
+
+// played notes who plays streams by the server itself.
+func (s *Server) played(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if id, err := stream.ParseID(r.PathValue("stream")); err == nil {
+			if st, _, _ := s.find(id); st != nil {
+				st.players.enter(viewerOf(r), mostPlayers, time.Now())
+			}
+		}
+		h(w, r)
+	}
 }
 
 // enter notes a request of a viewer, and reports whether there is room for it among most.

@@ -56,6 +56,8 @@ type broadcast struct {
 	others      []*broadcast // renditions of the same stream
 	forgotten   int          // of order
 	longestPart time.Duration
+	private     bool
+	opened      Store                // nil for none
 	ended       map[uint64]time.Time // when each epoch did
 }
 
@@ -275,7 +277,7 @@ func (b *broadcast) Streams() []Stream {
 	for _, o := range b.others {
 		timelines = append(timelines, o.timeline)
 	}
-	return []Stream{{ID: b.key.ID(), Link: "grapevine://" + b.key.ID().String(), Timelines: timelines, Store: b.store}}
+	return []Stream{{ID: b.key.ID(), Link: "grapevine://" + b.key.ID().String(), Timelines: timelines, Store: b.store, Private: b.private, Opened: b.opened}}
 }
 
 func (b *broadcast) Status() Status {

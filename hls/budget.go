@@ -63,7 +63,7 @@ func (m *metered) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 func (m *metered) Write(b []byte) (written int, err error) {
 	for len(b) > 0 && err == nil {
 		piece := b
-		if m.gateway.budget != nil {
+		if m.gateway.budget.Load() != nil {
 			piece = b[:min(len(b), budgetPiece)]
 		}
 		if err := m.pace(len(piece)); err != nil {
@@ -81,7 +81,7 @@ func (m *metered) Write(b []byte) (written int, err error) {
 // ReadFrom implements [io.ReaderFrom], by which a segment goes to the system as it lies in
 // memory, if nothing bounds the bandwidth.
 func (m *metered) ReadFrom(r io.Reader) (int64, error) {
-	if to, ok := m.ResponseWriter.(io.ReaderFrom); ok && m.gateway.budget == nil {
+	if to, ok := m.ResponseWriter.(io.ReaderFrom); ok && m.gateway.budget.Load() == nil {
 		n, err := to.ReadFrom(r)
 		m.gateway.bytes.Add(n)
 		return n, err
@@ -91,10 +91,11 @@ func (m *metered) ReadFrom(r io.Reader) (int64, error) {
 
 // pace waits until n bytes may go out.
 func (m *metered) pace(n int) error {
-	if m.gateway.budget == nil {
+	b := m.gateway.budget.Load()
+	if b == nil {
 		return nil
 	}
-	wait := m.gateway.budget.take(n, time.Now())
+	wait := b.take(n, time.Now())
 	if wait <= 0 {
 		return nil
 	}

@@ -20,7 +20,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 
 // serve runs a server for a node and returns its handler.
 func serve(t testing.TB, n Node) (*Server, http.Handler, context.CancelFunc) {
-	s, err := NewServer(Config{Node: n})
+	s, err := NewServer(Config{Node: n, Door: Door{Origins: []string{AllOrigins}}})
 	if err != nil {
 		t.Fatal(err)
 	}

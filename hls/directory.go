@@ -11,7 +11,7 @@ import (
 // never to be taken as HTML.
 type Listing struct {
 	Stream      stream.ID `json:"stream"`
-	Title       string    `json:"title"`
+	Title       string    `json:"title"` // one line, 128 bytes at most
 	Description string    `json:"description"`
 	Link        string    `json:"link"`
 	Issued      time.Time `json:"issued"`  // by the broadcaster's clock
@@ -20,9 +20,10 @@ type Listing struct {
 
 // apiDirectory is what /api/v1/directory answers.
 type apiDirectory struct {
-	Entries []apiListing `json:"entries"`
+	Entries []apiListing `json:"entries"` // as the directory has them
 }
 
+// apiListing is a public stream that is on air. Its texts are whoever broadcasts it's.
 type apiListing struct {
 	Listing
 	Here bool `json:"here"` // this node has the stream: the page can play it
@@ -35,5 +36,5 @@ func (s *Server) serveDirectory(w http.ResponseWriter, _ *http.Request) {
 			out.Entries = append(out.Entries, apiListing{l, s.joined(l.Stream)})
 		}
 	}
-	s.serveJSON(w, out)
+	s.serveJSON(w, http.StatusOK, out)
 }

@@ -53,6 +53,12 @@
 //	/embed/<stream-id>                      the player alone, for frames in other pages
 //	/api/v1/status                          figures, JSON
 //	/api/v1/directory                       public streams that are on air, JSON
+//	/metrics                                figures, for Prometheus
+//	/healthz                                the process answers
+//	/readyz                                 whether the node does what it is for, and why not
+//	/api/v1/streams                         the figures of streams, JSON
+//	/api/v1/streams/<stream-id>             those of one
+//	/api/v1/openapi.json                    what these answer (OpenAPI 3.1)
 //	/api/v1/streams/<stream-id>/qr.svg      the stream's link as a QR code
 //	/<stream-id>/index.m3u8                 multivariant playlist
 //	/<stream-id>/<rendition>/index.m3u8     media playlist, MPEG-TS
@@ -70,6 +76,13 @@
 // broadcaster's epochs never repeat; should one sign two different parts for one
 // position, each timeline keeps the first, and the entity tag, which is made of the
 // chunks' hashes, tells the two apart.
+//
+// # Figures
+//
+// [Server.Figures] is the one place that has all figures, of the node and of its server:
+// /api/v1/status, /metrics, /readyz and the program's events are made of it. A figure that
+// metrics lack is named, with the reason, in a test. The description of the API, openapi.json,
+// is written from the types of the answers and their comments, and tests hold answers to it.
 //
 // # What players need, and how it is kept
 //
@@ -118,7 +131,8 @@
 //
 //  10. VERSION is 3, with low latency 9; header tags come once, before the first segment.
 //
-//  25. Playlists are not to be cached, segments for ever, and any page may read both.
+//  25. Playlists are not to be cached, segments for ever, and pages of the sites that the door
+//     lets play may read both.
 //
 //  26. Each segment begins with a keyframe that has its parameter sets.
 //
@@ -280,9 +294,53 @@
 // the newest picture backwards, as each playlist has a beginning of its own; programme
 // times lead from one to the other.
 //
-// The policy of both documents allows this node's files only, and nothing inline. Other
-// sites may frame the player; the page names peers, so they may not frame it, nor read
-// its figures or the QR code: only streams are shared with other origins.
+// The policy of both documents allows this node's files only, and nothing inline. The page
+// names peers, so nobody may frame it, nor read its figures or the QR code: only streams and
+// the player are shared with other sites, and only with those that the door lets play.
+//
+// # The door
+//
+// A node's own server answers this machine, and others that show a token ([Door]). Nothing of
+// it takes a body or changes anything, so that no cross-site request forgery is worth the try;
+// what publishes, such as a WHIP input, has a listener and a key of its own. In turn:
+//
+//	a body                    413, and the connection ends
+//	a host that is unknown    421 (RFC 9110, section 15.5.20)
+//	no token, from elsewhere  401, or 403 if the node has none
+//	a page of another site    403
+//
+// Each is a sentence, and counted. A host is known if it is an IP address, localhost or
+// named in the configuration: a page of another site whose name was made to lead here (DNS
+// rebinding) has that name in each request, and no cookie. A browser names the site behind a request by Origin
+// and Sec-Fetch-Site (Fetch; Fetch Metadata Request Headers). It sends the second to loopback
+// and by HTTPS only; elsewhere a token is asked for, which other sites do not have. Ports of
+// one host share cookies, and are the same site: so only the same origin is at home, and the
+// cookie's name has the port. A link may lead to the page from anywhere.
+//
+// Players send no cookies and no headers of ours. So they have the token in the address,
+// /t/<token>/ in front of all of it: playlists name everything by relative addresses. A browser
+// that comes to /t/<token>/ itself is given the cookie (HttpOnly, SameSite=Strict) and goes
+// on to the page; it does so by a refresh, since after a redirect from a link on another site
+// it would not show a strict cookie.
+//
+// Who is on this machine is known by the loopback interface. A proxy there lets in whom it
+// likes, and has to ask for what it likes; its clients' names have to be allowed.
+//
+// # Connections
+//
+// A listener has 1,024 connections at most, and another machine an eighth of them; a gateway's
+// has 16 times as many. When there is no room for one that comes, whoever has most loses one
+// of no use: that has not taken anything for three seconds, or not made a request within a
+// second, or none for five seconds after the last. If there is none, the one that comes waits,
+// or is refused if its own machine has too many. So slow clients keep nobody out for long.
+// Besides, a header may take ten seconds and 32 KiB, an answer two minutes, and the pause
+// between two requests two minutes.
+//
+// # Private streams
+//
+// A private stream is shown by what opens it ([Stream].Opened), to this machine's own players: a
+// gateway answers 403 and a sentence, and so does a node that has no keys. To nodes a gateway is
+// an origin of private streams as of others, of what is sealed. Entity tags are of sealed chunks.
 //
 // # The gateway
 //

@@ -68,7 +68,7 @@ func newDVR(live *follower, past Past, most time.Duration, log *slog.Logger) *dv
 		fetches: newFetches(),
 	}
 	if most == 0 {
-		d.list.mostSize = live.store.Stats().Limit
+		d.list.mostSize = live.store.Stats().Capacity()
 	}
 	return d
 }
@@ -290,8 +290,7 @@ func (d *dvr) held() []stream.Span { return d.past.Held(d.live.timeline.Renditio
 
 // available reports whether a segment will be there if a player asks for it soon.
 func (d *dvr) available(e *entry, held []stream.Span) bool {
-	room := int64(dvrRoom * float64(d.live.store.Stats().Limit))
-	if d.live.store.Lasting(e.headers, room) {
+	if d.live.store.Lasting(e.headers, dvrRoom) {
 		return true
 	}
 	// Headers leave the timeline in order, the first of a segment before the others.

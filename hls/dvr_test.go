@@ -177,7 +177,7 @@ func late(t *testing.T, n int, cfg Config) (*broadcast, *archive, *player) {
 
 // rewinding serves b until the test ends.
 func rewinding(t *testing.T, b *broadcast, past Past, cfg Config) *player {
-	cfg.Node = archived{b, past}
+	cfg.Node, cfg.Door.Origins = archived{b, past}, []string{AllOrigins}
 	s, err := NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -387,7 +387,7 @@ func TestWhatCannotBeHadIsAnswered404OnceAndNeverListedAgain(t *testing.T) {
 				if w := in.get(in.path(lost.name)); w.Code != http.StatusNotFound {
 					t.Errorf("asked again: %d, want 404 at once", w.Code)
 				}
-				var status apiStatus
+				var status Figures
 				if err := json.Unmarshal(in.get("/api/v1/status").Body.Bytes(), &status); err != nil {
 					t.Fatal(err)
 				}
@@ -548,7 +548,7 @@ func TestManyRequestsForThePastAreBounded(t *testing.T) {
 		for _, s := range b.order[:60] {
 			asking.Go(func() {
 				w := httptest.NewRecorder()
-				in.handler.ServeHTTP(w, httptest.NewRequest("GET", in.path(s.name), nil))
+				in.handler.ServeHTTP(w, newRequest("GET", in.path(s.name)))
 				codes <- w.Code
 			})
 		}

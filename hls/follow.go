@@ -58,7 +58,7 @@ type follower struct {
 	changed chan struct{} // closed when view is replaced
 }
 
-func newFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Logger, ready func()) *follower {
+func newFollower(t *stream.Timeline, store Store, size int, log *slog.Logger, ready func()) *follower {
 	return &follower{
 		source:  newSource(t, store),
 		log:     log,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,8 @@ const (
 	maxGatewayViewers = 10_000
 	// maxGatewayConns bounds its connections, of which browsers keep up to six without HTTP/2.
 	maxGatewayConns = 16_384
+	// maxGatewayConnsPerAddr bounds those of one address, behind which a CDN may be.
+	maxGatewayConnsPerAddr = 2048
 	// maxGatewayHeld bounds its requests that wait at a time.
 	maxGatewayHeld = 2 * maxGatewayViewers
 )
@@ -44,6 +47,9 @@ type GatewayStatus struct {
 	RefusedBandwidth int64 `json:"refused_bandwidth"` // requests refused, as answers fill the bandwidth
 	OriginParts      int64 `json:"origin_parts"`      // served to nodes, or ranges of them
 	OriginRefused    int64 `json:"origin_refused"`    // requests of nodes refused, as too many waited
+	Conns            int64 `json:"conns"`             // connections now
+	ConnsClosed      int64 `json:"conns_closed"`      // that were of no use, to make room for others
+	ConnsRefused     int64 `json:"conns_refused"`     // as their address had too many
 }
 
 // Gateway serves a [Server]'s streams to whoever asks, with what a CDN needs: people who run
@@ -56,8 +62,11 @@ type Gateway struct {
 	origin *origin.Handler
 	held   chan struct{} // a slot per held request
 
-	audience audience
-	budget   *budget // nil if nothing bounds it
+	audience *audience
+	viewers  atomic.Int64           // at most
+	budget   atomic.Pointer[budget] // nil if nothing bounds it
+
+	room roomCounts
 
 	requests, bytes, refusedViewers, refusedBandwidth atomic.Int64
 }
@@ -65,25 +74,39 @@ type Gateway struct {
 // NewGateway returns a gateway to the server's streams, of which a server has one at most.
 // It starts nothing.
 func (s *Server) NewGateway(cfg GatewayConfig) (*Gateway, error) {
-	if cfg.Viewers < 0 || cfg.Viewers > maxGatewayViewers || cfg.Bandwidth < 0 {
-		return nil, errors.New("hls: a gateway's limits are out of bounds")
-	}
-	if cfg.Viewers == 0 {
-		cfg.Viewers = maxGatewayViewers
-	}
-	g := &Gateway{server: s, cfg: cfg, mux: http.NewServeMux(), held: make(chan struct{}, maxGatewayHeld)}
-	g.audience.last = make(map[viewerKey]time.Time)
-	if cfg.Bandwidth > 0 {
-		g.budget = newBudget(cfg.Bandwidth)
+	g := &Gateway{server: s, cfg: cfg, mux: http.NewServeMux(), held: make(chan struct{}, maxGatewayHeld), audience: newAudience()}
+	if err := g.SetLimits(cfg.Viewers, cfg.Bandwidth); err != nil {
+		return nil, err
 	}
 	g.origin = origin.NewHandler(s.originStream)
-	s.streamRoutes(g.mux, g.admit)
+	s.streamRoutes(g.mux, func(h http.HandlerFunc) http.Handler { return shared(g.admit(h)) })
 	s.pageRoutes(g.mux)
 	g.mux.HandleFunc("GET /api/v1/status", g.serveStatus)
 	if !s.gateway.CompareAndSwap(nil, g) {
 		return nil, errors.New("hls: the server has a gateway")
 	}
 	return g, nil
+}
+
+// SetLimits changes how many may watch at a time, and how many bits per second answers may fill,
+// as in [GatewayConfig]. Who watches already is not sent away.
+func (g *Gateway) SetLimits(viewers, bandwidth int) error {
+	if viewers < 0 || viewers > maxGatewayViewers || bandwidth < 0 {
+		return errors.New("hls: a gateway's limits are out of bounds")
+	}
+	if viewers == 0 {
+		viewers = maxGatewayViewers
+	}
+	g.viewers.Store(int64(viewers))
+	var next *budget
+	if bandwidth > 0 {
+		next = newBudget(bandwidth)
+		if before := g.budget.Load(); before != nil {
+			next.free = time.Now().Add(before.debt(time.Now()))
+		}
+	}
+	g.budget.Store(next)
+	return nil
 }
 
 // Status returns the gateway's figures.
@@ -97,6 +120,9 @@ func (g *Gateway) Status() GatewayStatus {
 		RefusedBandwidth: g.refusedBandwidth.Load(),
 		OriginParts:      o.Parts,
 		OriginRefused:    o.Refused,
+		Conns:            g.room.now.Load(),
+		ConnsClosed:      g.room.closed.Load(),
+		ConnsRefused:     g.room.refused.Load(),
 	}
 }
 
@@ -117,12 +143,15 @@ func (g *Gateway) Handler() http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), gatewayKey{}, g))
 		w = &metered{ResponseWriter: w, gateway: g, ctx: r.Context()}
 		switch {
+		case hasBody(r):
+			g.server.door.bodies.Add(1)
+			refuseBody(w)
 		case strings.HasPrefix(r.URL.Path, origin.Prefix):
 			if g.roomFor(w, mostDebt) {
 				g.origin.ServeHTTP(w, r)
 			}
 		case strings.HasPrefix(r.URL.Path, embedPrefix):
-			g.server.serveEmbed(w, r)
+			g.server.serveEmbed(w, r, "")
 		default:
 			g.mux.ServeHTTP(w, r)
 		}
@@ -131,7 +160,7 @@ func (g *Gateway) Handler() http.Handler {
 
 // Serve answers requests on l until ctx ends, as [Server.Serve] does.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
-	return g.server.serve(ctx, limitListener(l, maxGatewayConns), g.Handler(), g.cfg.TLS)
+	return g.server.serve(ctx, limitListener(l, newRoom(maxGatewayConns, maxGatewayConnsPerAddr, &g.room)), g.Handler(), g.cfg.TLS)
 }
 
 // admit has a request for a stream answered if there is room for its viewer.
@@ -144,7 +173,7 @@ func (g *Gateway) admit(h http.HandlerFunc) http.HandlerFunc {
 		if !g.roomFor(w, most) {
 			return
 		}
-		if !g.audience.enter(v, g.cfg.Viewers, now) {
+		if !g.audience.enter(v, int(g.viewers.Load()), now) {
 			g.refusedViewers.Add(1)
 			refuse(w, http.StatusServiceUnavailable, viewerIdle, "too many people watch by way of this gateway")
 			return
@@ -155,7 +184,7 @@ func (g *Gateway) admit(h http.HandlerFunc) http.HandlerFunc {
 
 // roomFor reports whether answers are no further behind than most, or refuses the request.
 func (g *Gateway) roomFor(w http.ResponseWriter, most time.Duration) bool {
-	if g.budget == nil || g.budget.debt(time.Now()) <= most {
+	if b := g.budget.Load(); b == nil || b.debt(time.Now()) <= most {
 		return true
 	}
 	g.refusedBandwidth.Add(1)
@@ -172,21 +201,25 @@ type publicStatus struct {
 }
 
 type publicStream struct {
-	ID         stream.ID      `json:"id"`
-	HLS        string         `json:"hls"`
-	LL         string         `json:"ll"`
-	DVR        string         `json:"dvr"`
-	Playable   bool           `json:"playable"`
-	Ended      bool           `json:"ended"`
-	Renditions []apiRendition `json:"renditions"`
+	ID         stream.ID          `json:"id"`
+	HLS        string             `json:"hls"`
+	LL         string             `json:"ll"`
+	DVR        string             `json:"dvr"`
+	Embed      string             `json:"embed"`
+	Playable   bool               `json:"playable"`
+	Ended      bool               `json:"ended"`
+	Renditions []RenditionFigures `json:"renditions"`
 }
 
 func (g *Gateway) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now()
-	all := g.server.status(now)
+	all := g.server.Figures(now)
 	out := publicStatus{Public: true, Version: all.Version, Now: all.Now, Streams: []publicStream{}}
 	for _, s := range all.Streams {
-		out.Streams = append(out.Streams, publicStream{s.ID, s.HLS, s.LL, s.DVR, s.Playable, s.Ended, s.Renditions})
+		if s.Private {
+			continue // it is nobody's business
+		}
+		out.Streams = append(out.Streams, publicStream{s.ID, s.HLS, s.LL, s.DVR, embedPrefix + s.ID.String(), s.Playable, s.Ended, s.Renditions})
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
@@ -205,7 +238,7 @@ func (s *Server) originStream(id stream.ID) (origin.Stream, bool) {
 		if st.ID != id {
 			continue
 		}
-		return origin.Stream{Timelines: st.Timelines, Store: st.Store, Ask: func(rendition string) {
+		return origin.Stream{Timelines: slices.Concat(st.Timelines, st.Keys), Store: st.Store, Ask: func(rendition string) {
 			if served, _, _ := s.find(id); served.rendition(rendition) != nil {
 				s.ask(served, served.rendition(rendition))
 			}

@@ -186,7 +186,7 @@ func TestGatewayHoldsToItsBandwidth(t *testing.T) {
 			watching, new int
 		}{{0, 200, 200}, {600 * time.Millisecond, 200, 429}, {3 * time.Second, 429, 429}} {
 			time.Sleep(10 * time.Second)
-			g.budget.take(int(c.behind.Seconds()*rate/8), time.Now())
+			g.budget.Load().take(int(c.behind.Seconds()*rate/8), time.Now())
 			newcomer := 100 + i
 			if w := ask(g, newcomer, b.path("index.m3u8")); w.Code != c.new {
 				t.Errorf("%v behind, who comes: %d, want %d", c.behind, w.Code, c.new)
@@ -198,6 +198,49 @@ func TestGatewayHoldsToItsBandwidth(t *testing.T) {
 		}
 		if st := g.Status(); st.RefusedBandwidth != 3 || st.Bytes < 3_000_000 {
 			t.Errorf("%d refused, %d bytes", st.RefusedBandwidth, st.Bytes)
+		}
+	})
+}
+
+func TestGatewaysLimitsChange(t *testing.T) {
+	gated(t, 8, GatewayConfig{Viewers: 1}, func(t *testing.T, b *broadcast, _ *Server, g *Gateway) {
+		expect := func(from, code int) {
+			t.Helper()
+			if w := ask(g, from, b.path("index.m3u8")); w.Code != code {
+				t.Errorf("viewer %d: %d, want %d", from, w.Code, code)
+			}
+		}
+		limit := func(viewers, bandwidth int) {
+			t.Helper()
+			if err := g.SetLimits(viewers, bandwidth); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(1, 200)
+		expect(2, 503)
+		limit(2, 0)
+		expect(2, 200)
+		limit(1, 8_000_000)
+		expect(2, 200) // is not sent away
+		expect(3, 503)
+		w := &metered{ResponseWriter: httptest.NewRecorder(), gateway: g, ctx: t.Context()}
+		start := time.Now()
+		if _, err := w.Write(make([]byte, 2_000_000)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < 1800*time.Millisecond || took > 2200*time.Millisecond {
+			t.Errorf("2 MB took %v at a MB a second", took)
+		}
+		g.budget.Load().take(3_000_000, time.Now())
+		limit(0, 4_000_000) // what is owed stays
+		expect(1, 429)
+		limit(0, 0)
+		expect(1, 200)
+		expect(3, 200)
+		for _, bad := range [][2]int{{-1, 0}, {0, -1}, {maxGatewayViewers + 1, 0}} {
+			if err := g.SetLimits(bad[0], bad[1]); err == nil {
+				t.Errorf("%v was taken", bad)
+			}
 		}
 	})
 }

@@ -31,29 +31,31 @@ const (
 // answer while [Server.Run] runs.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	s.streamRoutes(mux, func(h http.HandlerFunc) http.HandlerFunc { return h })
-	// Not shared with other origins: they name peers.
-	mux.HandleFunc("GET /api/v1/status", s.serveStatus)
-	mux.HandleFunc("GET /api/v1/directory", s.serveDirectory)
-	mux.HandleFunc("GET /api/v1/streams/{stream}/qr.svg", s.serveQR)
+	s.streamRoutes(mux, func(h http.HandlerFunc) http.Handler { return s.door.share(s.played(h)) })
+	for _, r := range s.apiRoutes() {
+		mux.Handle("GET "+r.path, unshared(r.handle))
+	}
 	s.pageRoutes(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.counts.requests.Add(1)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+	guarded := s.door.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, embedPrefix) {
 			// As a pattern it would be in conflict with /{stream}/index.m3u8.
-			s.serveEmbed(w, r)
+			s.serveEmbed(w, r, s.door.framing())
 			return
 		}
 		mux.ServeHTTP(w, r)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.counts.requests.Add(1)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		guarded.ServeHTTP(w, r)
 	})
 }
 
-// streamRoutes has a mux serve the streams to whom admit lets through.
-func (s *Server) streamRoutes(mux *http.ServeMux, admit func(http.HandlerFunc) http.HandlerFunc) {
+// streamRoutes has a mux serve the streams, and share them with pages of other sites.
+func (s *Server) streamRoutes(mux *http.ServeMux, share func(http.HandlerFunc) http.Handler) {
 	stream := func(pattern string, h http.HandlerFunc) {
-		mux.Handle("GET "+pattern, shared(admit(h)))
-		mux.Handle("OPTIONS "+pattern, shared(preflight))
+		mux.Handle("GET "+pattern, share(s.unsealed(h)))
+		mux.Handle("OPTIONS "+pattern, share(preflight))
 	}
 	stream("/{stream}/index.m3u8", s.serveMultivariant)
 	stream("/{stream}/ll.m3u8", s.serveMultivariant)
@@ -75,7 +77,22 @@ func (s *Server) pageRoutes(mux *http.ServeMux) {
 func shared(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
+		exposed(h)(w, r)
+	})
+}
+
+// exposed tells pages that may read an answer's body of its header, too.
+func exposed(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Expose-Headers", "Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After")
+		h(w, r)
+	}
+}
+
+// unshared has browsers keep an answer from pages of other sites.
+func unshared(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ownHeaders(w.Header())
 		h(w, r)
 	})
 }

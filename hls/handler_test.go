@@ -17,9 +17,16 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
+// newRequest is a request of this machine's.
+func newRequest(method, path string) *http.Request {
+	r := httptest.NewRequest(method, path, nil)
+	r.Host, r.RemoteAddr = "127.0.0.1:8787", "127.0.0.1:50000"
+	return r
+}
+
 // do serves one request, with headers as name and value in turn.
 func do(h http.Handler, method, path string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, nil)
+	r := newRequest(method, path)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
@@ -97,7 +104,7 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("%s: other body, of %d bytes", test.name, len(body))
 			}
 		}
-		if policy := do(h, "GET", "/").Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'self'") {
+		if policy := do(h, "GET", "/").Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") {
 			t.Errorf("the page's policy is %q", policy)
 		}
 		if n := s.counts.held.Load(); n != 0 {
@@ -154,7 +161,7 @@ func heldRequest(ctx context.Context, h http.Handler, path string) func() int {
 	w := httptest.NewRecorder()
 	done := make(chan struct{})
 	go func() {
-		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil).WithContext(ctx))
+		h.ServeHTTP(w, newRequest("GET", path).WithContext(ctx))
 		close(done)
 	}()
 	return func() int {

@@ -3,34 +3,60 @@ package hls
 import (
 	"io"
 	"net"
+	"net/http"
+	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// limitListener accepts at most n connections at a time; further ones wait in the
-// system's queue.
-func limitListener(l net.Listener, n int) net.Listener {
-	return &limitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+// limitListener accepts what a room lets in; further connections wait in the system's queue.
+func limitListener(l net.Listener, r *room) net.Listener {
+	return &limitedListener{Listener: l, room: r, closed: make(chan struct{})}
 }
 
 type limitedListener struct {
 	net.Listener
-	slots  chan struct{}
+	room   *room
 	once   sync.Once
 	closed chan struct{}
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := newLimitedConn(conn, l.room)
+		if l.admit(c) {
+			return c, nil
+		}
+		_ = conn.Close()
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+}
+
+// admit waits until there is room for a connection. It reports false if there will be none.
+func (l *limitedListener) admit(c *limitedConn) bool {
+	for {
+		now := time.Now()
+		c.note(http.StateNew, now)
+		switch l.room.enter(c, now) {
+		case entered:
+			return true
+		case turned:
+			return false
+		}
+		retry := time.NewTimer(fullRetry)
+		select {
+		case <-l.room.freed:
+		case <-retry.C: // somebody may be of no use by now
+		case <-l.closed:
+			retry.Stop()
+			return false
+		}
+		retry.Stop()
 	}
-	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 func (l *limitedListener) Close() error {
@@ -40,13 +66,30 @@ func (l *limitedListener) Close() error {
 
 type limitedConn struct {
 	net.Conn
-	release func()
+	room *room
+	addr netip.Addr
+
+	state   atomic.Int64 // http.ConnState
+	since   atomic.Int64 // when that began, in nanoseconds since 1970
+	writing atomic.Int64 // when the write under way began, likewise; 0 for none
+	once    sync.Once
+}
+
+func newLimitedConn(conn net.Conn, r *room) *limitedConn {
+	from, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // those without are one
+	return &limitedConn{Conn: conn, room: r, addr: subscriber(from.Addr())}
 }
 
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
-	c.release()
+	c.once.Do(func() { c.room.leave(c) })
 	return err
+}
+
+func (c *limitedConn) Write(p []byte) (int, error) {
+	c.writing.Store(time.Now().UnixNano())
+	defer c.writing.Store(0)
+	return c.Conn.Write(p)
 }
 
 // ReadFrom implements [io.ReaderFrom], by which net/http hands over what is left of an
@@ -55,10 +98,12 @@ func (c *limitedConn) Close() error {
 func (c *limitedConn) ReadFrom(r io.Reader) (int64, error) {
 	if l, ok := r.(*io.LimitedReader); ok {
 		if b, ok := l.R.(*bodyReader); ok {
+			c.writing.Store(time.Now().UnixNano())
+			defer c.writing.Store(0)
 			n, err := b.writeTo(c.Conn, l.N)
 			l.N -= n
 			return n, err
 		}
 	}
-	return io.Copy(c.Conn, r)
+	return io.Copy(struct{ io.Writer }{c}, r)
 }

@@ -107,7 +107,7 @@ func TestAnswersAreNotCopiedTogether(t *testing.T) {
 	}
 	c := &countingConn{}
 	rest := &io.LimitedReader{R: r, N: int64(len(shot.data)) - 512}
-	if n, err := (&limitedConn{Conn: c}).ReadFrom(rest); err != nil || n != int64(len(shot.data))-512 || rest.N != 0 {
+	if n, err := (&limitedConn{Conn: c, room: newRoom(1, 1, &roomCounts{})}).ReadFrom(rest); err != nil || n != int64(len(shot.data))-512 || rest.N != 0 {
 		t.Fatalf("%d bytes, %d left, %v", n, rest.N, err)
 	}
 	if !bytes.Equal(c.Bytes(), shot.data[512:]) {
@@ -118,7 +118,7 @@ func TestAnswersAreNotCopiedTogether(t *testing.T) {
 	}
 	// What is no segment goes through as it is.
 	c = &countingConn{}
-	if n, err := (&limitedConn{Conn: c}).ReadFrom(strings.NewReader("playlist")); n != 8 || err != nil || c.String() != "playlist" {
+	if n, err := (&limitedConn{Conn: c, room: newRoom(1, 1, &roomCounts{})}).ReadFrom(strings.NewReader("playlist")); n != 8 || err != nil || c.String() != "playlist" {
 		t.Errorf("%d bytes, %v: %q", n, err, c)
 	}
 }

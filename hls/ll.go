@@ -62,7 +62,7 @@ type llFollower struct {
 	changed chan struct{} // closed when view is replaced
 }
 
-func newLLFollower(t *stream.Timeline, store *stream.Store, size int, log *slog.Logger) *llFollower {
+func newLLFollower(t *stream.Timeline, store Store, size int, log *slog.Logger) *llFollower {
 	return &llFollower{
 		source:  newSource(t, store),
 		log:     log.With("rendition", t.Rendition(), "playlist", "ll"),

@@ -40,12 +40,15 @@ const (
 // pagePolicy lets the page use what comes from this node and nothing else. hls.js
 // feeds the player from blobs, runs its worker from one, and begins subtitles with an
 // empty track in a data URL.
-const pagePolicy = "default-src 'self'; script-src 'self'; style-src 'self'; media-src 'self' blob: data:; worker-src 'self' blob:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'none'"
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"media-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'"
 
-// Other sites may frame the player. They may not frame the page, which names peers and
-// has links to copy.
+// Nobody may frame the page, which names peers and has links to copy.
 const unframed = "; frame-ancestors 'none'"
+
+// pagePermissions are what the page leaves alone, and what it frames or is made to run could
+// not ask for: camera and microphone are the business of a WHIP input's own page.
+const pagePermissions = "camera=(), microphone=(), display-capture=(), geolocation=(), midi=(), payment=(), usb=()"
 
 // loadPage returns the page's files by the path that they have on the server, and the
 // player alone.
@@ -97,9 +100,9 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	serveOwn(w, r, s.page[name])
 }
 
-// serveEmbed serves the player alone, for frames in other pages. The stream may come
-// later; the player waits for it.
-func (s *Server) serveEmbed(w http.ResponseWriter, r *http.Request) {
+// serveEmbed serves the player alone, for frames in other pages, of which framing is the
+// policy. The stream may come later; the player waits for it.
+func (s *Server) serveEmbed(w http.ResponseWriter, r *http.Request, framing string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -110,12 +113,19 @@ func (s *Server) serveEmbed(w http.ResponseWriter, r *http.Request) {
 		notFound(w)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", pagePolicy)
+	w.Header().Set("Content-Security-Policy", pagePolicy+framing)
 	serveOwn(w, r, s.embedded)
 }
 
+// ownHeaders are of answers that are no other site's business.
+func ownHeaders(h http.Header) {
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
 func serveOwn(w http.ResponseWriter, r *http.Request, d *document) {
-	w.Header().Set("Referrer-Policy", "no-referrer")
+	ownHeaders(w.Header())
+	w.Header().Set("Permissions-Policy", pagePermissions)
 	// The next version of the program has other files under the same names.
 	w.Header().Set("Cache-Control", cacheNever)
 	d.ServeHTTP(w, r)

@@ -143,7 +143,7 @@ func TestEmbed(t *testing.T) {
 		if n := s.counts.unknown.Load(); n != 4 {
 			t.Errorf("%d were counted as unknown, want 4", n)
 		}
-		// Others may frame the player, and not the page.
+		// The sites that may frame the player may not frame the page.
 		for path, framed := range map[string]bool{"/": false, "/embed/" + b.key.ID().String(): true} {
 			w := do(h, "GET", path)
 			policy := w.Header().Get("Content-Security-Policy")

@@ -9,16 +9,16 @@ import (
 
 // Past is what the server needs of a node to rewind beyond its own store.
 type Past interface {
-	// Learn asks peers what they hold of a rendition, and puts headers that this node
+	// Learn asks peers and origins what they hold of a rendition, and puts headers that this node
 	// lacks into its timeline: those since a time, of at most so many bytes of parts
-	// together with what follows them, 0 for any. It returns when peers have no more, or
+	// together with what follows them, 0 for any. It returns when nobody has more, or
 	// when ctx ends.
 	Learn(ctx context.Context, rendition string, since time.Time, bytes int64) error
 	// Fetch returns the chunks of a segment by part, as the timeline's headers have them,
-	// and puts into the store what that lacks. It returns an error if no peer has it, or
+	// and puts into the store what that lacks. It returns an error if nobody has it, or
 	// when ctx ends.
 	Fetch(ctx context.Context, rendition string, epoch, segment uint64) ([][][]byte, error)
-	// Held returns what peers say that they hold.
+	// Held returns what peers and origins say that they hold.
 	Held(rendition string) []stream.Span
 }
 

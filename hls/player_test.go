@@ -108,7 +108,7 @@ func (p *player) rewinds() bool { return p.file == "dvr.m3u8" }
 // get asks for a path and waits for the answer.
 func (p *player) get(path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	p.handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	p.handler.ServeHTTP(w, newRequest("GET", path))
 	return w
 }
 
@@ -135,7 +135,7 @@ func (p *player) ask(uri string) *request {
 func (p *player) askPath(path string) *request {
 	r := &request{from: time.Now(), w: httptest.NewRecorder(), done: make(chan struct{})}
 	go func() {
-		p.handler.ServeHTTP(r.w, httptest.NewRequest("GET", path, nil))
+		p.handler.ServeHTTP(r.w, newRequest("GET", path))
 		r.to = time.Now()
 		close(r.done)
 	}()

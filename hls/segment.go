@@ -32,8 +32,10 @@ func newBody(headers []*stream.SignedHeader, parts [][][]byte) *body {
 	b := &body{}
 	h := sha256.New()
 	for i, part := range parts {
-		for j, chunk := range part {
-			h.Write(headers[i].Chunks[j][:])
+		for _, hash := range headers[i].Chunks { // of what is sealed, those of the sealed bytes
+			h.Write(hash[:])
+		}
+		for _, chunk := range part {
 			b.starts = append(b.starts, b.size)
 			b.chunks = append(b.chunks, chunk)
 			b.size += int64(len(chunk))
@@ -111,7 +113,7 @@ type assembly struct {
 }
 
 // gather takes what the store has of a segment, and reports whether it is whole.
-func (a *assembly) gather(s stream.Segment, store *stream.Store) bool {
+func (a *assembly) gather(s stream.Segment, store Store) bool {
 	if a.body != nil {
 		return true
 	}

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/grapevine-live/grapevine/hls/cue"
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -25,9 +27,11 @@ const (
 	rescanEvery = 250 * time.Millisecond
 	// shutdownGrace is how long answers under way may take once the server stops.
 	shutdownGrace = 2 * time.Second
-	// maxConns bounds the connections of [Server.Serve]: some players keep several
-	// open, and a node serves its own machine or a household.
-	maxConns = 1024
+	// maxConns bounds the connections of [Server.Serve], and maxConnsPerAddr those of each
+	// other machine: some players keep several open, and a node serves its own machine or
+	// a household.
+	maxConns        = 1024
+	maxConnsPerAddr = 128
 	// writeTimeout bounds one answer, hold included: a client that stopped reading
 	// must not keep its segment pinned.
 	writeTimeout = 2 * time.Minute
@@ -48,7 +52,13 @@ type Stream struct {
 	Link      string             // to share
 	Timelines []*stream.Timeline // one per rendition
 	Store     *stream.Store
-	Past      Past // nil if there is nothing but the store
+	// Private says that the stream is sealed: it is shown on this machine only, and on no
+	// gateway. Opened is what is shown then; without it nothing is.
+	Private bool
+	Opened  Store
+	// Keys are timelines of what is not for players, for nodes that ask the gateway.
+	Keys []*stream.Timeline
+	Past Past // nil if there is nothing but the store
 	// Carry has the node hold these renditions and no others: those that players fetch.
 	// It is called by one goroutine at a time. Nil means that it holds all.
 	Carry func(names []string) error
@@ -66,6 +76,11 @@ type Config struct {
 	DVR time.Duration
 	// Directory returns the public streams that the page lists as on air; nil means none.
 	Directory func() []Listing
+	// Door says whom the server answers, besides who is on this machine.
+	Door Door
+	// Metrics is what /metrics answers. The server adds its own, of all its figures; nil means
+	// those alone.
+	Metrics *prometheus.Registry
 	// Logger gets what an operator wants to know; nil means none.
 	Logger *slog.Logger
 }
@@ -78,6 +93,7 @@ type Server struct {
 	rescan chan struct{} // asks Run to look for new streams at once
 	held   chan struct{} // a slot per held request
 	counts counters
+	door   *door
 
 	embedded *document // the page's player alone
 	gateway  atomic.Pointer[Gateway]
@@ -88,10 +104,14 @@ type Server struct {
 	stopped <-chan struct{} // closed when Run ends; nil, which blocks, before it runs
 }
 
-// served is a stream with its followers. It is immutable but for the demand and the clock.
+// served is a stream with its followers. It is immutable but for the demand, the players and the
+// clock.
 type served struct {
+	private    bool         // no gateway shows it
+	sealed     bool         // nor does this node
 	renditions []*rendition // in the stream's order
 	demand     *demand
+	players    *audience
 	clock      *llClock
 	counted    counted
 	ranges     *cue.Ranges
@@ -156,21 +176,33 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	door, err := newDoor(cfg.Door)
+	if err != nil {
+		return nil, fmt.Errorf("hls: door: %w", err)
+	}
 	page, embedded, err := loadPage()
 	if err != nil {
 		return nil, fmt.Errorf("hls: load page: %w", err)
 	}
-	return &Server{
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	s := &Server{
 		cfg:     cfg,
 		log:     cfg.Logger,
 		page:    page,
+		door:    door,
 		rescan:  make(chan struct{}, 1),
 		held:    make(chan struct{}, maxHeld),
 		streams: make(map[stream.ID]*served),
 		changed: make(chan struct{}),
 
 		embedded: embedded,
-	}, nil
+	}
+	if err := cfg.Metrics.Register(collector{func() Figures { return s.Figures(time.Now()) }}); err != nil {
+		return nil, fmt.Errorf("hls: register metrics: %w", err)
+	}
+	return s, nil
 }
 
 // Run follows the node's streams until ctx ends, and returns when all that it
@@ -204,13 +236,17 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 	changed := false
 	for _, st := range s.cfg.Node.Streams() {
 		old := s.streams[st.ID]
-		next := &served{}
+		next := &served{private: st.Private, sealed: st.Sealed()}
+		if next.sealed {
+			st.Timelines = nil // nothing follows what cannot be read
+		}
+		store := st.Shown()
 		if old == nil {
 			next.demand, next.clock, next.ranges = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), new(llClock), &cue.Ranges{}
-			next.progress = new(progress)
+			next.progress, next.players = new(progress), newAudience()
 		} else {
 			next.demand, next.clock, next.counted, next.ranges = old.demand, old.clock, old.counted, old.ranges
-			next.progress = old.progress
+			next.progress, next.players = old.progress, old.players
 		}
 		next.clock.share(slices.ContainsFunc(st.Timelines, func(t *stream.Timeline) bool { return kindOf(t) != stream.KindMain }))
 		now := time.Now()
@@ -220,7 +256,7 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 		for _, t := range st.Timelines {
 			r := old.rendition(t.Rendition())
 			runs := slices.Contains(carried, t.Rendition())
-			if r == nil || r.timeline != t || r.store != st.Store || runs != (r.stop != nil) {
+			if r == nil || r.timeline != t || r.store != store || runs != (r.stop != nil) {
 				r = s.newRendition(st, t, next.ranges)
 				r.ll.clock = next.clock
 				if runs {
@@ -258,10 +294,10 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 
 func (s *Server) newRendition(st Stream, t *stream.Timeline, ranges *cue.Ranges) *rendition {
 	log := s.log.With("stream", st.ID.Short())
-	live := newFollower(t, st.Store, s.cfg.Window, log, s.notify)
+	live := newFollower(t, st.Shown(), s.cfg.Window, log, s.notify)
 	r := &rendition{
 		follower: live,
-		ll:       newLLFollower(t, st.Store, s.cfg.Window, log),
+		ll:       newLLFollower(t, st.Shown(), s.cfg.Window, log),
 		dvr:      newDVR(live, st.Past, s.cfg.DVR, log),
 	}
 	live.cues.ranges, r.ll.cues.ranges = ranges, ranges
@@ -454,7 +490,7 @@ func (s *served) variants() []variant {
 // Serve answers requests on l until ctx ends, and returns within two seconds of
 // that with nil, or at once with the error that stopped it. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, limitListener(l, maxConns), s.Handler(), nil)
+	return s.serve(ctx, limitListener(l, newRoom(maxConns, maxConnsPerAddr, &s.counts.room)), s.Handler(), nil)
 }
 
 // serve answers requests with a handler, by HTTPS if secure is not nil.
@@ -466,6 +502,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 		IdleTimeout:       2 * time.Minute,
 		WriteTimeout:      writeTimeout,
 		MaxHeaderBytes:    32 << 10,
+		ConnState:         connState,
 		// Requests that are held end with ctx.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

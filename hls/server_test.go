@@ -152,7 +152,7 @@ func TestLimitListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limitListener(inner, 1)
+	l := limitListener(inner, newRoom(1, 1, &roomCounts{}))
 	accepted := make(chan net.Conn)
 	go func() {
 		defer close(accepted)
@@ -172,6 +172,7 @@ func TestLimitListener(t *testing.T) {
 		defer c.Close()
 	}
 	first := <-accepted
+	connState(first, http.StateActive)
 	select {
 	case <-accepted:
 		t.Error("accepted two at a time")
@@ -180,6 +181,7 @@ func TestLimitListener(t *testing.T) {
 	_ = first.Close()
 	_ = first.Close() // must not give its place back twice
 	second := <-accepted
+	connState(second, http.StateActive)
 	select {
 	case <-accepted:
 		t.Error("accepted a third")

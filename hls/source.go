@@ -21,13 +21,13 @@ const (
 // not listed yet.
 type source struct {
 	timeline *stream.Timeline
-	store    *stream.Store
+	store    Store
 	pending  map[key]*assembly
 	nudge    chan struct{} // has follow call advance
 	over     *atomic.Bool  // nothing follows, though the stream goes on
 }
 
-func newSource(t *stream.Timeline, store *stream.Store) source {
+func newSource(t *stream.Timeline, store Store) source {
 	return source{timeline: t, store: store, pending: make(map[key]*assembly), nudge: make(chan struct{}, 1), over: new(atomic.Bool)}
 }
 

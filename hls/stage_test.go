@@ -127,7 +127,7 @@ func (st *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve starts a server.
 func (st *stage) serve() {
 	cfg := st.cfg
-	cfg.Node = st
+	cfg.Node, cfg.Door.Origins = st, []string{AllOrigins}
 	s, err := NewServer(cfg)
 	if err != nil {
 		st.t.Fatal(err)

@@ -15,6 +15,12 @@ type Status struct {
 	Role    string   `json:"role"` // broadcast, watch, relay or demo
 	Version string   `json:"version"`
 	Addrs   []string `json:"addrs"` // multiaddrs that it listens on, with /p2p/
+	Uptime  float64  `json:"uptime_seconds"`
+
+	Connections       int   `json:"connections"`        // peers connected, whatever for
+	ConnectionsSilent int64 `json:"connections_silent"` // closed, as the peer had died without a word
+	MessagesDropped   int64 `json:"messages_dropped"`   // to peers, lost as the queue to one was full
+	MDNSPeers         int64 `json:"mdns_peers"`         // found on the local network
 
 	BytesIn  int64   `json:"bytes_in"`  // received from peers, on the wire as far as known
 	BytesOut int64   `json:"bytes_out"` // given to peers, likewise
@@ -27,7 +33,13 @@ type Status struct {
 	FetchesRefused int64 `json:"fetches_refused"` // such requests for which there was no room
 	FetchesAgain   int64 `json:"fetches_again"`   // such requests of peers for what they had too often
 
+	Limits LimitsStatus `json:"limits"`
+
+	Input *InputStatus `json:"input,omitempty"` // of a broadcaster
+
 	DHTPeers int `json:"dht_peers"` // peers in the DHT's routing table; 0 without a DHT
+
+	Directory DirectoryStatus `json:"directory"`
 
 	Recordings []RecordingStatus `json:"recordings,omitempty"` // in the order of the streams
 
@@ -35,10 +47,48 @@ type Status struct {
 	Store   stream.StoreStats `json:"-"`       // of all streams; in the JSON as store
 }
 
+// DirectoryStatus is a node's part in the directory of public streams; zeros without one.
+type DirectoryStatus struct {
+	Entries  int   `json:"entries"`  // kept, withdrawn ones included
+	Received int64 `json:"received"` // entries that were new
+	Refused  int64 `json:"refused"`  // forged or malformed
+	Ignored  int64 `json:"ignored"`  // of another time, too soon, or beyond a bound
+	Asked    int64 `json:"asked"`    // peers that were asked for all that they have
+	Answered int64 `json:"answered"` // peers that were told all that this node has
+}
+
+// LimitsStatus is what a node's owner allows it, and what it used of that. Bytes are those on the
+// wire, with all headers.
+type LimitsStatus struct {
+	WireIn         int64 `json:"wire_in"`          // since the start
+	WireOut        int64 `json:"wire_out"`         // since the start
+	WireInDropped  int64 `json:"wire_in_dropped"`  // of wire_in: the node was closed
+	WireOutDropped int64 `json:"wire_out_dropped"` // not sent: there was no room for them
+
+	MaxUpload    int   `json:"max_upload"`   // bits per second; 0 for no bound
+	MaxDownload  int   `json:"max_download"` // bits per second; 0 for no bound
+	MaxPeers     int   `json:"max_peers"`    // 0 for no bound
+	PeersRefused int64 `json:"peers_refused"`
+
+	Month         string `json:"month"`           // such as 2030-01; "" if nothing is kept
+	MonthSent     int64  `json:"month_sent"`      // by all nodes of the home
+	MonthReceived int64  `json:"month_received"`  // likewise
+	Budget        int64  `json:"budget"`          // bytes a month; 0 for no bound
+	BudgetUpOnly  bool   `json:"budget_up_only"`  // only month_sent counts
+	BudgetLeft    int64  `json:"budget_left"`     // of it
+	Schedule      string `json:"schedule"`        // "" for always
+	Closed        string `json:"closed"`          // why the node takes no part: schedule or budget; "" if it does
+	Until         string `json:"until,omitempty"` // RFC 3339: when closed changes, if nothing else happens
+
+	Allow []stream.ID `json:"allow,omitempty"` // the streams that it carries; all if there are none
+	Deny  []stream.ID `json:"deny,omitempty"`  // those that it does not
+}
+
 // StreamStatus is a node's figures for one stream.
 type StreamStatus struct {
 	ID    stream.ID    `json:"id"`
-	Link  string       `json:"link"` // to share
+	Title string       `json:"title"` // of a public stream, if the directory has it; its broadcaster's words
+	Link  string       `json:"link"`  // to share
 	Peers []PeerStatus `json:"peers"`
 
 	ChunksReceived  int64 `json:"chunks_received"`  // new and verified
@@ -53,12 +103,38 @@ type StreamStatus struct {
 	HeadersRefused  int64 `json:"headers_refused"`  // forged, stale or malformed
 	PayloadIn       int64 `json:"payload_in"`       // bytes of chunks_received
 	PayloadOut      int64 `json:"payload_out"`      // bytes of chunks_sent
+	Published       int64 `json:"bytes_published"`  // payload that this node broadcast itself
+
+	HeadersRefusedBy map[string]int64 `json:"headers_refused_by,omitempty"` // headers_refused by reason
+	HeadersPast      int64            `json:"headers_past"`                 // of those received, fetched because somebody rewound
+	ChunksFetched    int64            `json:"chunks_fetched"`               // of those received, asked for by this node rather than sent by neighbours
+	ChunksOverdue    int64            `json:"chunks_overdue"`               // not sent, as nobody could have played them any more
+	Wanted           int              `json:"wanted"`                       // chunks wanted and not there yet
+	WantsExpired     int64            `json:"wants_expired"`                // chunks that a peer did not send in time
+	EventsDropped    int64            `json:"events_dropped"`               // messages of peers lost as this node was too busy
+
+	Parents  int `json:"parents"`  // stripes that a neighbour sends unasked
+	Children int `json:"children"` // neighbours that get stripes unasked, each stripe of each counted
+	Slots    int `json:"slots"`    // children that the uplink feeds
+	// For how many copies of the stream, for each of them, the uplinks of this node and its
+	// neighbours do, as these say; 0 if it is not known.
+	Supply          float64 `json:"supply"`
+	PromisesRevoked int64   `json:"promises_revoked"` // times that a child was told to find another parent
+	Penalised       int64   `json:"penalised"`        // times that a peer's score was lowered for what no honest peer sends
+	PeersCutOff     int64   `json:"peers_cut_off"`    // peers that claimed and promised, and did not send
+
+	DialError string `json:"dial_error,omitempty"` // why the last attempt to reach a peer failed
 
 	Found          map[string]int64 `json:"found"`                     // peers by what told of them first: link, home, mdns, exchange or dht
 	Searches       int64            `json:"searches"`                  // of the DHT
 	Announced      int64            `json:"announced"`                 // times that this node announced the stream in the DHT
 	DHTError       string           `json:"dht_error,omitempty"`       // why the last search or announcement failed
 	OriginBytes    int64            `json:"origin_bytes"`              // payload from HTTP origins, which payload_in has not
+	OriginRate     float64          `json:"origin_rate"`               // bits per second of those, which rate_in has not
+	OriginPast     int64            `json:"origin_past_bytes"`         // of those, fetched because somebody rewound
+	OriginHeaders  int64            `json:"origin_headers"`            // of headers_received, those from HTTP origins
+	OriginChunks   int64            `json:"origin_chunks"`             // new and verified, from HTTP origins
+	OriginInVain   int64            `json:"origin_in_vain"`            // chunks from HTTP origins that had come meanwhile
 	OriginRequests int64            `json:"origin_requests"`           // made of HTTP origins
 	OriginFailures map[string]int64 `json:"origin_failures,omitempty"` // of those, by reason
 	Offload        float64          `json:"offload"`                   // share of payload_in and origin_bytes that came from peers, 0 to 1; 1 if nothing came
@@ -68,9 +144,11 @@ type StreamStatus struct {
 type PeerStatus struct {
 	ID        string  `json:"id"`
 	Addr      string  `json:"addr"`       // multiaddr of the connection
+	Transport string  `json:"transport"`  // QUIC, TCP or WebSocket, to the peer or to the relay between; "" if it is not connected any more
 	RTTMillis float64 `json:"rtt_millis"` // round trip; 0 if not measured yet
 	BytesIn   int64   `json:"bytes_in"`   // received from it
 	BytesOut  int64   `json:"bytes_out"`  // given to it
+	Refused   int64   `json:"refused"`    // messages of it that were refused
 	Direct    bool    `json:"direct"`     // not by way of a circuit relay
 	Mesh      bool    `json:"mesh"`       // a neighbour: it sends what it has without being asked
 	FoundBy   string  `json:"found_by"`   // link, home, mdns, exchange, dht or incoming
@@ -104,176 +182,14 @@ type counters struct {
 	left     atomic.Int64 // gone while they waited
 	refused  atomic.Int64 // not held, too many were
 	unknown  atomic.Int64 // answered 404
+	room     roomCounts
 }
 
-// apiStatus is what /api/v1/status answers.
-type apiStatus struct {
-	Status
-	Now     int64       `json:"now_millis"` // this node's clock, milliseconds since 1970
-	Store   apiStore    `json:"store"`
-	Streams []apiStream `json:"streams"` // takes the place of Status.Streams
-	HTTP    apiHTTP     `json:"http"`
-	// Of a node that has one.
-	Gateway *GatewayStatus `json:"gateway,omitempty"`
+func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	s.serveJSON(w, http.StatusOK, s.figures(time.Now(), prefixOf(r)))
 }
 
-type apiStore struct {
-	Bytes   int64 `json:"bytes"`   // held now
-	Limit   int64 `json:"limit"`   // the bound
-	Evicted int64 `json:"evicted"` // bytes let go to stay within it
-}
-
-type apiHTTP struct {
-	Requests int64 `json:"requests"`
-	Held     int64 `json:"held"`      // waited for what was on its way
-	HeldNow  int64 `json:"held_now"`  // waiting now
-	TimedOut int64 `json:"timed_out"` // waited in vain
-	Left     int64 `json:"left"`      // the client went while waiting
-	Refused  int64 `json:"refused"`   // too many were waiting
-	Unknown  int64 `json:"unknown"`   // answered 404
-}
-
-type apiStream struct {
-	StreamStatus
-	HLS        string         `json:"hls"` // path of the multivariant playlist
-	LL         string         `json:"ll"`  // the same for low latency
-	DVR        string         `json:"dvr"` // the same for the one that rewinds
-	Playable   bool           `json:"playable"`
-	Ended      bool           `json:"ended"`
-	Renditions []apiRendition `json:"renditions"`
-}
-
-type apiRendition struct {
-	Name           string  `json:"name"`
-	Carried        bool    `json:"carried"` // this node holds it; else a player has to ask for it
-	Playable       bool    `json:"playable"`
-	Ended          bool    `json:"ended"`
-	Segments       int     `json:"segments"`        // listed
-	Buffer         float64 `json:"buffer_seconds"`  // listed
-	Latency        float64 `json:"latency_seconds"` // from the end of the newest listed segment, by the broadcaster's clock, until now by this node's
-	TargetDuration int     `json:"target_duration_seconds"`
-	TargetRaised   int     `json:"target_raised"` // times a segment was longer
-	MediaSequence  uint64  `json:"media_sequence"`
-	Listed         uint64  `json:"segments_listed"`  // since the start
-	Skipped        uint64  `json:"segments_skipped"` // left out since the start
-	Bandwidth      int     `json:"bandwidth"`        // bits per second of the densest segment
-	Average        int     `json:"average_bandwidth"`
-	Codecs         string  `json:"codecs"`
-	Width          int     `json:"width"`
-	Height         int     `json:"height"`
-	FrameRate      float64 `json:"frame_rate"`
-	DVR            apiDVR  `json:"dvr"`
-}
-
-// apiDVR is the playlist that rewinds.
-type apiDVR struct {
-	Playable      bool    `json:"playable"` // somebody has asked for it
-	Segments      int     `json:"segments"` // listed
-	Seconds       float64 `json:"seconds"`  // listed
-	MediaSequence uint64  `json:"media_sequence"`
-	Fetched       int64   `json:"segments_fetched"` // from peers, since the start
-	Fetching      int     `json:"segments_fetching"`
-	Lost          int64   `json:"segments_lost"` // which could not be had any more, since the start
-}
-
-func (s *Server) status(now time.Time) apiStatus {
-	node := s.cfg.Node.Status()
-	out := apiStatus{
-		Status: node,
-		Now:    now.UnixMilli(),
-		Store:  apiStore{node.Store.Bytes, node.Store.Limit, node.Store.Evicted},
-		HTTP: apiHTTP{
-			Requests: s.counts.requests.Load(),
-			Held:     s.counts.held.Load(),
-			HeldNow:  s.counts.heldNow.Load(),
-			TimedOut: s.counts.timedOut.Load(),
-			Left:     s.counts.left.Load(),
-			Refused:  s.counts.refused.Load(),
-			Unknown:  s.counts.unknown.Load(),
-		},
-		Streams: []apiStream{}, // not null
-	}
-	if g := s.gateway.Load(); g != nil {
-		st := g.Status()
-		out.Gateway = &st
-	}
-	figures := make(map[stream.ID]StreamStatus, len(node.Streams))
-	for _, st := range node.Streams {
-		figures[st.ID] = st
-	}
-	for _, st := range s.cfg.Node.Streams() {
-		dir := "/" + st.ID.String() + "/"
-		api := apiStream{StreamStatus: figures[st.ID], HLS: dir + "index.m3u8", LL: dir + "ll.m3u8", DVR: dir + "dvr.m3u8", Renditions: []apiRendition{}}
-		api.ID, api.Link = st.ID, st.Link
-		if api.Peers == nil {
-			api.Peers = []PeerStatus{}
-		}
-		if served, _, _ := s.find(st.ID); served != nil {
-			for _, r := range served.renditions {
-				rendition := r.status(now)
-				rendition.Carried, rendition.DVR = r.stop != nil, r.dvr.status()
-				api.Renditions = append(api.Renditions, rendition)
-			}
-		}
-		api.Ended = len(api.Renditions) > 0
-		for _, r := range api.Renditions {
-			api.Playable = api.Playable || r.Playable
-			api.Ended = api.Ended && (r.Ended || !r.Carried)
-		}
-		out.Streams = append(out.Streams, api)
-	}
-	return out
-}
-
-func (f *follower) status(now time.Time) apiRendition {
-	v, _ := f.current()
-	w := &v.window
-	out := apiRendition{
-		Name:           f.timeline.Rendition(),
-		Playable:       v.playable(),
-		Ended:          w.ended,
-		Segments:       len(w.entries),
-		Buffer:         w.duration().Seconds(),
-		TargetDuration: w.target,
-		TargetRaised:   w.raised,
-		Listed:         w.listed,
-		Skipped:        v.edge.skipped,
-		Bandwidth:      w.peak,
-		Average:        w.average(),
-	}
-	if n := len(w.entries); n > 0 {
-		newest := w.entries[n-1]
-		out.MediaSequence = w.entries[0].sequence
-		out.Latency = now.Sub(newest.programTime.Add(newest.duration)).Seconds()
-		out.Codecs, out.FrameRate = newest.media.Codecs, newest.media.FrameRate
-		out.Width, out.Height = newest.media.Width, newest.media.Height
-	}
-	return out
-}
-
-func (d *dvr) status() apiDVR {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := &d.view.list
-	out := apiDVR{
-		Playable: d.view.playable(),
-		Segments: len(l.entries),
-		Seconds:  l.duration().Seconds(),
-		Fetched:  d.fetches.fetched,
-		Fetching: d.fetches.underWay(),
-		Lost:     d.fetches.failed,
-	}
-	if out.Segments > 0 {
-		out.MediaSequence = l.entries[0].sequence
-	}
-	return out
-}
-
-func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
-	s.serveJSON(w, s.status(time.Now()))
-}
-
-func (s *Server) serveJSON(w http.ResponseWriter, answer any) {
+func (s *Server) serveJSON(w http.ResponseWriter, code int, answer any) {
 	text, err := json.Marshal(answer)
 	if err != nil {
 		s.log.Error("marshal answer", "err", err)
@@ -282,5 +198,6 @@ func (s *Server) serveJSON(w http.ResponseWriter, answer any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
 	_, _ = w.Write(text) // the client may have gone
 }

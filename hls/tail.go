@@ -52,7 +52,7 @@ type TailSink interface {
 // TailConfig configures a [Tail].
 type TailConfig struct {
 	Timeline *stream.Timeline
-	Store    *stream.Store
+	Store    Store
 	Sink     TailSink
 	// Resume says that the segment After was handed out before, perhaps to another
 	// process; the tail goes on behind it.

@@ -34,24 +34,25 @@ func (n *Node) Announce(ctx context.Context, key stream.Key, title, description 
 	if n.directory == nil {
 		return ErrNoDirectory
 	}
-	a := &announcement{d: n.directory, key: key, title: title, description: description}
-	if _, err := a.entry(entryLife); err != nil {
+	if _, err := key.SignEntry(stream.Entry{Title: title, Description: description, Issued: time.Now()}); err != nil {
 		return err
 	}
 	s := n.swarm(key.ID())
 	if s == nil || !s.publishing() {
 		return fmt.Errorf("announce stream %s: this node does not broadcast it", key.ID().Short())
 	}
+	a := &announcement{d: n.directory, swarm: s, key: key, title: title, description: description}
 	a.d.changeOwn(1)
 	defer a.d.changeOwn(-1)
 	a.d.want()
-	a.run(ctx, s)
+	a.run(ctx)
 	return nil
 }
 
 // announcement is a stream that this node has in the directory.
 type announcement struct {
 	d                  *directory
+	swarm              *Swarm
 	key                stream.Key
 	title, description string
 
@@ -61,18 +62,18 @@ type announcement struct {
 	pause   time.Duration
 }
 
-func (a *announcement) run(ctx context.Context, s *Swarm) {
+func (a *announcement) run(ctx context.Context) {
 	ticker := time.NewTicker(onAirRound)
 	defer ticker.Stop()
 	for {
-		a.look(ctx, s.Stats().BytesPublished, time.Now())
+		a.look(ctx, a.swarm.Stats().BytesPublished, time.Now())
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
 			defer cancel()
 			a.withdraw(last)
 			return
-		case <-s.ctx.Done():
+		case <-a.swarm.ctx.Done():
 			return
 		case <-ticker.C:
 		}
@@ -124,7 +125,16 @@ func (a *announcement) entry(life time.Duration) (*stream.SignedEntry, error) {
 		Issued:      time.Now(),
 		Life:        life,
 		Peers:       addrs[:min(len(addrs), stream.MaxEntryPeers)],
+		Supply:      supplyPercent(a.swarm.Stats().Supply),
 	})
+}
+
+// supplyPercent returns a supply as entries say it: what is known is 1 at least.
+func supplyPercent(supply float64) int {
+	if supply == 0 {
+		return 0
+	}
+	return max(1, min(int(100*supply), stream.MaxEntrySupply))
 }
 
 // changeOwn counts the announcements that run.

@@ -38,8 +38,14 @@ type attacker struct {
 
 func newAttacker(t *testing.T, h host.Host, id stream.ID) *attacker {
 	t.Helper()
+	return newAttackerOf(t, h, id, "main")
+}
+
+// newAttackerOf is newAttacker in another rendition.
+func newAttackerOf(t *testing.T, h host.Host, id stream.ID, rendition string) *attacker {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &attacker{host: h, stop: cancel, chunks: "gv1/" + id.String()[:16] + "/main"}
+	a := &attacker{host: h, stop: cancel, chunks: "gv1/" + id.String()[:16] + "/" + rendition}
 	var err error
 	a.ps, err = pubsub.NewGossipSub(ctx, h,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),

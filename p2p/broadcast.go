@@ -19,14 +19,24 @@ type Broadcast struct {
 
 // Open joins the stream of the key as its broadcaster, who knows its renditions later.
 func (n *Node) Open(key stream.Key) (*Swarm, error) {
-	s, err := n.join(key.ID(), true, nil)
+	return n.OpenBy(key, stream.Link{Stream: key.ID()})
+}
+
+// OpenBy is [Node.Open] for a stream whose viewers connect to nobody but the relays that a link
+// names, and where those are. The node itself connects to nobody else either.
+func (n *Node) OpenBy(key stream.Key, link stream.Link) (*Swarm, error) {
+	peers, err := parsePeers(link.Peers)
+	if err != nil {
+		return nil, err
+	}
+	s, err := n.join(key.ID(), true, peers, link)
 	if err != nil {
 		return nil, err
 	}
 	if !s.publishing() {
 		return nil, fmt.Errorf("stream %s: %w", key.ID().Short(), ErrJoined)
 	}
-	return s, nil
+	return s, s.restore()
 }
 
 // Broadcast joins the stream of the key as its broadcaster, unless that was done, with one

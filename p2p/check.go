@@ -94,7 +94,7 @@ func (c *checker) answer(s network.Stream) error {
 	if err := send(w, answer.marshal()); err != nil || upload == 0 {
 		return err
 	}
-	bytes, took, err := measure(r, upload)
+	bytes, took, err := measure(s, r, upload)
 	if err != nil {
 		return fmt.Errorf("measure: %w", err)
 	}
@@ -121,23 +121,39 @@ func (c *checker) agree(s network.Stream, now time.Time) bool {
 	return true
 }
 
-// measure reads n bytes, or as many as come in time.
-func measure(r io.Reader, n int) (bytes int64, took time.Duration, err error) {
+// measure reads n bytes of a stream, or as many as come in time, and returns how many of them
+// came in how long once the sender had found its rate. That takes it some round trips, and is
+// over after half of the bytes or half of the time.
+func measure(s network.Stream, r io.Reader, n int) (bytes int64, took time.Duration, err error) {
 	buf := make([]byte, 16<<10)
-	first, err := io.ReadAtLeast(r, buf[:min(n, len(buf))], 1)
-	if err != nil {
-		return 0, 0, err
-	}
-	began := time.Now() // what came first tells of no time
-	for left := n - first; left > 0 && time.Since(began) < checkFor; {
+	var began, steady time.Time
+	for left := n; left > 0; {
 		k, err := r.Read(buf[:min(left, len(buf))])
-		bytes += int64(k)
+		now := time.Now()
+		if timedOut(err) && !began.IsZero() {
+			break // the sender may have ended a little before
+		} else if err != nil {
+			return 0, 0, err
+		}
 		left -= k
-		if err != nil {
-			return bytes, time.Since(began), err
+		switch {
+		case began.IsZero():
+			began = now // what came first tells of no time
+			if err := s.SetReadDeadline(began.Add(checkFor)); err != nil {
+				return 0, 0, err
+			}
+		case !steady.IsZero():
+			bytes, took = bytes+int64(k), now.Sub(steady)
+		case left <= n/2 || now.Sub(began) >= checkFor/2:
+			steady = now
 		}
 	}
-	return bytes, time.Since(began), nil
+	return bytes, took, nil
+}
+
+func timedOut(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 func send(w *bufio.Writer, b []byte) error {
@@ -230,7 +246,7 @@ func fill(s network.Stream, n int) error {
 	for n > 0 {
 		k, err := s.Write(buf[:min(n, len(buf))])
 		n -= k
-		if timeout := (interface{ Timeout() bool })(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		if timedOut(err) {
 			break // the uplink is slower than that, which the other end has measured
 		} else if err != nil {
 			return err

@@ -23,8 +23,8 @@ import (
 // If any may be sent, that many bytes follow, and after them, or checkFor at most:
 //
 //	message Received {
-//	  uint64 bytes = 1;
-//	  uint64 nanos = 2;  // from the first to the last
+//	  uint64 bytes = 1;  // that came once the sender had found its rate, see measure
+//	  uint64 nanos = 2;  // in which they came
 //	}
 const checkProtocol = "/grapevine/check/1"
 

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"maps"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -26,6 +27,7 @@ type counters struct {
 	stats   SwarmStats
 	unknown int64 // messages for which a bound left no room
 	peers   map[peer.ID]*PeerStats
+	origins recent // payload from HTTP origins
 }
 
 func newCounters() counters {
@@ -55,5 +57,6 @@ func (c *counters) snapshot() SwarmStats {
 	out.HeadersRefused = maps.Clone(c.stats.HeadersRefused)
 	out.OriginFailures = maps.Clone(c.stats.OriginFailures)
 	out.EventsDropped += c.unknown
+	out.OriginRate = c.origins.rate(time.Now())
 	return out
 }

@@ -134,7 +134,7 @@ func (d *dialer) sources() (found map[Source]int64, of map[peer.ID]Source) {
 func (d *dialer) addLink(peers []peer.AddrInfo) {
 	d.mu.Lock()
 	for _, p := range peers {
-		if p.ID == d.s.node.host.ID() {
+		if p.ID == d.s.node.host.ID() || !d.s.trusts(p.ID) {
 			continue
 		}
 		c := d.candidates[p.ID]
@@ -193,7 +193,7 @@ func (d *dialer) add(records [][]byte) {
 // addLocked adds a candidate, or addresses of a known one. If there are too many, one
 // that could not be reached makes room, or else the new one is left out.
 func (d *dialer) addLocked(info peer.AddrInfo, by Source) {
-	if info.ID == d.s.node.host.ID() {
+	if info.ID == d.s.node.host.ID() || !d.s.trusts(info.ID) {
 		return
 	}
 	if c := d.candidates[info.ID]; c != nil {
@@ -240,7 +240,7 @@ func (d *dialer) run() {
 // due picks the candidates to dial now, and marks them busy.
 func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	have := len(d.s.holders())
-	if have >= targetHolders {
+	if have >= targetHolders || d.s.node.gate.shut.Load() {
 		return nil
 	}
 	d.mu.Lock()

@@ -2,26 +2,40 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/grapevine-live/grapevine/p2p/meter"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-func newTestDialer(t *testing.T) *dialer {
+func newTestHost(t *testing.T) host.Host {
 	t.Helper()
-	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), &router{})
+	s := &sockets{meter: meter.New(meter.Config{})}
+	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), s, new(gate), &router{}, new(ownAddrs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { h.Close() })
-	return newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), host: h}, stream.ID{}).dialer
+	t.Cleanup(func() {
+		if err := errors.Join(h.Close(), s.close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func newTestDialer(t *testing.T) *dialer {
+	t.Helper()
+	h := newTestHost(t)
+	return newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), host: h, gate: new(gate)}, stream.ID{}).dialer
 }
 
 func at(port int) []multiaddr.Multiaddr {

@@ -272,6 +272,20 @@ func (n *Node) Directory() []stream.Entry {
 	return out
 }
 
+// Title returns the title of a public stream that is in the directory, "" of another. Nobody is
+// asked for it.
+func (n *Node) Title(id stream.ID) string {
+	if n.directory == nil {
+		return ""
+	}
+	for _, e := range n.directory.current() {
+		if e.Stream == id && e.Life > 0 {
+			return e.Title
+		}
+	}
+	return ""
+}
+
 // DirectoryStats returns the figures of the node's part in the directory.
 func (n *Node) DirectoryStats() DirectoryStats {
 	if n.directory == nil {

@@ -59,9 +59,11 @@ func TestDirectoryListsWhatIsOnAir(t *testing.T) {
 		if list := late.Directory(); len(list) != 1 || late.DirectoryStats().Asked != 1 {
 			t.Errorf("a node that came late lists %v; %+v", list, late.DirectoryStats())
 		}
-		// It is renewed for as long as it goes on, and gone when it ends.
+		// It is renewed for as long as it goes on, and gone when it ends. Its supply is known once
+		// somebody watches.
+		join(t, net, 1, net.Link(key.ID(), 0))
 		time.Sleep(20 * time.Minute)
-		if list := late.Directory(); len(list) != 1 || time.Since(list[0].Issued) > 5*time.Minute {
+		if list := late.Directory(); len(list) != 1 || time.Since(list[0].Issued) > 5*time.Minute || list[0].Supply == 0 {
 			t.Errorf("after 20 minutes: %v", list)
 		}
 		stop()

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -15,11 +14,7 @@ import (
 
 func newTestDirectory(t *testing.T) *directory {
 	t.Helper()
-	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), &router{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Close() })
+	h := newTestHost(t)
 	return newDirectory(&Node{log: slog.New(slog.DiscardHandler), host: h})
 }
 

@@ -134,11 +134,23 @@
 // What was promised goes before what somebody missed; of the first the oldest part, and in
 // it what will be passed on, of the second the rarest. Nothing is handed to gossipsub before its turn, so it can be
 // cancelled until then, and headers and control never wait behind chunks. The token
-// bucket is the node's, for all streams and fetches: [Config].MaxUpload less what headers,
+// bucket is the node's, for all streams and fetches: [Config].MaxUpload, which package meter holds
+// at the sockets for all that is sent, less what headers,
 // control and packets take, or, if that is not set, what connections show that the uplink
 // carries. Live chunks go before fetched ones, which get a tenth at least. That bound
 // follows the delay, loss and full windows that most busy QUIC connections show; an
 // uplink used over TCP alone is not measured.
+//
+// # Leaving for a while
+//
+// [Node.Pause] tells neighbours, closes all connections and shuts the sockets, so that nothing is
+// sent and nothing that comes is read; [Node.Resume] dials all peers that were known. What was
+// missed meanwhile is a long gap, as after a sleep. Who decides on that is not here: see package
+// policy. [Node.Bound] bounds what may pass at all.
+//
+// [Node.SetLimits] and [Node.SetAllowed] change what a node may use and carry while it runs, and
+// [Node.Leave] leaves one stream for good. Where peers are bound, the node itself lets those of least
+// worth go, as libp2p's connection manager has marks that never change.
 //
 // # Finding peers
 //
@@ -199,7 +211,7 @@
 // a peer, not from both; if an origin is slow and a neighbour has the chunk, that one is asked
 // after another second. Headers are asked for when peers told none for a second longer than
 // usual, which is measured, and until they do; whoever comes and knows of no peer asks at
-// once, others after 0.7 s. So nobody asks an origin for anything while the swarm works, and a
+// once, others after 0.7 s. So nobody asks an origin for anything live while the swarm works, and a
 // viewer without peers plays from it alone.
 //
 // An origin is believed nothing: headers and chunks are opened as those of peers are. It is
@@ -228,10 +240,53 @@
 // send any of it for half a minute, is not believed for a minute, and then for twice as
 // long each time.
 //
-// A timeline keeps its newest 4096 headers, those of parts that the store holds, and those
+// HTTP origins are asked what they hold, too, each time that peers are, and for the headers and
+// the segments that no peer claims. What a peer claims has 2 s to come from there; then an
+// origin that holds it is asked. The rules for origins hold here as well: an origin that lies about
+// the past is not asked for what is live, and the reverse. One that has none of what it said that
+// it holds is not asked for the past for a minute. [SwarmStats].OriginPastBytes counts it apart.
+//
+// A peer that sends some of a segment, and then, asked once more what it holds, no longer has that
+// segment among it, found it damaged on its disk: it is asked for others.
+//
+// What the store's disk has of an earlier run begins a stream's timelines: the last 256
+// headers, and the last segments' chunks, which are read into memory. The exchange does not
+// hear of them. Older headers and chunks are read from the disk when peers, or this node's own
+// players, ask for them.
+//
+// A timeline keeps its newest 4096 headers, those of parts that the store holds in memory
+// or, once a player rewinds here, on disk, and those
 // of [Config.History]; 65,536 and 64 MiB at most. Four hours of half second parts at 4
 // Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
 // least, and what live parts leave free.
+//
+// # Private streams
+//
+// [Node.Seal] broadcasts a stream that only invited viewers open, see package stream. Each 15 s it
+// asks its [Guests] who may have the next period's key, which goes out 5 s before it is used: who
+// is left out opens nothing that is published more than 20 s later. Key blocks are a rendition,
+// -keys, and so nothing else is new between nodes but enrolments:
+//
+//	gv1/<stream>/-enrol   the topic: enrolments, as ordinary messages
+//
+// A node joins it when it sees a key block. It passes on what was made with an invite that the
+// stream's key signed and that has not expired; 128 a second of a neighbour (1024 at once), and
+// of an invite 16 and twice as many as it is for, and as many again a minute. Others are dropped
+// and counted; who sends forged ones is shut out as for forged headers. The broadcaster takes
+// them out, and answers within 0.1 s with a key block, to a viewer four times a period at most.
+//
+//	viewer                         relay                     broadcaster
+//	  | --- enrolment -------------> | --- enrolment ----------> |
+//	  | <-- header of a key block -- | <-- header, chunk ------- |
+//	  | --- want, chunk -----------> |
+//
+// A viewer ([Swarm.View]) enrols as soon as a neighbour can be sent to, while it fetches what it
+// begins with; that answer is there about as soon. If a key is missing later, or no answer comes,
+// it enrols again, after 1 s at first and 15 s at last. Only [stream.OpenedStore] has plain parts.
+//
+// Where a link names trusted relays, a node that is none of them connects to nobody else, in or
+// out; joins no other stream; and shares a link with the relays' addresses and not its own. These
+// relays tell nobody of peers. What is plain to them is who asks, and when; they see no media.
 //
 // # Ways to a peer
 //
@@ -255,13 +310,18 @@
 // carries no faster than its rate. A node relays for others if it was told to, and
 // others reached it.
 //
+// With [Config.Browsers] a node listens for WebTransport and WebRTC on the ports of QUIC, see
+// browsers.go. Nodes dial neither, and links do not name them.
+//
 // When this machine's addresses change, the node connects anew to all peers of the last
 // minute, at the addresses at which it heard of them last. Who is reached that way by a
-// peer whose older connection is silent drops both and connects again, as gossipsub would
-// forget what was said over the newer one.
+// peer whose older connection is silent, or by one that was killed and started again elsewhere,
+// drops both and connects again, as gossipsub would forget what was said over the newer one.
 //
 // The protocol /grapevine/check/1 tells a node where it is seen and how far its clock is off;
 // a relay also measures an uplink with 2 MiB, once a minute for each peer; see checkwire.go.
+// Whether others reach the node at an address they try when they are asked, by AutoNAT v2; see
+// [Node.DialBack].
 //
 // # Guarantees
 //

@@ -421,19 +421,25 @@ func (e *exchange) refresh(now time.Time) {
 		}
 	}
 	e.s.promised.Store(int64(e.promised()))
-	sum := e.ended
+	sum, supply := e.ended, 0.0
 	for _, f := range e.flows {
 		s := f.x.Stats()
 		sum.Feeding += s.Feeding
 		sum.Slots += s.Slots
 		sum.Fed += s.Fed
 		addCounts(&sum, s)
+		if s.Hungry > 0 {
+			if here := float64(s.Upload) / float64(schedule.Stripes*s.Hungry); supply == 0 || here < supply {
+				supply = here
+			}
+		}
 	}
 	e.s.count(func(c *counters) {
 		c.stats.Wanted = wanted
 		c.stats.Children, c.stats.Slots, c.stats.Parents = sum.Feeding, sum.Slots, sum.Fed
 		c.stats.WantsExpired, c.stats.ChunksOverdue, c.stats.PromisesRevoked = sum.Expired, sum.Overdue, sum.Revoked
 		c.stats.ChunksLost = sum.Lost
+		c.stats.Supply = supply
 	})
 }
 

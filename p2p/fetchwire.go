@@ -211,7 +211,7 @@ func (r fetchResponse) marshal() []byte {
 		m = wire.AppendBytes(m, 3, r.chunk.data)
 		return wire.AppendMessage(make([]byte, 0, len(m)+8), 2, m)
 	case r.span != nil:
-		return wire.AppendMessage(nil, 4, marshalSpan(*r.span))
+		return wire.AppendMessage(nil, 4, r.span.Bytes())
 	default:
 		return wire.AppendBytes(nil, 3, r.peerRecord)
 	}

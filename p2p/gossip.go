@@ -162,18 +162,18 @@ func topicScore() *pubsub.TopicScoreParams {
 // must not block.
 type tracer struct{ n *Node }
 
-func (t tracer) Graft(p peer.ID, topic string)          { t.n.onMesh(topic, p, true) }
-func (t tracer) Prune(p peer.ID, topic string)          { t.n.onMesh(topic, p, false) }
-func (t tracer) OnClosedOutboundStream(p peer.ID)       { t.n.onPeerGone(p) }
-func (t tracer) DropRPC(rpc *pubsub.RPC, p peer.ID)     { t.n.onDropRPC(rpc, p) }
-func (tracer) OnNewOutboundStream(peer.ID, protocol.ID) {}
-func (tracer) Join(string)                              {}
-func (tracer) Leave(string)                             {}
-func (tracer) ValidateMessage(*pubsub.Message)          {}
-func (tracer) DeliverMessage(*pubsub.Message)           {}
-func (tracer) RejectMessage(*pubsub.Message, string)    {}
-func (tracer) DuplicateMessage(*pubsub.Message)         {}
-func (tracer) ThrottlePeer(peer.ID)                     {}
-func (tracer) RecvRPC(*pubsub.RPC)                      {}
-func (tracer) SendRPC(*pubsub.RPC, peer.ID)             {}
-func (tracer) UndeliverableMessage(*pubsub.Message)     {}
+func (t tracer) Graft(p peer.ID, topic string)                { t.n.onMesh(topic, p, true) }
+func (t tracer) Prune(p peer.ID, topic string)                { t.n.onMesh(topic, p, false) }
+func (t tracer) DropRPC(rpc *pubsub.RPC, p peer.ID)           { t.n.onDropRPC(rpc, p) }
+func (t tracer) OnNewOutboundStream(p peer.ID, _ protocol.ID) { t.n.outbound.set(p, true) }
+func (t tracer) OnClosedOutboundStream(p peer.ID)             { t.n.outbound.set(p, false); t.n.onPeerGone(p) }
+func (tracer) Join(string)                                    {}
+func (tracer) Leave(string)                                   {}
+func (tracer) ValidateMessage(*pubsub.Message)                {}
+func (tracer) DeliverMessage(*pubsub.Message)                 {}
+func (tracer) RejectMessage(*pubsub.Message, string)          {}
+func (tracer) DuplicateMessage(*pubsub.Message)               {}
+func (tracer) ThrottlePeer(peer.ID)                           {}
+func (tracer) RecvRPC(*pubsub.RPC)                            {}
+func (tracer) SendRPC(*pubsub.RPC, peer.ID)                   {}
+func (tracer) UndeliverableMessage(*pubsub.Message)           {}

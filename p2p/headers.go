@@ -81,6 +81,11 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 	if err != nil {
 		return err
 	}
+	if h.Rendition == stream.KeysRendition && !s.viewing.Load() {
+		if err := s.openEnrolments(); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
 	if gossiped {
 		if err := r.timeline.Fresh(h, now); err != nil {

@@ -11,15 +11,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
-	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // Connections are trimmed to the low mark when they exceed the high mark; mesh
 // neighbours are protected by gossipsub. A node needs about a dozen neighbours a
-// stream, the rest are candidates to swap in and joiners that fetch.
+// stream, the rest are candidates to swap in and joiners that fetch. Node.trim has lower
+// marks where its owner bounds peers.
 const (
 	connsLow  = 96
 	connsHigh = 160
@@ -30,7 +30,7 @@ var ErrListen = errors.New("cannot listen")
 
 // newHost makes a host that listens on cfg.Listen, or on the default port, or, when
 // that is taken, on a free one.
-func newHost(cfg Config, bandwidth metrics.Reporter, r *router) (h host.Host, fellBack bool, err error) {
+func newHost(cfg Config, bandwidth metrics.Reporter, sock *sockets, gate *gate, r *router, own *ownAddrs) (h host.Host, fellBack bool, err error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		port := DefaultPort
@@ -53,18 +53,27 @@ func newHost(cfg Config, bandwidth metrics.Reporter, r *router) (h host.Host, fe
 	}
 	opts := []libp2p.Option{
 		libp2p.NoListenAddrs,
-		// QUIC is dialled first, TCP a quarter of a second later, relays last.
-		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.Transport(tcp.NewTCPTransport),
+		sock.option(), // QUIC is dialled first, TCP a quarter of a second later, relays last
+		libp2p.ConnectionGater(gate),
 		libp2p.ConnectionManager(manager),
 		libp2p.BandwidthReporter(bandwidth),
 		libp2p.UserAgent("grapevine"),
 		libp2p.EnableRelay(), // to be reached, and to reach; see reach and relayService
 		libp2p.EnableHolePunching(),
 		libp2p.EnableAutoNATv2(),
+		libp2p.AddrsFactory(own.correct),
+		libp2p.UDPBlackHoleSuccessCounter(udpWorks()),
+	}
+	if cfg.Browsers {
+		opts = append(opts, browserOption())
 	}
 	if cfg.PortMapping {
 		opts = append(opts, libp2p.NATManager(r.manage))
+	}
+	if cfg.Metrics != nil {
+		opts = append(opts, libp2p.PrometheusRegisterer(cfg.Metrics))
+	} else {
+		opts = append(opts, libp2p.DisableMetrics())
 	}
 	if cfg.Identity != nil {
 		opts = append(opts, libp2p.Identity(cfg.Identity))
@@ -73,6 +82,7 @@ func newHost(cfg Config, bandwidth metrics.Reporter, r *router) (h host.Host, fe
 	if err != nil {
 		return nil, false, fmt.Errorf("make host: %w", err)
 	}
+	own.listen(h.Network().ListenAddresses)
 	listening := 0
 	for _, a := range addrs {
 		if err = h.Network().Listen(a); err == nil {
@@ -89,7 +99,24 @@ func newHost(cfg Config, bandwidth metrics.Reporter, r *router) (h host.Host, fe
 		h.Close()
 		return nil, false, fmt.Errorf("%w: %w", ErrListen, err)
 	}
+	if cfg.Browsers {
+		if err := listenForBrowsers(h); err != nil {
+			h.Close()
+			return nil, false, err
+		}
+	}
 	return h, fellBack, nil
+}
+
+// udpWorks has libp2p believe that UDP works until dials show that it does not. Its own counter
+// begins with knowing nothing, and until a hundred dials are over its AutoNAT tries nobody's
+// addresses on UDP for others: a relay, which hardly dials, never would.
+func udpWorks() *swarm.BlackHoleSuccessCounter {
+	c := &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "UDP"} // as libp2p's
+	for range c.N {
+		c.RecordResult(true)
+	}
+	return c
 }
 
 // portFree reports whether both UDP and TCP can be listened on at port.
@@ -113,12 +140,12 @@ const maxLinkAddrs = 6
 // shareable orders a host's addresses by how well they serve other machines: those on the
 // internet first, then those through relays, then those of the local network; of each QUIC
 // before TCP, and of these IPv4 before IPv6. Loopback addresses are left out unless
-// there are no others, link-local ones always: they lead nowhere else, or need a zone.
+// there are no others, link-local ones always: they lead nowhere else, or need a zone. Those for browsers are, too.
 func shareable(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	var out []multiaddr.Multiaddr
 	for _, loopback := range []bool{false, true} {
 		for _, a := range addrs {
-			if manet.IsIPLoopback(a) == loopback && !linkLocal(a) {
+			if manet.IsIPLoopback(a) == loopback && !linkLocal(a) && !forBrowsers(a) {
 				out = append(out, a)
 			}
 		}

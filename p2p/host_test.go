@@ -64,3 +64,9 @@ func TestShareableLeavesItsArgumentAlone(t *testing.T) {
 		t.Error("the host's own addresses were sorted")
 	}
 }
+
+func TestAddressesOnUDPAreTriedForOthersAtOnce(t *testing.T) {
+	if state := udpWorks().HandleRequest().String(); state != "Allowed" {
+		t.Errorf("libp2p takes UDP for %s, and tries nobody's addresses on it", state)
+	}
+}

@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
@@ -16,7 +15,6 @@ const mdnsService = "_grapevine._udp"
 type localDiscovery struct {
 	node    *Node
 	service mdns.Service
-	found   atomic.Int64
 }
 
 func newLocalDiscovery(n *Node) *localDiscovery {
@@ -40,6 +38,28 @@ func (d *localDiscovery) close() {
 
 // HandlePeerFound implements mdns.Notifee.
 func (d *localDiscovery) HandlePeerFound(info peer.AddrInfo) {
-	d.found.Add(1)
+	d.node.mdnsFound.Add(1)
 	d.node.onLocalPeer(info)
+}
+
+// startMDNS searches the local network, if that is configured. Node.pausing must be held.
+func (n *Node) startMDNS() {
+	if !n.cfg.MDNS || n.mdns != nil {
+		return
+	}
+	d := newLocalDiscovery(n)
+	if err := d.start(); err != nil {
+		// A machine without multicast is still a node.
+		n.log.Warn("cannot search the local network", "err", err)
+		return
+	}
+	n.mdns = d
+}
+
+// closeMDNS ends that. Node.pausing must be held.
+func (n *Node) closeMDNS() {
+	if n.mdns != nil {
+		n.mdns.close()
+		n.mdns = nil
+	}
 }

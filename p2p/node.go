@@ -18,8 +18,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-live/grapevine/p2p/discovery"
+	"github.com/grapevine-live/grapevine/p2p/meter"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -58,17 +60,34 @@ type Config struct {
 	// Relay has the node, once it is found to be reachable, help others that are not to be
 	// reached. nil does not.
 	Relay *RelayConfig
+	// Browsers has the node listen for WebTransport and WebRTC, too, on the ports of QUIC, so that
+	// programs in browsers can connect to it.
+	Browsers bool
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
 	// Bandwidth is the reporter of Host, for Stats. nil reports nothing.
 	Bandwidth metrics.Reporter
-	// MaxUpload is the node's uplink in bits per second, to which all chunks that it sends
-	// are held. 0 means that it is not known, and measured.
+	// MaxUpload is the node's uplink in bits per second, to which all that it sends is held, with
+	// all headers; chunks are to what the rest leaves. 0 means that it is not known, and measured.
 	MaxUpload int
-	// Origins connects to an HTTP origin, see [Swarm.UseOrigins]. nil has none used, whatever
-	// links name.
-	Origins func(address string) (Origin, error)
+	// AsideUpload is how much of MaxUpload is left for what goes by [Node.Listener].
+	AsideUpload int
+	// Origins connects to an HTTP origin by connections that dial makes, see [Swarm.UseOrigins].
+	// nil has none used, whatever links name.
+	Origins func(address string, dial Dial) (Origin, error)
+	// MaxDownload is what the node receives at most, likewise. 0 means no bound.
+	MaxDownload int
+	// MaxPeers is how many peers are connected at most, those included that only answer in a DHT.
+	// 0 means as many as are of use.
+	MaxPeers int
+	// Allowed says which streams may be joined. nil allows all.
+	Allowed func(stream.ID) bool
+	// Paused has the node begin as after [Node.Pause].
+	Paused bool
+	// Metrics gets libp2p's own metrics: of connections, streams, dials and resources, if the host is
+	// the node's own. nil has none made.
+	Metrics prometheus.Registerer
 	// Observer is told what happens, if not nil.
 	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.
@@ -98,23 +117,33 @@ type Node struct {
 	ps        *pubsub.PubSub
 	fetches   *fetchServer
 	uplink    *uplink
-	mdns      *localDiscovery
-	dht       *discovery.DHT // nil unless configured
-	directory *directory     // nil unless configured
-	reach     *reach         // nil with Config.Host
+	mdns      *localDiscovery // nil unless it is searched now
+	dht       *discovery.DHT  // nil unless configured
+	directory *directory      // nil unless configured
+	reach     *reach          // nil with Config.Host
 	router    router
+	own       ownAddrs
+	sockets   *sockets // nil with Config.Host
+	gate      *gate
+	outbound  outbound
+
+	mdnsFound atomic.Int64
 
 	subscriptions subscriptions
 	answered      atomic.Bool // an origin did, since watchSilence last looked: this node has a network
 
 	joining sync.Mutex // held while topics are joined or left
+	pausing sync.Mutex // held while the node leaves the mesh or comes back; guards mdns
 
 	mu      sync.Mutex        // guards all following
 	swarms  map[string]*Swarm // by topicName
 	order   []*Swarm
 	records map[peer.ID][]byte // signed envelopes of connected peers, with their addresses
 	closed  bool
-	banned  map[peer.ID]ban // peers that lied
+	leaving map[string]chan struct{} // by topicName, closed when the swarm is gone
+	limits  Limits
+	allowed func(stream.ID) bool // nil for all
+	banned  map[peer.ID]ban      // peers that lied
 	dropped int64
 	silent  int64 // connections closed
 }
@@ -143,14 +172,22 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
 	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
 	if cfg.Host == nil {
 		n.reach = newReach(n, peers)
 	}
-	n.uplink = newUplink(cfg.MaxUpload)
+	n.limits, n.allowed = cfg.limits(), cfg.Allowed
+	n.uplink = newUplink(n.limits.Upload - n.limits.AsideUpload)
+	n.gate = &gate{}
+	n.gate.max.Store(int64(n.limits.Peers))
+	n.gate.shut.Store(cfg.Paused)
+	if cfg.Host == nil {
+		n.sockets = &sockets{meter: meter.New(meter.Config{Upload: cfg.MaxUpload, Download: cfg.MaxDownload})}
+		n.sockets.meter.Shut(cfg.Paused)
+	}
 	return n, nil
 }
 
@@ -165,11 +202,12 @@ func (n *Node) Start() (err error) {
 	n.host, n.bandwidth = n.cfg.Host, n.cfg.Bandwidth
 	if n.host == nil {
 		n.bandwidth = metrics.NewBandwidthCounter()
-		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, &n.router); err != nil {
-			return err
+		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, n.sockets, n.gate, &n.router, &n.own); err != nil {
+			return errors.Join(err, n.sockets.close())
 		}
 		n.ownHost = true
 	}
+	n.gate.network.Store(&networkOf{n.host.Network()})
 	if n.ps, err = newPubSub(n.ctx, n.host, n); err != nil {
 		return err
 	}
@@ -181,18 +219,20 @@ func (n *Node) Start() (err error) {
 	n.wg.Go(n.measureRTTs)
 	n.wg.Go(n.watchUplink)
 	n.wg.Go(n.watchSilence)
+	n.wg.Go(n.tidyPeerstore)
+	n.wg.Go(n.watchPeers)
 	n.host.SetStreamHandler(fetchProtocol, n.fetches.handle)
 	if err := n.startDHT(); err != nil {
 		return err
 	}
 	n.host.SetStreamHandler(checkProtocol, newChecker(n).handle)
-	if n.ownHost {
-		n.wg.Go(n.watchAddresses)
-	}
 	if n.reach != nil {
 		if err := n.reach.start(n.host); err != nil {
 			return err
 		}
+	}
+	if n.ownHost {
+		n.wg.Go(n.watchAddresses)
 	}
 	if n.cfg.Directory {
 		n.directory = newDirectory(n)
@@ -200,13 +240,10 @@ func (n *Node) Start() (err error) {
 			return err
 		}
 	}
-	if n.cfg.MDNS {
-		n.mdns = newLocalDiscovery(n)
-		if err := n.mdns.start(); err != nil {
-			// A machine without multicast is still a node.
-			n.log.Warn("cannot search the local network", "err", err)
-			n.mdns = nil
-		}
+	n.pausing.Lock()
+	defer n.pausing.Unlock()
+	if !n.cfg.Paused {
+		n.startMDNS()
 	}
 	return nil
 }
@@ -226,9 +263,9 @@ func (n *Node) Close() error {
 	}
 	// Discovery first, so that nobody new comes; then the streams, while gossipsub can
 	// still tell neighbours; then gossipsub; the host's connections last.
-	if n.mdns != nil {
-		n.mdns.close()
-	}
+	n.pausing.Lock()
+	n.closeMDNS()
+	n.pausing.Unlock()
 	if n.host != nil {
 		n.host.RemoveStreamHandler(fetchProtocol)
 		n.host.RemoveStreamHandler(checkProtocol)
@@ -243,7 +280,7 @@ func (n *Node) Close() error {
 	}
 	n.wg.Wait()
 	if n.ownHost {
-		if err := n.host.Close(); err != nil {
+		if err := errors.Join(n.host.Close(), n.sockets.close()); err != nil {
 			return fmt.Errorf("close host: %w", err)
 		}
 	}
@@ -278,16 +315,22 @@ func (n *Node) Stats() Stats {
 		out.BytesIn, out.BytesOut = b.TotalIn, b.TotalOut
 		out.RateIn, out.RateOut = 8*b.RateIn, 8*b.RateOut
 	}
-	if n.mdns != nil {
-		out.MDNSPeers = n.mdns.found.Load()
+	out.MDNSPeers = n.mdnsFound.Load()
+	if n.sockets != nil {
+		t := n.sockets.meter.Totals()
+		out.WireIn, out.WireOut = t.Received, t.Sent
+		out.WireInDropped, out.WireOutDropped = t.ReceiveDropped, t.SendDropped
 	}
+	out.Paused, out.PeersRefused = n.gate.shut.Load(), n.gate.refused.Load()
 	if n.dht != nil {
 		out.DHTPeers = n.dht.Size()
 	}
 	n.mu.Lock()
 	out.DroppedRPCs, out.ConnectionsSilent = n.dropped, n.silent
+	limits := n.limits
 	n.mu.Unlock()
-	out.UploadBound, out.UploadKnown = n.uplink.rate(), n.cfg.MaxUpload > 0
+	out.MaxUpload, out.MaxDownload, out.MaxPeers = limits.Upload, limits.Download, limits.Peers
+	out.UploadBound, out.UploadKnown = n.uplink.rate(), limits.Upload > 0
 	n.fetches.count(func(c *fetchStats) {
 		out.BytesFetched, out.FetchesRefused, out.FetchesAgain = c.bytes, c.refused, c.repeats
 	})
@@ -326,6 +369,9 @@ func (n *Node) swarmOf(topic string) (s *Swarm, rendition string) {
 // peer ID.
 var ErrBadPeer = errors.New("not a peer's address")
 
+// ErrNotAllowed is wrapped by errors about a stream that [Config].Allowed does not allow.
+var ErrNotAllowed = errors.New("the node's owner does not allow this stream")
+
 // parsePeers reads multiaddrs with /p2p/. Those of one peer come together.
 func parsePeers(addrs []string) ([]peer.AddrInfo, error) {
 	parsed := make([]multiaddr.Multiaddr, len(addrs))
@@ -353,8 +399,11 @@ func (n *Node) Join(link stream.Link) (*Swarm, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := n.join(link.Stream, false, peers)
+	s, err := n.join(link.Stream, false, peers, link)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.restore(); err != nil {
 		return nil, err
 	}
 	if urls := link.Origins.URLs(); len(urls) > 0 {
@@ -368,10 +417,16 @@ func (n *Node) Join(link stream.Link) (*Swarm, error) {
 
 // join makes the swarm of a stream, or returns the one that is there, and has it dial
 // the peers.
-func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo) (*Swarm, error) {
-	n.joining.Lock()
-	defer n.joining.Unlock()
+func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo, link stream.Link) (*Swarm, error) {
+	n.mu.Lock()
+	allowed := n.allowed
+	n.mu.Unlock()
+	if allowed != nil && !allowed(id) {
+		return nil, fmt.Errorf("join stream %s: %w", id.Short(), ErrNotAllowed)
+	}
 	name := topicName(id)
+	n.lockJoining(name)
+	defer n.joining.Unlock()
 	n.mu.Lock()
 	known := n.swarms[name]
 	n.mu.Unlock()
@@ -382,6 +437,10 @@ func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo) (*Swar
 		return known, nil
 	}
 	s := newSwarm(n, id)
+	if err := s.confine(link); err != nil {
+		s.cancel()
+		return nil, err
+	}
 	s.dialer.addLink(peers)
 	if s.source = publishing; !publishing && n.cfg.Memory != nil {
 		s.recall()

@@ -21,6 +21,10 @@ type Origin interface {
 	After(ctx context.Context, id stream.ID, rendition string, p stream.Position) ([][]byte, error)
 	// Part returns bytes from to to, exclusively, of a part of size bytes.
 	Part(ctx context.Context, id stream.PartID, from, to, size int) (io.ReadCloser, error)
+	// Held returns the runs of segments of a rendition that it says it holds whole.
+	Held(ctx context.Context, id stream.ID, rendition string) ([]stream.Span, error)
+	// Before returns the serialised headers before a part, the newest first.
+	Before(ctx context.Context, id stream.ID, rendition string, p stream.Position) ([][]byte, error)
 	// Close lets go of what is kept between requests. Nothing is asked afterwards.
 	Close()
 }
@@ -36,11 +40,12 @@ func (s *Swarm) UseOrigins(addresses []string) error {
 		return nil
 	}
 	for _, address := range addresses {
-		o, err := s.node.cfg.Origins(address)
+		o, err := s.node.cfg.Origins(address, s.node.dialAside)
 		if err != nil {
 			return fmt.Errorf("use origin %s: %w", address, err)
 		}
 		s.note(func(time.Time) { s.origins.add(address, o) })
+		s.past.addOrigin(address, o)
 	}
 	return nil
 }
@@ -81,11 +86,9 @@ func (s *Swarm) openOrigin(raw [][]byte, live bool) (added int, err error) {
 	return added, nil
 }
 
-// fetchOrigin fetches chunks from to to, exclusively, of a part from an origin, and returns
-// how many came.
-func (s *Swarm) fetchOrigin(o Origin, h *stream.SignedHeader, from, to int) (came int, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, originTimeout)
-	defer cancel()
+// fetchOrigin fetches chunks from to to, exclusively, of a part from an origin, has take take
+// them, and returns how many came.
+func (s *Swarm) fetchOrigin(ctx context.Context, o Origin, h *stream.SignedHeader, from, to int, take func(stream.Chunk) error) (came int, err error) {
 	start, end := from*h.ChunkSize, min(to*h.ChunkSize, h.Size)
 	body, err := o.Part(ctx, h.ID(), start, end, h.Size)
 	if err != nil {
@@ -95,7 +98,10 @@ func (s *Swarm) fetchOrigin(o Origin, h *stream.SignedHeader, from, to int) (cam
 	for i := from; i < to; i++ {
 		data := make([]byte, h.ChunkLen(i))
 		n, err := io.ReadFull(body, data)
-		s.count(func(c *counters) { c.stats.OriginBytes += int64(n) })
+		s.count(func(c *counters) {
+			c.stats.OriginBytes += int64(n)
+			c.origins.add(n, time.Now())
+		})
 		if err != nil {
 			return came, err
 		}
@@ -104,7 +110,7 @@ func (s *Swarm) fetchOrigin(o Origin, h *stream.SignedHeader, from, to int) (cam
 			return came, err
 		}
 		came++
-		if err := s.send(ctx, func(now time.Time) { s.exchange.onOriginChunk(chunk, now) }); err != nil {
+		if err := take(chunk); err != nil {
 			return came, err
 		}
 	}

@@ -122,7 +122,7 @@ func (o *origins) onPeers(now time.Time) {
 
 // step asks for whatever is due, and returns when to look again at the latest.
 func (o *origins) step(now time.Time) time.Duration {
-	if len(o.list) == 0 {
+	if len(o.list) == 0 || o.s.node.gate.shut.Load() {
 		return time.Second
 	}
 	if o.silent(now) {
@@ -142,6 +142,9 @@ func (o *origins) silent(now time.Time) bool {
 	}
 	usual := o.usual
 	for _, f := range o.s.exchange.flows {
+		if f.rendition == stream.KeysRendition {
+			continue // they come seldom
+		}
 		if newest := o.s.timeline(f.rendition).Newest(); newest != nil {
 			usual = max(usual, newest.Duration)
 		}
@@ -252,9 +255,9 @@ func (o *origins) settle(k *originSource, p *pause, err error, now time.Time) bo
 		return true
 	}
 	reason, least := originFailure(err)
-	if restAfter(err) == liarRest {
-		k.headers.fail(least, now)
-		k.parts.fail(least, now)
+	if reason == reasonForged {
+		k.distrust(least, now)
+		o.s.past.distrust(k.address, least, now)
 	} else {
 		p.fail(least, now)
 	}
@@ -263,6 +266,29 @@ func (o *origins) settle(k *originSource, p *pause, err error, now time.Time) bo
 	return false
 }
 
+// distrust leaves an origin alone that lied.
+func (k *originSource) distrust(least time.Duration, now time.Time) {
+	k.headers.fail(least, now)
+	k.parts.fail(least, now)
+}
+
+// distrust leaves an origin alone that lied about the past.
+func (o *origins) distrust(address string, least time.Duration, now time.Time) {
+	for _, k := range o.list {
+		if k.address == address {
+			k.distrust(least, now)
+		}
+	}
+}
+
+// Reasons for which a request of an origin failed; others are the origin's own, see
+// SwarmStats.OriginFailures.
+const (
+	reasonForged  = "forged"
+	reasonFailed  = "failed"
+	reasonMissing = "missing"
+)
+
 // originFailure names the kind of failure of a request, and says for how long the origin is
 // not to be asked at least.
 func originFailure(err error) (reason string, least time.Duration) {
@@ -270,11 +296,11 @@ func originFailure(err error) (reason string, least time.Duration) {
 	var waits interface{ Wait() time.Duration }
 	switch {
 	case restAfter(err) == liarRest:
-		return "forged", originLiarRest
+		return reasonForged, originLiarRest
 	case errors.As(err, &told):
 		reason = told.Reason()
 	default:
-		reason = "failed"
+		reason = reasonFailed
 	}
 	if errors.As(err, &waits) {
 		least = waits.Wait()
@@ -325,7 +351,11 @@ func (o *origins) askChunks(k *originSource, f *flow, h schedule.Hole, now time.
 	f.x.Divert(holes, now)
 	o.jobs++
 	o.request(k, func() (int, error) {
-		return o.s.fetchOrigin(k, header, from, to)
+		ctx, cancel := context.WithTimeout(o.s.ctx, originTimeout)
+		defer cancel()
+		return o.s.fetchOrigin(ctx, k, header, from, to, func(c stream.Chunk) error {
+			return o.s.send(ctx, func(now time.Time) { o.s.exchange.onOriginChunk(c, now) })
+		})
 	}, func(_ int, err error, now time.Time) {
 		o.jobs--
 		o.settle(k, &k.parts, err, now)

@@ -31,8 +31,9 @@ const (
 	pastGrace = 30 * time.Second
 )
 
-// ErrNotHeld is wrapped when no connected peer that can be asked holds a segment.
-var ErrNotHeld = errors.New("no peer holds it")
+// ErrNotHeld is wrapped when neither a connected peer that can be asked holds a segment nor
+// an origin.
+var ErrNotHeld = errors.New("nobody holds it")
 
 // past fetches what is no longer live: headers from before this node came, and the
 // segments that somebody rewinds to. It works beside the swarm's loop, at the caller's
@@ -41,9 +42,13 @@ type past struct {
 	s     *Swarm
 	slots chan struct{} // one for each segment that is fetched
 
-	mu    sync.Mutex // guards all following
-	came  chan struct{}
-	peers map[peer.ID]*pastPeer
+	asking sync.WaitGroup // requests of origins
+
+	mu      sync.Mutex // guards all following
+	came    chan struct{}
+	peers   map[peer.ID]*pastPeer
+	origins []*pastOrigin
+	closed  bool
 }
 
 // pastPeer is what is known of a peer that was asked.
@@ -68,14 +73,19 @@ func (p *past) onSubscriber() {
 	p.came = make(chan struct{})
 }
 
-// LearnPast asks peers what they hold of a rendition, and then, newest first, for the
+// LearnPast asks peers and origins what they hold of a rendition, and then, newest first, for the
 // headers of it that this node lacks: those since a time, of at most so many bytes of
-// parts together with what follows them, 0 for any. It returns when no peer has more,
-// or an error when ctx ended before. A viewer waits for its first peer.
+// parts together with what follows them, 0 for any. It returns when nobody has more, or an
+// error when ctx ended before. A viewer waits for its first peer, with an origin not for long.
 func (s *Swarm) LearnPast(ctx context.Context, rendition string, since time.Time, bytes int64) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	peers, err := s.past.sources(ctx)
+	// Who has some of it from an earlier run does not wait for a peer.
+	kept := false
+	if t := s.timeline(rendition); t != nil {
+		kept = t.Recall(since, bytes)
+	}
+	peers, err := s.past.sources(ctx, kept)
 	if err != nil {
 		return fmt.Errorf("learn the past of %s: %w", rendition, err)
 	}
@@ -83,6 +93,7 @@ func (s *Swarm) LearnPast(ctx context.Context, rendition string, since time.Time
 	for _, id := range peers {
 		asking.Go(func() { s.past.askSpans(ctx, id, rendition) })
 	}
+	s.past.askOriginsSpans(ctx, rendition, asking.Go)
 	asking.Wait()
 	if err := s.past.learn(ctx, rendition, since, bytes); err != nil {
 		return fmt.Errorf("learn the past of %s: %w", rendition, err)
@@ -90,13 +101,13 @@ func (s *Swarm) LearnPast(ctx context.Context, rendition string, since time.Time
 	return nil
 }
 
-// HeldPast returns what peers that are connected, or were a moment ago, said that they
-// hold of a rendition when they were last asked.
+// HeldPast returns what peers that are connected, or were a moment ago, and origins said that
+// they hold of a rendition when they were last asked.
 func (s *Swarm) HeldPast(rendition string) []stream.Span {
 	s.past.mu.Lock()
 	defer s.past.mu.Unlock()
-	var out []stream.Span
 	now := time.Now()
+	out := s.past.heldByOriginsLocked(rendition, now)
 	for id, k := range s.past.peers {
 		if s.past.presentLocked(id, k, now) {
 			out = append(out, k.spans[rendition]...)
@@ -106,8 +117,8 @@ func (s *Swarm) HeldPast(rendition string) []stream.Span {
 }
 
 // FetchPast returns the chunks of a segment by part, as the timeline's headers have them:
-// from the store, and what that lacks from peers. An error that wraps [ErrNotHeld] says
-// that no peer is left to be asked.
+// from the store, and what that lacks from peers or, if they do not bring it in time, from
+// origins. An error that wraps [ErrNotHeld] says that nobody is left to be asked.
 func (s *Swarm) FetchPast(ctx context.Context, rendition string, epoch, number uint64) ([][][]byte, error) {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
@@ -135,18 +146,25 @@ func (s *Swarm) connected(id peer.ID) bool {
 	return s.node.host.Network().Connectedness(id) == network.Connected
 }
 
-// sources returns some peers that hold the stream, for which a viewer waits.
-func (p *past) sources(ctx context.Context) ([]peer.ID, error) {
+// sources returns some peers that hold the stream, for which a viewer waits, with an origin
+// not for long, unless at once says not to.
+func (p *past) sources(ctx context.Context, atOnce bool) ([]peer.ID, error) {
+	var enough <-chan time.Time
+	if p.hasOrigins() {
+		enough = time.After(joinFromOrigin)
+	}
 	for {
 		p.mu.Lock()
 		came := p.came
 		p.mu.Unlock()
 		ids := slices.DeleteFunc(p.s.holders(), func(id peer.ID) bool { return !p.s.connected(id) || p.s.node.isCutOff(id) })
-		if len(ids) > 0 || p.s.publishing() {
+		if len(ids) > 0 || atOnce || p.s.publishing() {
 			return p.choose(ids), nil
 		}
 		select {
 		case <-came:
+		case <-enough:
+			return nil, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -205,19 +223,25 @@ func (k *pastPeer) claims(rendition string, match func(stream.Span) bool) bool {
 	return slices.ContainsFunc(k.spans[rendition], match)
 }
 
+// pastSource is whom the past is had from: a peer or an origin.
+type pastSource struct {
+	peer   peer.ID
+	origin *pastOrigin
+}
+
 // pick takes a peer to ask that claims what match accepts: the least busy one. If there is
-// none now, resting says that there will be soon.
-func (p *past) pick(rendition string, but []peer.ID, match func(stream.Span) bool) (id peer.ID, found, resting bool) {
+// none now, resting says that one rests for no longer than patience.
+func (p *past) pick(rendition string, but []pastSource, match func(stream.Span) bool, patience time.Duration) (id peer.ID, found, resting bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	least := 0
 	for candidate, k := range p.peers {
-		if slices.Contains(but, candidate) || !k.claims(rendition, match) || !p.presentLocked(candidate, k, now) {
+		if slices.Contains(but, pastSource{peer: candidate}) || !k.claims(rendition, match) || !p.presentLocked(candidate, k, now) {
 			continue
 		}
 		if now.Before(k.rest) || !p.s.connected(candidate) {
-			resting = resting || k.rest.Sub(now) <= pastRest
+			resting = resting || k.rest.Sub(now) <= patience
 			continue
 		}
 		if !found || k.jobs < least {

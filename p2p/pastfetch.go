@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -87,31 +88,37 @@ func (p *past) learn(ctx context.Context, rendition string, since time.Time, byt
 	if t == nil {
 		return nil
 	}
-	failed := make(map[stream.Position][]peer.ID) // who had nothing before a position
+	failed := make(map[stream.Position][]pastSource) // who had nothing before a position
 	for range maxPastRounds {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		g, id, wait := p.nextGap(t, since, bytes, failed)
+		g, from, wait := p.nextGap(t, since, bytes, failed)
+		added := 0
 		switch {
-		case id != "":
-			if added := p.askHeaders(ctx, id, t, g); added == 0 {
-				failed[g.before.Position] = append(failed[g.before.Position], id)
-			}
+		case from.peer != "":
+			added = p.askHeaders(ctx, from.peer, t, g)
+		case from.origin != nil:
+			added = p.askOriginHeaders(ctx, from.origin, t, g)
 		case wait:
 			select {
 			case <-time.After(pastRetry):
 			case <-ctx.Done():
 			}
+			continue
 		default:
 			return nil
+		}
+		if added == 0 {
+			failed[g.before.Position] = append(failed[g.before.Position], from)
 		}
 	}
 	return nil
 }
 
-// nextGap returns the newest gap for which there is a peer to ask, and that peer, taken.
-func (p *past) nextGap(t *stream.Timeline, since time.Time, bytes int64, failed map[stream.Position][]peer.ID) (g gap, id peer.ID, wait bool) {
+// nextGap returns the newest gap for which there is somebody to ask, taken: a peer or, if none
+// has it, an origin.
+func (p *past) nextGap(t *stream.Timeline, since time.Time, bytes int64, failed map[stream.Position][]pastSource) (g gap, from pastSource, wait bool) {
 	headers := t.From(stream.Position{})
 	var size int64
 	for i, h := range slices.Backward(headers) {
@@ -125,13 +132,17 @@ func (p *past) nextGap(t *stream.Timeline, since time.Time, bytes int64, failed 
 				continue
 			}
 		}
-		var found, resting bool
-		if id, found, resting = p.pick(t.Rendition(), failed[h.Position], g.overlaps); found {
-			return g, id, false
+		id, found, resting := p.pick(t.Rendition(), failed[h.Position], g.overlaps, pastRest)
+		if found {
+			return g, pastSource{peer: id}, false
 		}
-		wait = wait || resting
+		k, rests := p.takeOrigin(t.Rendition(), failed[h.Position], g.overlaps)
+		if k != nil {
+			return g, pastSource{origin: k}, false
+		}
+		wait = wait || resting || rests
 	}
-	return g, "", wait
+	return g, pastSource{}, wait
 }
 
 // askHeaders asks a peer for the headers of a gap, of which it sends the newest, and
@@ -181,6 +192,7 @@ type segment struct {
 	headers []*stream.SignedHeader
 	chunks  [][][]byte // by part; nil where missing
 	lacks   int
+	gave    map[peer.ID]bool // some of it
 }
 
 // segment takes what the store has of a segment, if its headers are all known.
@@ -189,7 +201,7 @@ func (p *past) segment(rendition string, epoch, number uint64) *segment {
 	if t == nil {
 		return nil
 	}
-	g := &segment{headers: t.Segment(epoch, number)}
+	g := &segment{headers: t.Segment(epoch, number), gave: make(map[peer.ID]bool)}
 	for _, h := range g.headers {
 		chunks := make([][]byte, len(h.Chunks))
 		for i := range chunks {
@@ -223,38 +235,104 @@ func (g *segment) request(id stream.ID) (req fetchRequest, parts []int) {
 	return req, parts
 }
 
-// fetchSegment fetches what the store lacks of a segment, from one peer after the other.
+// fetchSegment fetches what the store lacks of a segment, from one peer after the other, and
+// what they do not bring in time from origins.
 func (p *past) fetchSegment(ctx context.Context, rendition string, epoch, number uint64) (*segment, error) {
 	g := p.segment(rendition, epoch, number)
 	if g == nil || len(g.headers) == 0 {
 		return nil, fmt.Errorf("its headers are not known: %w", ErrNotHeld)
 	}
+	overdue := time.Now().Add(overdueAfter)
 	for g.lacks > 0 {
-		id, found, resting := p.pick(rendition, nil, func(s stream.Span) bool { return s.Contains(epoch, number) })
-		if !found && !resting {
-			return nil, ErrNotHeld
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		if !found {
+		from, resting := p.pickFor(g, overdue)
+		switch {
+		case from.origin != nil:
+			p.fetchFromOrigin(ctx, from.origin, g)
+		case from.peer != "":
+			p.fetchFromPeer(ctx, from.peer, g, overdue)
+		case !resting:
+			return nil, ErrNotHeld
+		default:
 			select {
 			case <-time.After(pastRetry):
-				continue
 			case <-ctx.Done():
-				return nil, context.Cause(ctx)
 			}
-		}
-		lacked := g.lacks
-		req, parts := g.request(p.s.id)
-		err := p.ask(ctx, id, req, func(answer fetchResponse) error { return p.takeChunk(id, req, g, parts, answer) })
-		if ctx.Err() != nil {
-			p.done(id, err)
-		} else {
-			p.sent(id, g.lacks < lacked, err)
-		}
-		if err := ctx.Err(); err != nil && g.lacks > 0 {
-			return nil, context.Cause(ctx)
 		}
 	}
 	return g, nil
+}
+
+// errOverdue is why a peer was given up that sent nothing in time of what an origin has, too.
+var errOverdue = errors.New("nothing came in time")
+
+// pickFor takes whom to ask for a segment that is overdue at a time. Until then it is a peer, if
+// one has it that does not fail, and afterwards rather an origin.
+func (p *past) pickFor(g *segment, overdue time.Time) (from pastSource, resting bool) {
+	rendition, match, patience := g.headers[0].Rendition, g.in, pastRest
+	switch late := !time.Now().Before(overdue); {
+	case !p.originHolds(rendition, match):
+	case late:
+		if k, _ := p.takeOrigin(rendition, nil, match); k != nil {
+			return pastSource{origin: k}, false
+		}
+	default:
+		patience = busyRest // for a turn on the uplink
+	}
+	id, found, resting := p.pick(rendition, nil, match, patience)
+	if found || resting {
+		return pastSource{peer: id}, resting
+	}
+	k, resting := p.takeOrigin(rendition, nil, match)
+	return pastSource{origin: k}, resting
+}
+
+// in reports whether the segment is one of a span's.
+func (g *segment) in(s stream.Span) bool { return s.Contains(g.headers[0].Epoch, g.headers[0].Segment) }
+
+// fetchFromPeer fetches what is missing of a segment from a peer, until it is overdue if an
+// origin has it, too.
+func (p *past) fetchFromPeer(ctx context.Context, id peer.ID, g *segment, overdue time.Time) {
+	bound, cancel := ctx, func() {}
+	if time.Now().Before(overdue) && p.originHolds(g.headers[0].Rendition, g.in) {
+		bound, cancel = context.WithDeadline(ctx, overdue)
+	}
+	defer cancel()
+	lacked := g.lacks
+	req, parts := g.request(p.s.id)
+	err := p.ask(bound, id, req, func(answer fetchResponse) error { return p.takeChunk(id, req, g, parts, answer) })
+	if ctx.Err() != nil {
+		p.done(id, err)
+		return
+	}
+	some := g.lacks < lacked
+	if err == nil && bound.Err() != nil && !some {
+		err = errOverdue
+	}
+	if err == nil && !some && g.gave[id] && p.retracts(ctx, id, g) {
+		p.done(id, nil)
+	} else {
+		p.sent(id, some, err)
+	}
+	g.gave[id] = g.gave[id] || some
+}
+
+// retracts asks a peer once more what it holds, and reports whether a segment is no longer
+// part of it: who found a chunk damaged when it read it from its disk is no liar. It waits
+// until the peer looks that up anew.
+func (p *past) retracts(ctx context.Context, id peer.ID, g *segment) bool {
+	select {
+	case <-time.After(stream.LastingFor):
+	case <-ctx.Done():
+		return true // which is not the peer's fault
+	}
+	rendition := g.headers[0].Rendition
+	p.askSpans(ctx, id, rendition)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.peerLocked(id).claims(rendition, g.in)
 }
 
 // takeChunk verifies a chunk of the past, and keeps it.

@@ -73,9 +73,11 @@ func lies(t *testing.T, known []*stream.SignedHeader) []lie {
 
 // A rewind is a swarm in which a victim asks liars for the past. Node 0, the broadcaster,
 // holds the newest only, node 1 is the victim, node 2 an honest relay that is not to be found
-// for now; hosts from 3 on are liars.
+// for now, but for its origin; hosts from 3 on are liars.
 type rewind struct {
 	net    *p2ptest.Network
+	key    stream.Key
+	origin *p2ptest.Origin
 	stream stream.ID
 	stop   context.CancelFunc
 	sent   chan map[stream.Position][]byte
@@ -86,7 +88,8 @@ func newRewind(t *testing.T, liars int) *rewind {
 	src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
 	net := p2ptest.New(t, latency)
 	net.AddNodeWith(p2ptest.Link{}, p2p.Config{Store: stream.NewStore(200_000)})
-	net.AddNode(p2ptest.Link{})
+	origin := net.NewOrigin(2, originWay)
+	net.AddNodeWith(p2ptest.Link{}, origin.Config())
 	net.AddNode(p2ptest.Link{})
 	for range liars {
 		net.AddHost(p2ptest.Link{})
@@ -96,7 +99,7 @@ func newRewind(t *testing.T, liars int) *rewind {
 	join(t, net, 2, net.Link(id, 0))
 	time.Sleep(3 * time.Second)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rewind{net: net, stream: id, stop: cancel, sent: make(chan map[stream.Position][]byte, 1)}
+	r := &rewind{net: net, key: src.Key, origin: origin, stream: id, stop: cancel, sent: make(chan map[stream.Position][]byte, 1)}
 	go func() { r.sent <- src.Run(ctx, t, net.Node(0), 1000, false) }()
 	time.Sleep(24 * time.Second)
 	net.Cut(2, true)

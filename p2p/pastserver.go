@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -10,45 +9,16 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-const (
-	// spansFor is how long what this node holds is not looked up again: with a long past
-	// that takes some milliseconds.
-	spansFor = time.Second
-	// spanRoom is the part of the store that has to come before anything of a span goes:
-	// who asks for it learned of the span some seconds before.
-	spanRoom = 1.0 / 16
-	// pastTurn is how many bytes of headers take a turn on the uplink together.
-	pastTurn = 8 << 10
-)
-
-// heldSpans remembers what this node holds of a rendition.
-type heldSpans struct {
-	mu    sync.Mutex // guards all following
-	at    time.Time
-	spans []stream.Span
-}
-
-// of returns the newest spans that a node holds and will hold for a while.
-func (h *heldSpans) of(t *stream.Timeline, store *stream.Store, now time.Time) []stream.Span {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.at.IsZero() || now.Sub(h.at) >= spansFor {
-		h.spans = t.Held(store, int64(spanRoom*float64(store.Stats().Limit)))
-		h.spans = h.spans[max(0, len(h.spans)-maxSpans):]
-		h.at = now
-	}
-	return h.spans
-}
+// pastTurn is how many bytes of headers take a turn on the uplink together.
+const pastTurn = 8 << 10
 
 // sendSpans says what this node holds of a rendition.
 func sendSpans(swarm *Swarm, rendition string, send func(fetchResponse) error) error {
-	swarm.mu.Lock()
-	r := swarm.renditions[rendition]
-	swarm.mu.Unlock()
-	if r == nil {
+	t := swarm.timeline(rendition)
+	if t == nil {
 		return nil
 	}
-	for _, s := range r.held.of(r.timeline, swarm.node.store, time.Now()) {
+	for _, s := range t.Lasting(swarm.node.store, time.Now()) {
 		if err := send(fetchResponse{span: &s}); err != nil {
 			return err
 		}

@@ -13,8 +13,7 @@ const (
 	// minutes of half second parts, in 0.7 MB.
 	maxPastHeaders = 1024
 	maxPastBytes   = 1 << 20
-	// maxSpans bounds the spans: a store that takes all as it comes has one an epoch.
-	maxSpans = 16
+	maxSpans       = stream.MaxSpans
 )
 
 // pastRequest asks what a peer holds, and for headers that are older than a position.
@@ -60,29 +59,10 @@ func parsePastRequest(b []byte) (*pastRequest, error) {
 	return r, err
 }
 
-func marshalSpan(s stream.Span) []byte {
-	m := wire.AppendUint(nil, 1, s.Epoch)
-	m = wire.AppendUint(m, 2, s.First)
-	return wire.AppendUint(m, 3, s.Last)
-}
-
 func parseSpan(b []byte) (*stream.Span, error) {
-	s := &stream.Span{}
-	err := wire.Fields(b, func(field int, v uint64, _ []byte) {
-		switch field {
-		case 1:
-			s.Epoch = v
-		case 2:
-			s.First = v
-		case 3:
-			s.Last = v
-		}
-	})
+	s, err := stream.ParseSpan(b)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errWire, err)
+		return nil, fmt.Errorf("%w: %v", errWire, err)
 	}
-	if s.Last < s.First {
-		return nil, fmt.Errorf("%w: a span that ends before it begins", errWire)
-	}
-	return s, nil
+	return &s, nil
 }

@@ -24,14 +24,29 @@ func (n *Node) followPeers(sub event.Subscription) {
 			}
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
+				n.onConn(e.Conn)
 				if slices.Contains(e.Protocols, fetchProtocol) {
 					n.onIdentified(e)
 				}
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness == network.NotConnected {
 					n.onDisconnected(e.Peer)
+				} else if n.gate.crowded() || !n.gate.trusts(e.Peer) {
+					n.wg.Go(func() { _ = n.host.Network().ClosePeer(e.Peer) }) // several came at once
 				}
 			}
+		}
+	}
+}
+
+// onConn looks whether a new direct connection is there in place of older ones.
+func (n *Node) onConn(c network.Conn) {
+	if c == nil || relayed(c) {
+		return
+	}
+	for _, old := range n.host.Network().ConnsToPeer(c.RemotePeer()) {
+		if old != c && !relayed(old) {
+			n.wg.Go(func() { n.replaced(old, c) })
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (s *Swarm) provide() {
 
 // step announces what is due, and returns for how long to sleep.
 func (a *announcer) step() time.Duration {
-	if !a.s.holdsAny() {
+	if !a.s.holdsAny() || a.s.node.gate.shut.Load() {
 		return carryRound
 	}
 	slots := discovery.Slots(time.Now().Add(-a.offset))

@@ -189,11 +189,6 @@ func (r *reach) onConnLocked(c network.Conn) {
 		r.n.log.Info("direct connection in place of one through a relay", "peer", c.RemotePeer(), "addr", c.RemoteMultiaddr())
 		r.n.wg.Go(func() { _ = old.Close() }) // it may wait, and fails only if it is closed already
 	}
-	for _, old := range r.n.host.Network().ConnsToPeer(c.RemotePeer()) {
-		if old != c && !relayed(old) {
-			r.n.wg.Go(func() { r.n.replaced(old, c) })
-		}
-	}
 }
 
 // leaveLocked forgets the place at a relay that is gone.

@@ -23,7 +23,6 @@ type rendition struct {
 	timeline *stream.Timeline
 	holders  map[peer.ID]struct{} // connected peers that carry it; guarded by Swarm.mu
 	wg       sync.WaitGroup
-	held     heldSpans
 
 	topic *pubsub.Topic        // nil until it is carried; guarded by Node.joining
 	sub   *pubsub.Subscription // nil unless it is carried; guarded by Node.joining and Swarm.mu

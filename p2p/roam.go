@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -50,7 +51,11 @@ func (n *Node) watchAddresses() {
 			continue
 		}
 		n.log.Info("this machine's addresses changed", "before", before, "now", now)
+		n.own.change(before, now)
 		before = now
+		if n.reach != nil {
+			n.reach.refresh()
+		}
 		if len(now) > 0 {
 			n.roamed(maps.Clone(known))
 		}
@@ -149,6 +154,15 @@ func (n *Node) silentNow(c network.Conn, q *quic.Conn) bool {
 	}
 	<-ctx.Done()
 	return n.ctx.Err() == nil && q.ConnectionStats().PacketsReceived == before.PacketsReceived
+}
+
+// refresh has the host look at its addresses at once, as it does when those through relays
+// change.
+func (r *reach) refresh() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// It fails only when the host has ended.
+	_ = r.emitter.Emit(event.EvtAutoRelayAddrsUpdated{RelayAddrs: slices.Clone(r.announced)})
 }
 
 // again has all candidates dialled that are not connected, however often they could not

@@ -60,6 +60,7 @@ func (s *Swarm) seek(patient bool) {
 // step searches if that is due, and returns for how long to sleep.
 func (k *seeker) step() time.Duration {
 	switch have := len(k.s.holders()); {
+	case k.s.node.gate.shut.Load():
 	case have == 0:
 		k.search()
 		pause := k.wait/2 + rand.N(k.wait)

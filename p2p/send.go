@@ -66,7 +66,7 @@ func (e *exchange) message(f *flow, a schedule.Action) (o outgoing, ok bool) {
 	chunks := make([]chunkMessage, 0, len(a.Chunks))
 	size := 0
 	for _, c := range a.Chunks {
-		data := e.s.node.store.Chunk(id, c.Index)
+		data := e.s.node.store.ChunkInMemory(id, c.Index)
 		if data == nil { // the store let go of it
 			f.x.Lost(a.Part, c.Index)
 			continue

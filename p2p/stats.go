@@ -10,11 +10,21 @@ import (
 type Stats struct {
 	BytesIn, BytesOut int64   // since the start, as libp2p counts streams' bytes
 	RateIn, RateOut   float64 // bits per second, over the last seconds
-	Connections       int     // peers connected
-	ConnectionsSilent int64   // connections closed, as the peer had died without a word
-	DroppedRPCs       int64   // messages that a full outbound queue lost
-	MDNSPeers         int64   // peers found on the local network
-	DHTPeers          int     // peers in the DHT's routing table
+	// WireIn and WireOut are all bytes on the wire since the start, with all headers; WireInDropped
+	// are those of WireIn that came while nothing may pass, WireOutDropped what was not sent, as a bound
+	// left no room. They are 0 if the host is not the node's own.
+	WireIn, WireOut               int64
+	WireInDropped, WireOutDropped int64
+	Paused                        bool  // the node has left the mesh, see [Node.Pause]
+	MaxUpload, MaxDownload        int   // bits per second, as configured; 0 for no bound
+	MaxPeers                      int   // as configured; 0 for no bound
+	PeersRefused                  int64 // connections refused as too many peers were connected
+
+	Connections       int   // peers connected
+	ConnectionsSilent int64 // connections closed, as the peer had died without a word
+	DroppedRPCs       int64 // messages that a full outbound queue lost
+	MDNSPeers         int64 // peers found on the local network
+	DHTPeers          int   // peers in the DHT's routing table
 
 	UploadBound    int   // bits per second that chunks may fill now, 0 if nothing bounds them
 	UploadKnown    bool  // whether it was configured rather than measured
@@ -45,6 +55,9 @@ type SwarmStats struct {
 	Parents  int // stripes that a neighbour sends unasked
 	Children int // neighbours that get stripes unasked, each stripe of each counted
 	Slots    int // children that the uplink feeds
+	// Supply is for how many copies of the stream, for each of them, the uplinks of this node and
+	// its neighbours do, as these say: below 1 some cannot be served. 0 if it is not known.
+	Supply float64
 
 	WantsExpired    int64 // chunks wanted of a peer that did not send them in time
 	ChunksOverdue   int64 // chunks not sent, as nobody could have played them any more
@@ -54,12 +67,18 @@ type SwarmStats struct {
 	PastChunks  int64 // of ChunksFetched, those of the past
 	PastClaims  int64 // times that a peer did not send what it said that it holds of the past
 
-	OriginHeaders  int64            // of HeadersReceived, those from HTTP origins
-	OriginChunks   int64            // verified and new, from HTTP origins
-	OriginInVain   int64            // chunks from HTTP origins that had come meanwhile
-	OriginBytes    int64            // payload that HTTP origins sent, whatever became of it
-	OriginRequests int64            // made of HTTP origins
-	OriginFailures map[string]int64 // of those, by reason: missing, busy, status, redirect, slow, malformed, forged, failed
+	OriginHeaders   int64            // of HeadersReceived, those from HTTP origins
+	OriginChunks    int64            // verified and new, from HTTP origins
+	OriginInVain    int64            // chunks from HTTP origins that had come meanwhile
+	OriginBytes     int64            // payload that HTTP origins sent, whatever became of it
+	OriginRate      float64          // bits per second of OriginBytes, over the last seconds
+	OriginPastBytes int64            // of OriginBytes, verified chunks of the past
+	OriginRequests  int64            // made of HTTP origins
+	OriginFailures  map[string]int64 // of those, by reason: missing, busy, status, redirect, slow, malformed, forged, failed
+
+	Enrolments        int64 // of viewers of a private stream, passed on or taken
+	EnrolmentsRefused int64 // not made with an invite to the stream, or with one that has expired
+	EnrolmentsDropped int64 // too many of a peer, or of an invite
 
 	PeersCutOff int64 // peers that claimed and promised, and did not send
 

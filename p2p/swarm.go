@@ -40,16 +40,17 @@ const (
 // it as a function in the inbox. Lock order: Node.joining, Node.mu, Swarm.mu; the
 // last two are never held while calling into pubsub, whose event loop takes them.
 type Swarm struct {
-	node   *Node
-	id     stream.ID
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	inbox  *inbox
-	dialer *dialer
-	source bool          // this node is the broadcaster
-	met    chan struct{} // closed when a peer is known to hold the stream, or this node begins it
+	node    *Node
+	id      stream.ID
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	inbox   *inbox
+	dialer  *dialer
+	source  bool // this node is the broadcaster
+	closing sync.Once
+	met     chan struct{} // closed when a peer is known to hold the stream, or this node begins it
 
 	promised atomic.Int64 // bits per second, to children
 
@@ -57,6 +58,13 @@ type Swarm struct {
 	repair   *repair   // the loop's
 	origins  *origins  // the loop's
 	past     *past
+	restored sync.Once
+
+	enrol   enrolments
+	hosting atomic.Pointer[Private] // this node's, if it broadcasts the stream sealed
+	viewing atomic.Bool             // this node opens the stream, and joins enrolments by itself
+	trusted map[peer.ID]struct{}    // the only peers that viewers connect to; nil for any
+	entry   []string                // where trusted relays are reached
 
 	mu         sync.Mutex // guards all following
 	renditions map[string]*rendition
@@ -65,6 +73,7 @@ type Swarm struct {
 	mesh       map[string]map[peer.ID]struct{} // by topic
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
 	advertised stream.Origins
+	relays     stream.Relays
 	counters   counters
 }
 
@@ -150,11 +159,15 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 	s.drain(sub)
 }
 
-// close leaves the stream's topics and waits for all goroutines.
-func (s *Swarm) close() {
+// close leaves the stream's topics and waits for all goroutines. It is safe to call more than
+// once, also at the same time.
+func (s *Swarm) close() { s.closing.Do(s.end) }
+
+func (s *Swarm) end() {
 	s.farewell()
 	s.cancel()
 	s.wg.Wait()
+	s.past.close()
 	s.origins.close()
 	s.node.joining.Lock()
 	defer s.node.joining.Unlock()
@@ -162,6 +175,7 @@ func (s *Swarm) close() {
 	topics := []*pubsub.Topic{s.topic}
 	renditions := slices.Collect(maps.Values(s.renditions))
 	s.mu.Unlock()
+	topics = append(topics, s.enrol.end()...)
 	for _, r := range renditions {
 		if r.topic == nil {
 			continue
@@ -221,6 +235,7 @@ func (s *Swarm) followSubscribers(events *pubsub.TopicEventHandler) {
 			delete(s.subscribed, e.Peer)
 		}
 		s.mu.Unlock()
+		s.node.outbound.fire()
 		s.value(e.Peer, e.Type == pubsub.PeerJoin)
 		if e.Type == pubsub.PeerJoin {
 			s.past.onSubscriber()
@@ -304,5 +319,8 @@ func (s *Swarm) Link() stream.Link {
 	addrs := s.node.Addrs()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return stream.Link{Stream: s.id, Peers: addrs[:min(len(addrs), maxLinkAddrs)], Origins: s.advertised}
+	if s.trusted != nil {
+		addrs = s.entry // nobody is told where a viewer is
+	}
+	return stream.Link{Stream: s.id, Peers: addrs[:min(len(addrs), maxLinkAddrs)], Origins: s.advertised, Relays: s.relays}
 }

@@ -96,6 +96,13 @@ func newUplink(bits int) *uplink {
 	}
 }
 
+// limit begins anew with an uplink of so many bits per second; 0 is for an unknown one.
+func (l *uplink) limit(bits int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket = schedule.NewUplink(bits)
+}
+
 // rate returns how many bits per second chunks may fill now, 0 if nothing bounds them.
 func (l *uplink) rate() int {
 	l.mu.Lock()

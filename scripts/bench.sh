@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints figures: of swarms in virtual time, where a busy machine takes longer and prints
-# the same, and of one relay, one HLS server, one ingest and of discovery in real time, where it
-# does not.
+# Prints figures: of swarms and a relay's months in virtual time, where a busy machine takes longer
+# and prints the same, and of one relay, one HLS server, one ingest, what keeps streams on a disk,
+# of discovery and of sealing in real time, where it does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -72,6 +72,16 @@ Linux. Options:
   --rate BITS       of the stream instead of 20 Mbit/s
   --json            one JSON object, and nothing else, on stdout
 
+       scripts/bench.sh store [options]
+
+What keeps streams on a disk, beside bbolt with the same parts in it: bytes written, CPU time,
+memory, reads and reopening; needs Linux. Options:
+  --streams N       instead of 4
+  --rate BITS       of each stream instead of 8 Mbit/s
+  --size BYTES      bound of what is kept instead of 1 GiB; twice as much is written
+  --dir DIR         on the disk to be measured
+  --json            one JSON object, and nothing else, on stdout
+
        scripts/bench.sh discovery [options]
 
 How long viewers take from the bare stream ID to a playable playlist, in a DHT of their own:
@@ -79,6 +89,23 @@ real processes on loopback. Options:
   --nodes N         instead of 30
   --linked N        so many viewers more by the link, instead of 5
   --most DURATION   fail if the median is longer, instead of 2s
+  --json            one JSON object, and nothing else, on stdout
+
+       scripts/bench.sh soak [options]
+
+What a relay holds that is left alone for days of virtual time, while public streams and their
+viewers come and go. Options:
+  --days N          instead of 30
+  --streams N       a day, instead of 4
+  --seed N          instead of 1
+  --json            one JSON object a day, and nothing else, on stdout
+
+       scripts/bench.sh seal [options]
+
+What it costs to seal a stream: a broadcaster and a viewer on loopback, with the same parts plain
+and sealed in turns. Options:
+  --rate BITS       of the stream instead of 8 Mbit/s
+  --runs N, --interval DURATION   of the measurement
   --json            one JSON object, and nothing else, on stdout
 END
   exit 2
@@ -94,7 +121,15 @@ swarm | offload)
   go test -c -o "$dir/bench" ./scripts/bench
   "$dir/bench" -bench "$@"
   ;;
-relay | hls | ingest | discovery)
+soak)
+  shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  go test -c -o "$dir/soak" ./scripts/bench/soak
+  "$dir/soak" -test.timeout 0 -days 30 "$@"
+  ;;
+relay | hls | ingest | discovery | store | seal)
   what=$1
   shift
   case "${1:-}" in -h | --help | help) usage ;; esac

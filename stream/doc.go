@@ -12,9 +12,13 @@
 //	chunk      a slice of a part, at most [MaxChunkSize]: the unit of transfer and verification
 //	header     the broadcaster's signed description of one part
 //	timeline   the headers that a node knows of a rendition, in order
-//	store      the byte-bounded cache of verified chunks
+//	store      the byte-bounded cache of verified chunks, in memory and optionally on disk
 //	link       grapevine://<stream-id>?peer=<multiaddr>: all that a viewer needs
 //	origin     an HTTP server of the same stream, for what peers do not bring in time
+//	private    a stream whose parts are sealed, for viewers who are invited
+//	period     some seconds of a private stream, sealed with one secret
+//	invite     what lets a viewer enrol; enrolment: its asking for keys, with an invite
+//	key block  a part that holds a period's secret, in a wrap for each viewer
 //
 // # The way through
 //
@@ -26,6 +30,10 @@
 //	                       Timeline.Add        Store.Put
 //	                           |                   |
 //	                           +--> Changed() <----+  wakes whoever waits
+//	                           |                   |
+//	                           |                   v  whole parts, aside
+//	                           +--------------- Disk: package disk
+//	                             what is older
 //
 // # Wire format of a header
 //
@@ -50,13 +58,14 @@
 //	  uint32 chunk_size   = 9;  // bytes of every chunk but the last: 1024, 2048, 4096, 8192, 16384 or 32768
 //	  bytes  chunks       = 10; // the first 16 bytes of the SHA-256 of each chunk, one after the other
 //	  Media  media        = 11; // on the first part of each segment
+//	  uint64 period       = 12; // of a sealed part, from 1 in each epoch; a plain part has none
 //	}
 //	message Media {
 //	  string codecs     = 1;  // RFC 6381, as in HLS's CODECS
 //	  uint32 width      = 2;  // pixels, 0 for audio only
 //	  uint32 height     = 3;
 //	  uint32 frame_rate = 4;  // thousandths of frames per second
-//	  uint32 kind       = 5;  // 0 video with its default audio, or audio alone; 1 further audio; 2 subtitles; below 256
+//	  uint32 kind       = 5;  // 0 video with its default audio, or audio alone; 1 further audio; 2 subtitles; 3 key blocks; below 256
 //	  string language   = 6;  // BCP 47, of the audio or the text: [A-Za-z0-9-]{0,35}
 //	  string name       = 7;  // of the audio or the text, for people: at most 64 bytes, printable, without " and \
 //	  bool   default    = 8;  // to be chosen where the viewer has chosen nothing
@@ -83,6 +92,79 @@
 // encodes for it: it could show viewers different bytes under one header. It has that
 // for nothing by signing two headers.
 //
+// # Private streams
+//
+// A private stream's parts are sealed before they are cut into chunks, so relays carry, verify
+// and keep them as any others, and need to know nothing:
+//
+//	broadcaster                        relays                        viewer
+//	invite ---- a link, by mail or as a QR code ---------------------> |
+//	    | <--- enrolment (signed by the invite, for the broadcaster) - |
+//	    | ---- key block: a part of rendition -keys -----------------> |  its wrap
+//	    | ---- parts, sealed with the period's secret ---------------> |  opened for its player
+//
+// A part is sealed with ChaCha20-Poly1305 (RFC 8439): what it holds, and 16 bytes more. All of the
+// following is in big endian, and numbers have 64 bits where it does not say otherwise.
+//
+//	secret  32 random bytes for each period, never used in another or by another run
+//	key     HKDF-SHA256 of the secret, info "grapevine sealed part v1\n" + stream + epoch + rendition
+//	nonce   segment, and part as 32 bits: with that key, each comes once
+//	data    "grapevine sealed part v1\n" + stream + period + epoch + segment + part + rendition
+//
+// Secrets are random and keys bound to the run's, so that a run which repeats an epoch, say after a
+// home was restored, repeats no key. A period takes 15 s, and its key goes out 5 s before it.
+//
+// Key blocks are the parts of rendition "-keys": they are signed, cut, exchanged and kept as
+// media are, and who rewinds fetches them likewise. Segment n is of period n+1. Its first part
+// has a wrap of that period's secret for each viewer; further parts follow for those who enrol
+// meanwhile, and have the secrets of up to two periods before it, too, as players begin some
+// segments back. At most [MaxViewers] viewers make that 365 kB a period, 24 kB/s, and 0.6 s of
+// processor time at the broadcaster.
+//
+//	message KeyBlock {
+//	  uint64 period  = 1; // the newest whose secret it has
+//	  uint32 secrets = 2; // 1 to 4: of it and of those just before it
+//	  bytes  title   = 3; // 128 bytes, padded with zeros, and 16 of their seal
+//	  bytes  wraps   = 4; // one after the other
+//	}
+//
+//	wrap     8 bytes of tag, 32 of HPKE's encapsulated key, the ciphertext and 16 of its seal
+//	  tag    the first 8 bytes of the SHA-256 of "grapevine wrap tag v1\n" + place + viewer
+//	  place  stream + epoch + period + secrets
+//	  HPKE   RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305,
+//	         info "grapevine key block v1\n" + place, to the viewer's key
+//	  holds  a byte and the secrets, oldest first: 0, or why there are none, and zeros: 1 the
+//	         invite was taken back, 2 expired, 3 used up; 4 too many viewers; 5 unknown invite
+//	title    ChaCha20-Poly1305, nonce of zeros, no data, key HKDF-SHA256 of the newest secret, info
+//	         "grapevine sealed title v1\n" + stream + epoch + period
+//
+// A viewer is an X25519 key, another for each stream, which only the broadcaster is told: so
+// nobody else can tell which wraps are of one viewer. The header is what signs a wrap.
+//
+// An invite is a key pair (Ed25519), whose public half the stream's key signs, with what it allows.
+// So whoever passes an enrolment on can tell that it was made with an invite to the stream, and not
+// by whom. It can be sent again by anybody, who gains nothing: the answer is for the viewer.
+//
+//	message Grant {
+//	  bytes  invite    = 1; // Ed25519 public key
+//	  uint64 expires   = 2; // seconds since 1970
+//	  uint32 uses      = 3; // viewers, 1 to 4096
+//	  bytes  enrol     = 4; // X25519 public key of the broadcaster, which follows from the stream's
+//	  uint32 flags     = 7; // 1 the viewers keep to trusted relays
+//	  bytes  signature = 5; // by the stream's key, of "grapevine invite v1\n" + stream + 1 to 4 and 7
+//	}
+//	message Invite  { fields 2 to 5 and 7 of a Grant; bytes secret = 6; } // Ed25519 seed; in links
+//	message Enrolment {
+//	  bytes grant     = 1;
+//	  bytes sealed    = 2; // the viewer's key, to enrol by HPKE as above, info "grapevine enrolment v1\n" + stream + invite
+//	  bytes signature = 3; // by the invite's key, of "grapevine enrolment v1\n" + stream + 1 + 2
+//	}
+//
+// What is not hidden from who carries a private stream: that it is one; the sizes, times and
+// hashes of parts; its renditions with their codecs, languages and names; how many viewers
+// may open it, and when one enrols, by which invite's public key; and who is connected to whom.
+// Whoever could open a period can show others what it held, or give them its secret.
+//
 // # Wire format of a directory entry
 //
 // Public streams are listed in a directory, by entries that their keys sign:
@@ -98,6 +180,7 @@
 //	  uint64 issued      = 4;  // milliseconds since 1970-01-01T00:00:00Z
 //	  uint32 life        = 5;  // seconds until it expires, at most 900; 0 withdraws the stream
 //	  repeated string peer = 6; // multiaddrs with /p2p/, at most 4 of 256 bytes
+//	  uint64 supply        = 7; // upload near the broadcaster, in per cent of what is needed
 //	}
 //
 // Of two entries of a stream the one that was issued later counts, so that none can be
@@ -114,6 +197,11 @@
 // with a line feed behind it; it is written in base64url without padding. A link whose
 // origins are not signed is refused: else whoever passed it on could have all viewers ask a
 // server of his. An origin is a scheme, a host and perhaps a port, and never a path.
+//
+// It may name at most [MaxRelays] trusted relays, the only peers that viewers connect to, signed
+// likewise ("grapevine trusted relays v1\n"), and hold an invite, which makes it a secret:
+//
+//	grapevine://<stream-id>?peer=<multiaddr>&relay=<peer-id>&trusted=<signature>&invite=<invite>
 //
 // # Guarantees
 //

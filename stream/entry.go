@@ -22,6 +22,7 @@ const (
 	MaxEntryPeer   = 256              // bytes of each
 	MaxEntryLife   = 15 * time.Minute // from when it is issued until it expires
 	MaxEntryAhead  = 2 * time.Minute  // that it may be from the future, as clocks differ
+	MaxEntrySupply = 10_000           // per cent
 	MaxEntrySize   = 3 << 10          // bytes of a serialised SignedEntry
 	maxEntryTime   = 253402300799999  // milliseconds: the end of the year 9999
 )
@@ -47,6 +48,9 @@ type Entry struct {
 	Issued      time.Time     // whole milliseconds
 	Life        time.Duration // whole seconds; 0 withdraws
 	Peers       []string      // multiaddrs that end in /p2p/<peer-id>; whoever dials checks them
+	// Supply is the upload of those near the broadcaster, in per cent of what it takes to serve
+	// them: who would lend a machine goes where it is least. 0 if it is not known.
+	Supply int
 }
 
 // Link returns the link that leads to the stream.
@@ -74,6 +78,7 @@ const (
 	fieldEntryIssued
 	fieldEntryLife
 	fieldEntryPeer
+	fieldEntrySupply
 )
 
 // SignEntry signs an entry of the key's stream. Errors wrap [ErrBadEntry].
@@ -139,6 +144,8 @@ func (e *Entry) validate() error {
 		return bad("issued at %v", e.Issued)
 	case e.Life < 0 || e.Life > MaxEntryLife:
 		return bad("a life of %v", e.Life)
+	case e.Supply < 0 || e.Supply > MaxEntrySupply:
+		return bad("a supply of %d%%", e.Supply)
 	case len(e.Peers) > MaxEntryPeers:
 		return bad("%d peers", len(e.Peers))
 	case slices.ContainsFunc(e.Peers, func(p string) bool { return p == "" || len(p) > MaxEntryPeer || !printable(p) }):
@@ -163,6 +170,9 @@ func (e *Entry) marshal() []byte {
 	for _, p := range e.Peers {
 		b = wire.AppendBytes(b, fieldEntryPeer, []byte(p))
 	}
+	if e.Supply > 0 {
+		b = wire.AppendUint(b, fieldEntrySupply, uint64(e.Supply))
+	}
 	return b
 }
 
@@ -170,7 +180,7 @@ func (e *Entry) marshal() []byte {
 func parseEntry(b []byte) (*Entry, error) {
 	e := &Entry{}
 	var id []byte
-	var issued, life uint64
+	var issued, life, supply uint64
 	err := wire.Fields(b, func(field int, v uint64, raw []byte) {
 		switch field {
 		case fieldEntryStream:
@@ -183,6 +193,8 @@ func parseEntry(b []byte) (*Entry, error) {
 			issued = v
 		case fieldEntryLife:
 			life = v
+		case fieldEntrySupply:
+			supply = v
 		case fieldEntryPeer:
 			if len(e.Peers) <= MaxEntryPeers { // one too many stays one too many
 				e.Peers = append(e.Peers, string(raw))
@@ -193,10 +205,11 @@ func parseEntry(b []byte) (*Entry, error) {
 		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)
 	}
 	// Checked before any conversion could wrap.
-	if len(id) != len(e.Stream) || issued > maxEntryTime || life > uint64(MaxEntryLife/time.Second) {
+	if len(id) != len(e.Stream) || issued > maxEntryTime || life > uint64(MaxEntryLife/time.Second) || supply > MaxEntrySupply {
 		return nil, fmt.Errorf("%w: a field is out of bounds", ErrBadEntry)
 	}
 	copy(e.Stream[:], id)
+	e.Supply = int(supply)
 	e.Issued, e.Life = time.UnixMilli(int64(issued)), time.Duration(life)*time.Second
 	if err := e.validate(); err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ func testEntry() Entry {
 		Issued:      entryTime,
 		Life:        10 * time.Minute,
 		Peers:       []string{"/ip4/192.0.2.1/udp/4747/quic-v1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"},
+		Supply:      140,
 	}
 }
 
@@ -82,6 +83,8 @@ func TestBadEntriesAreNotSigned(t *testing.T) {
 		"before 1970":           func(e *Entry) { e.Issued = time.UnixMilli(-1) },
 		"many peers":            func(e *Entry) { e.Peers = make([]string, MaxEntryPeers+1) },
 		"an empty peer":         func(e *Entry) { e.Peers = []string{""} },
+		"a negative supply":     func(e *Entry) { e.Supply = -1 },
+		"an endless supply":     func(e *Entry) { e.Supply = MaxEntrySupply + 1 },
 		"a peer that is a text": func(e *Entry) { e.Peers = []string{"/ip4/ 192"} },
 	} {
 		e := testEntry()
@@ -114,7 +117,7 @@ func TestForgedEntryIsRefused(t *testing.T) {
 }
 
 func TestLargestEntryFits(t *testing.T) {
-	e := Entry{Title: strings.Repeat("x", MaxTitle), Description: strings.Repeat("x", MaxDescription), Issued: entryTime, Life: MaxEntryLife}
+	e := Entry{Title: strings.Repeat("x", MaxTitle), Description: strings.Repeat("x", MaxDescription), Issued: entryTime, Life: MaxEntryLife, Supply: MaxEntrySupply}
 	for range MaxEntryPeers {
 		e.Peers = append(e.Peers, strings.Repeat("x", MaxEntryPeer))
 	}
@@ -143,7 +146,7 @@ func FuzzOpenEntry(f *testing.F) {
 
 // TestEntryVector is for other implementations. The key's seed is that of the headers' vectors.
 func TestEntryVector(t *testing.T) {
-	const want = "0ab1010a208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c12174b65796e6f746520e28093203c623e6c6976653c2f623e1a10566f6d2067726fc39f656e205361616c20fbf0cc86a63728d80432582f6970342f3139322e302e322e312f7564702f343734372f717569632d76312f7032702f313244334b6f6f5744704a3741733742574177524d6675315655325743714e6a76713338374a45594b44426a346b78366e58544e12406c85a025987a00eed672e323826adc6c333a3957b338031a4a8c2d1b9f9ea20fcd3f47ce49b1220065407a3746eb1def8ebfb3c6e608b869c62f5cecc863ce01"
+	const want = "0ab4010a208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c12174b65796e6f746520e28093203c623e6c6976653c2f623e1a10566f6d2067726fc39f656e205361616c20fbf0cc86a63728d80432582f6970342f3139322e302e322e312f7564702f343734372f717569632d76312f7032702f313244334b6f6f5744704a3741733742574177524d6675315655325743714e6a76713338374a45594b44426a346b78366e58544e388c0112402d0367f1875173b7e03b0b4f112b7ab6ddb1a3801d2340549fddbe60e11ef4de96c95a600864e09551da8130b9f40644f7114009044120ecacb0d34edaface0c"
 	if got := hex.EncodeToString(signedEntry(t, testKey, testEntry()).Bytes()); got != want {
 		t.Errorf("the entry is written\n%s, want\n%s", got, want)
 	}

@@ -70,6 +70,7 @@ type Header struct {
 	ChunkSize   int           // bytes of every chunk but the last, see [Header.ChunkLen]; 0 at the end
 	Chunks      []Hash        // of each chunk, in order
 	Media       *Media        // on the first part of each segment, else nil
+	Period      uint64        // whose key opens it, if it is sealed; 0 if it is plain
 }
 
 // ID names the part that the header describes.
@@ -133,6 +134,8 @@ func (h *Header) validate() error {
 		return bad("an end with content")
 	case !h.End && h.Size == 0:
 		return bad("no content")
+	case h.Period != 0 && h.Size < SealOverhead:
+		return bad("%d bytes of a sealed part", h.Size)
 	case !h.End && !validChunkSize(h.ChunkSize):
 		return bad("chunks of %d bytes", h.ChunkSize)
 	case !h.End && len(h.Chunks) != (h.Size+h.ChunkSize-1)/h.ChunkSize:
@@ -218,6 +221,7 @@ const (
 	fieldChunkSize
 	fieldChunks
 	fieldMedia
+	fieldPeriod
 
 	fieldCodecs    = 1
 	fieldWidth     = 2
@@ -266,7 +270,7 @@ func (h *Header) marshal() []byte {
 		}
 		b = wire.AppendMessage(b, fieldMedia, mb)
 	}
-	return b
+	return wire.AppendUint(b, fieldPeriod, h.Period)
 }
 
 // parseHeader reads what marshal writes.
@@ -299,6 +303,8 @@ func parseHeader(id ID, b []byte) (*Header, error) {
 			hashes = raw
 		case fieldMedia:
 			media, hasMedia = raw, true
+		case fieldPeriod:
+			h.Period = v
 		}
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"time"
 )
@@ -15,11 +16,20 @@ const (
 	MaxHistoryBytes = 64 << 20
 	// headerOverhead is what a header takes besides its bytes and hashes; a test measures it.
 	headerOverhead = 256
+	// restoreHeaders is how many headers a timeline begins with that are on disk from an
+	// earlier run: two minutes of half second parts, and some 15 ms of checking signatures.
+	// Older ones are read when somebody rewinds, so many at once.
+	restoreHeaders = 256
+	recallAtOnce   = 1024
 )
+
+// lastPosition is after all others.
+var lastPosition = Position{math.MaxUint64, math.MaxUint64, math.MaxUint32}
 
 // Retain has the timeline keep more than [MaxTimeline] headers, up to [MaxHistory] and
 // [MaxHistoryBytes]: those at most d older than the newest, by programme time, and those
-// of parts of which the store holds something.
+// of parts of which the store holds something in memory or, once there was a
+// [Timeline.Recall], on disk.
 func (t *Timeline) Retain(d time.Duration, store *Store) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,9 +41,23 @@ func (t *Timeline) Retain(d time.Duration, store *Store) {
 func (t *Timeline) AddPast(headers []*SignedHeader) (added, equivocations int) {
 	added, equivocations = t.addPast(headers)
 	if added > 0 {
+		t.keepEnds(headers...)
 		t.changed.fire()
 	}
 	return added, equivocations
+}
+
+// keepEnds has the ends of epochs written to the store's disk, which chunks bring the other
+// headers to.
+func (t *Timeline) keepEnds(headers ...*SignedHeader) {
+	for _, h := range headers {
+		if !h.End {
+			continue
+		}
+		if store := t.retains(); store != nil {
+			store.keep(h, nil)
+		}
+	}
 }
 
 func (t *Timeline) addPast(headers []*SignedHeader) (added, equivocations int) {
@@ -81,7 +105,16 @@ func (t *Timeline) fitsLocked(oldest, newest *SignedHeader) bool {
 	case len(t.headers) >= MaxHistory:
 		return false
 	}
-	return newest.ProgramTime.Sub(oldest.ProgramTime) < t.history || t.store != nil && t.store.Have(oldest.ID()) != nil
+	return newest.ProgramTime.Sub(oldest.ProgramTime) < t.history || t.store != nil && t.storedLocked(oldest.ID())
+}
+
+// storedLocked reports whether the store holds something of a part: on disk only counts once
+// somebody rewinds, as all of them would take much memory for nothing.
+func (t *Timeline) storedLocked(id PartID) bool {
+	if t.recalls {
+		return t.store.Have(id) != nil
+	}
+	return t.store.inMemory(id) != nil
 }
 
 // footprint is about what a header takes in memory, in bytes.

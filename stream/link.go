@@ -21,10 +21,16 @@ type Link struct {
 	// Origins are HTTP servers of the same stream. Unlike peers, of which each node names
 	// itself, they are the broadcaster's alone to name.
 	Origins Origins
+	// Relays are the only peers to whom a viewer connects, if there are any; the broadcaster
+	// names them.
+	Relays Relays
+	// Invite lets a viewer enrol for a private stream; nil for none. A link with it is a secret.
+	Invite *Invite
 }
 
 // String writes the link as
-// grapevine://<stream-id>?peer=<multiaddr>&peer=…&origin=<url>&…&signed=<signature>.
+// grapevine://<stream-id>?peer=<multiaddr>&peer=…&origin=<url>&…&signed=<signature>, with
+// &relay=<peer-id>&…&trusted=<signature> and &invite=<invite> where it has these.
 func (l Link) String() string {
 	var fields []string
 	for _, p := range l.Peers {
@@ -35,6 +41,15 @@ func (l Link) String() string {
 	}
 	if s := l.Origins.Signature(); s != "" {
 		fields = append(fields, linkField("signed", s))
+	}
+	for _, r := range l.Relays.IDs() {
+		fields = append(fields, linkField("relay", r))
+	}
+	if s := l.Relays.Signature(); s != "" {
+		fields = append(fields, linkField("trusted", s))
+	}
+	if l.Invite != nil {
+		fields = append(fields, linkField("invite", l.Invite.String()))
 	}
 	text := Scheme + "://" + l.Stream.String()
 	if len(fields) > 0 {
@@ -78,5 +93,17 @@ func ParseLink(s string) (Link, error) {
 	if err != nil {
 		return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
 	}
-	return Link{Stream: id, Peers: peers, Origins: origins}, nil
+	link := Link{Stream: id, Peers: peers, Origins: origins}
+	if link.Relays, err = OpenRelays(id, query["relay"], query.Get("trusted")); err != nil {
+		return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
+	}
+	if s := query.Get("invite"); s != "" {
+		if link.Invite, err = ParseInvite(id, s); err != nil {
+			return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
+		}
+		if link.Invite.Confined && len(link.Relays.IDs()) == 0 {
+			return Link{}, fmt.Errorf("%w: %w", ErrNotALink, ErrNoRelays)
+		}
+	}
+	return link, nil
 }

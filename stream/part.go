@@ -37,6 +37,7 @@ const (
 	KindMain      Kind = iota // MPEG-TS: video and its default audio, or audio alone
 	KindAudio                 // MPEG-TS: audio to choose instead of the main renditions'
 	KindSubtitles             // WebVTT: text to show with the main renditions
+	KindKeys                  // key blocks of a private stream, for nodes and not for players
 )
 
 // Media describes a rendition to players.

@@ -70,13 +70,13 @@ func TestLastingIsWhatStaysWhenMoreComes(t *testing.T) {
 		parts = append(parts, storePart(t, testKey, i, pastSize))
 		putAll(s, parts[i])
 	}
-	if !s.Lasting(headersOf(parts...), 4*pastSize) {
+	if !s.Lasting(headersOf(parts...), 4.0/16) {
 		t.Error("what there is room for does not last")
 	}
 	for room := range 16 {
 		for i := range parts {
 			want := i >= room-4 // the oldest go first
-			if got := s.Lasting(headersOf(parts[i]), int64(room)*pastSize); got != want {
+			if got := s.Lasting(headersOf(parts[i]), float64(room)/16); got != want {
 				t.Errorf("part %d lasts: %t, when %d more come to 12 of 16; want %t", i, got, room, want)
 			}
 		}
@@ -100,7 +100,7 @@ func TestLastingIsWhatStaysWhenMoreComes(t *testing.T) {
 	}
 	old := storePart(t, testKey, 300, pastSize)
 	s.PutPast(old[0])
-	if !s.Lasting(headersOf(old), 0) || s.Lasting(headersOf(old), pastSize) {
+	if !s.Lasting(headersOf(old), 0) || s.Lasting(headersOf(old), 1.0/16) {
 		t.Error("a part of the past is there, but lasts in no full store")
 	}
 }
@@ -127,7 +127,7 @@ func TestHeldSpans(t *testing.T) {
 	if got, want := tl.Held(s, 0), []Span{{epoch, 0, 3}, {epoch, 5, 8}}; !slices.Equal(got, want) {
 		t.Errorf("held %v, want %v", got, want)
 	}
-	if got, want := tl.Held(s, 9*pastSize), []Span{{epoch, 2, 3}, {epoch, 5, 8}}; !slices.Equal(got, want) {
+	if got, want := tl.Held(s, 9.0/16), []Span{{epoch, 2, 3}, {epoch, 5, 8}}; !slices.Equal(got, want) {
 		t.Errorf("held for long %v, want %v", got, want)
 	}
 	span := Span{Epoch: 3, First: 5, Last: 7}

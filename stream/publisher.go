@@ -15,6 +15,7 @@ type Publisher struct {
 	inSegment bool
 	ended     bool
 	clock     time.Time // programme time of the next part, zero before the first
+	sealer    *Sealer   // nil to publish plain parts
 }
 
 // NewPublisher returns a publisher whose first part is segment 0, part 0. The epoch
@@ -26,9 +27,12 @@ func NewPublisher(key Key, rendition string, epoch uint64) (*Publisher, error) {
 	return &Publisher{key: key, rendition: rendition, next: Position{Epoch: epoch}}, nil
 }
 
+// Seal has all further parts sealed.
+func (p *Publisher) Seal(s *Sealer) { p.sealer = s }
+
 var errEnded = errors.New("the stream has ended")
 
-// Publish signs the next part. Its chunks share part.Data. A segment that is open may be
+// Publish signs the next part. Its chunks share part.Data, unless they are sealed. A segment that is open may be
 // given up for the next, which then is a discontinuity: it stays without its last part, and
 // so is never listed.
 func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
@@ -51,8 +55,15 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	} else if clock.IsZero() {
 		clock = time.Now().Add(-part.Duration)
 	}
-	chunkSize := ChunkSizeFor(len(part.Data))
-	chunks, hashes := split(part.Data, chunkSize)
+	data, period := part.Data, uint64(0)
+	if p.sealer != nil {
+		var err error
+		if data, period, err = p.sealer.seal(p.rendition, position, data); err != nil {
+			return nil, nil, err
+		}
+	}
+	chunkSize := ChunkSizeFor(len(data))
+	chunks, hashes := split(data, chunkSize)
 	h := Header{
 		Rendition:     p.rendition,
 		Position:      position,
@@ -61,9 +72,10 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 		Discontinuity: part.Discontinuity,
 		Duration:      part.Duration.Truncate(time.Microsecond),
 		ProgramTime:   clock.Truncate(time.Microsecond),
-		Size:          len(part.Data),
+		Size:          len(data),
 		ChunkSize:     chunkSize,
 		Chunks:        hashes,
+		Period:        period,
 	}
 	if part.StartsSegment {
 		media := part.Media

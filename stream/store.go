@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"container/list"
+	"slices"
 	"sync"
 )
 
@@ -14,11 +15,13 @@ const DefaultStoreSize = 256 << 20
 // that what was fetched for a player that rewound is still there when it comes for it.
 const pastShare = 1.0 / 8
 
-// Store is the byte-bounded cache of verified chunks, of all streams of a node.
+// Store is the byte-bounded cache of verified chunks, of all streams of a node, in memory
+// and, with [Store.KeepOn], on a disk behind it.
 // When it is full, the part that came first goes out whole: one of the past, as long as
 // those have more than an eighth, or else of the others. It is safe for concurrent use.
 type Store struct {
 	limit   int64
+	disk    Disk // nil for none; never called with mu held
 	changed signal
 
 	mu      sync.Mutex // guards all following
@@ -65,13 +68,18 @@ func (s *Store) PutPast(c Chunk) bool { return s.putIn(&s.past, c) }
 
 func (s *Store) putIn(q *queue, c Chunk) bool {
 	added, whole := s.put(q, c)
-	if whole {
+	if added && s.disk != nil {
+		s.disk.Mend(c)
+	}
+	if whole != nil {
+		s.keep(c.header, whole)
 		s.changed.fire()
 	}
 	return added
 }
 
-func (s *Store) put(q *queue, c Chunk) (added, whole bool) {
+// put returns the chunks of the part if it became whole.
+func (s *Store) put(q *queue, c Chunk) (added bool, whole [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := c.header.ID()
@@ -83,7 +91,7 @@ func (s *Store) put(q *queue, c Chunk) (added, whole bool) {
 	}
 	p := e.Value.(*storedPart)
 	if p.header != c.header && !bytes.Equal(p.header.raw, c.header.raw) || p.have.Get(c.index) {
-		return false, false
+		return false, nil
 	}
 	p.chunks[c.index] = c.data
 	p.have.Set(c.index)
@@ -94,7 +102,10 @@ func (s *Store) put(q *queue, c Chunk) (added, whole bool) {
 	for s.live.bytes+s.past.bytes > s.limit && len(s.parts) > 1 {
 		s.evicted += s.removeLocked(s.oldestLocked(e))
 	}
-	return true, p.count == len(p.chunks)
+	if p.count < len(p.chunks) {
+		return true, nil
+	}
+	return true, append([][]byte(nil), p.chunks...)
 }
 
 // oldestLocked returns the part to let go of, of several, but not the one that is being
@@ -128,6 +139,18 @@ func (s *Store) removeLocked(e *list.Element) int64 {
 
 // Have returns which chunks of a part the store holds; nil for none.
 func (s *Store) Have(id PartID) Bitmap {
+	have, disk := s.inMemory(id), s.onDisk(id)
+	if have == nil {
+		return disk
+	}
+	for i := range min(len(have), len(disk)) {
+		have[i] |= disk[i]
+	}
+	return have
+}
+
+// inMemory returns which chunks of a part are in memory; nil for none.
+func (s *Store) inMemory(id PartID) Bitmap {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.parts[id]; e != nil {
@@ -136,8 +159,22 @@ func (s *Store) Have(id PartID) Bitmap {
 	return nil
 }
 
-// Chunk returns chunk i of a part, or nil. The bytes must not be changed.
+// Chunk returns chunk i of a part, or nil. The bytes must not be changed. What is not in
+// memory is read from disk, for which it waits.
 func (s *Store) Chunk(id PartID, i int) []byte {
+	if data := s.ChunkInMemory(id, i); data != nil || s.disk == nil || i < 0 || i >= MaxChunks {
+		return data
+	}
+	want := NewBitmap(i + 1)
+	want.Set(i)
+	if chunks := s.fromDisk(id, want); i < len(chunks) {
+		return chunks[i]
+	}
+	return nil
+}
+
+// ChunkInMemory is [Store.Chunk] for who must not wait.
+func (s *Store) ChunkInMemory(id PartID, i int) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.parts[id]; e != nil {
@@ -149,14 +186,82 @@ func (s *Store) Chunk(id PartID, i int) []byte {
 }
 
 // Part returns all chunks of a part in order, or nil unless the store holds them
-// all. The bytes must not be changed; they stay valid after the store lets go.
+// all. The bytes must not be changed; they stay valid after the store lets go. What is not
+// in memory is read from disk, for which it waits.
 func (s *Store) Part(id PartID) [][]byte {
+	chunks := s.partInMemory(id)
+	if !slices.ContainsFunc(chunks, missing) && chunks != nil || s.disk == nil {
+		return whole(chunks)
+	}
+	want := s.onDisk(id)
+	for i, c := range chunks {
+		if c != nil && i/8 < len(want) {
+			want.Clear(i)
+		}
+	}
+	if want.Count() == 0 {
+		return nil
+	}
+	read := s.fromDisk(id, want)
+	if chunks == nil {
+		return whole(read)
+	}
+	for i := range min(len(chunks), len(read)) {
+		if chunks[i] == nil {
+			chunks[i] = read[i]
+		}
+	}
+	return whole(chunks)
+}
+
+func missing(chunk []byte) bool { return chunk == nil }
+
+// whole returns a part's chunks if none is missing, else nil.
+func whole(chunks [][]byte) [][]byte {
+	if slices.ContainsFunc(chunks, missing) {
+		return nil
+	}
+	return chunks
+}
+
+// partInMemory returns the chunks of a part, nil where missing.
+func (s *Store) partInMemory(id PartID) [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.parts[id]; e != nil {
-		if p := e.Value.(*storedPart); p.count == len(p.chunks) {
-			return append([][]byte(nil), p.chunks...)
-		}
+		return slices.Clone(e.Value.(*storedPart).chunks)
+	}
+	return nil
+}
+
+// headed is [Store.Part] with the part's header; both are nil unless the store holds the part whole.
+func (s *Store) headed(id PartID) (*SignedHeader, [][]byte) {
+	chunks := s.Part(id)
+	if chunks == nil {
+		return nil, nil
+	}
+	if header := s.header(id); header != nil {
+		return header, chunks
+	}
+	return nil, nil
+}
+
+// header returns the header of a part of which the store holds something. What is not in memory is
+// read from disk, for which it waits.
+func (s *Store) header(id PartID) *SignedHeader {
+	s.mu.Lock()
+	e := s.parts[id]
+	s.mu.Unlock()
+	if e != nil {
+		return e.Value.(*storedPart).header
+	}
+	if s.disk == nil {
+		return nil
+	}
+	next := id.Position
+	next.Part++
+	for _, h := range s.disk.Headers(id.Stream, id.Rendition, next, id.Position, 1) {
+		return h
 	}
 	return nil
 }
@@ -164,32 +269,37 @@ func (s *Store) Part(id PartID) [][]byte {
 // Whole reports whether the store holds all chunks of a part.
 func (s *Store) Whole(id PartID) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := s.parts[id]
-	return e != nil && e.Value.(*storedPart).count == len(e.Value.(*storedPart).chunks)
+	inMemory := e != nil && e.Value.(*storedPart).count == len(e.Value.(*storedPart).chunks)
+	s.mu.Unlock()
+	return inMemory || s.disk != nil && s.disk.Lasting(id, 0)
 }
 
 // Lasting reports whether the store holds all chunks of some parts and, as far as can be
-// told, will still when room further bytes have come. Parts of the past do not last in a
-// full store.
-func (s *Store) Lasting(headers []*SignedHeader, room int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	leaving := s.live.bytes + s.past.bytes + room - s.limit
+// told, will still when new parts of a share of its bound have come: from 0 to 1, of the
+// memory's and of the disk's each. Parts of the past do not last in a full memory.
+func (s *Store) Lasting(headers []*SignedHeader, share float64) bool {
 	for _, h := range headers {
-		e := s.parts[h.ID()]
-		if e == nil {
-			return false
-		}
-		p := e.Value.(*storedPart)
-		if p.count < len(p.chunks) || leaving > 0 && (p.in == &s.past || p.after-p.in.left < leaving) {
+		if !s.lastingInMemory(h.ID(), share) && (s.disk == nil || !s.disk.Lasting(h.ID(), share)) {
 			return false
 		}
 	}
 	return true
 }
 
-// Drop forgets all parts of a stream.
+func (s *Store) lastingInMemory(id PartID, share float64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.parts[id]
+	if e == nil {
+		return false
+	}
+	p := e.Value.(*storedPart)
+	leaving := s.live.bytes + s.past.bytes + int64(share*float64(s.limit)) - s.limit
+	return p.count == len(p.chunks) && (leaving <= 0 || p.in == &s.live && p.after-p.in.left >= leaving)
+}
+
+// Drop forgets all parts of a stream that are in memory.
 func (s *Store) Drop(stream ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,14 +320,28 @@ func (s *Store) Changed() <-chan struct{} { return s.changed.wait() }
 
 // StoreStats are a store's figures in bytes.
 type StoreStats struct {
-	Bytes   int64 // held now
-	Limit   int64 // the bound
-	Evicted int64 // let go since the start to stay within the bound
+	Bytes   int64      // held in memory now
+	Limit   int64      // the memory's bound
+	Evicted int64      // let go from memory since the start to stay within the bound
+	Disk    *DiskStats // nil if there is none
+}
+
+// Capacity returns how many bytes there is room for, in memory or on disk.
+func (s StoreStats) Capacity() int64 {
+	if s.Disk != nil {
+		return max(s.Limit, s.Disk.Limit)
+	}
+	return s.Limit
 }
 
 // Stats returns the store's figures.
 func (s *Store) Stats() StoreStats {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return StoreStats{s.live.bytes + s.past.bytes, s.limit, s.evicted}
+	out := StoreStats{Bytes: s.live.bytes + s.past.bytes, Limit: s.limit, Evicted: s.evicted}
+	s.mu.Unlock()
+	if s.disk != nil {
+		disk := s.disk.Stats()
+		out.Disk = &disk
+	}
+	return out
 }

@@ -47,12 +47,14 @@ type Timeline struct {
 	stream    ID
 	rendition string
 	changed   signal
+	lasting   lasting
 
 	mu         sync.Mutex // guards all following
 	headers    []*SignedHeader
 	bytes      int           // what they take
 	history    time.Duration // see Retain
 	store      *Store        // likewise; nil for none
+	recalls    bool          // somebody rewinds
 	epochSince time.Time     // when the newest epoch's first header was added
 	newestAt   time.Time     // when the newest header was added
 }
@@ -117,6 +119,7 @@ func (t *Timeline) Add(h *SignedHeader, now time.Time) error {
 	if err := t.add(h, now); err != nil {
 		return err
 	}
+	t.keepEnds(h)
 	t.changed.fire()
 	return nil
 }
@@ -211,8 +214,20 @@ func (t *Timeline) From(p Position) []*SignedHeader {
 }
 
 // Before returns the newest headers at from and after it that are before a position, at
-// most n, in order.
+// most n, in order. What is older than the timeline is read from its store's disk, for which
+// it waits.
 func (t *Timeline) Before(before, from Position, n int) []*SignedHeader {
+	headers := t.beforeInMemory(before, from, n)
+	if len(headers) == n {
+		return headers
+	}
+	if len(headers) > 0 {
+		before = headers[0].Position
+	}
+	return append(t.beforeOnDisk(before, from, n-len(headers)), headers...)
+}
+
+func (t *Timeline) beforeInMemory(before, from Position, n int) []*SignedHeader {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	j, _ := t.searchLocked(before)
@@ -277,15 +292,21 @@ func (t *Timeline) Segment(epoch, number uint64) []*SignedHeader {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i, found := t.searchLocked(Position{Epoch: epoch, Segment: number})
-	if !found || t.headers[i].End {
+	if !found {
 		return nil
 	}
-	for j, h := range t.headers[i:] {
-		if h.Epoch != epoch || h.Segment != number || int(h.Part) != j {
+	return slices.Clone(leadingSegment(t.headers[i:]))
+}
+
+// leadingSegment returns the headers of the segment that others begin with, nil unless all
+// are there.
+func leadingSegment(headers []*SignedHeader) []*SignedHeader {
+	for j, h := range headers {
+		if h.End || h.Epoch != headers[0].Epoch || h.Segment != headers[0].Segment || int(h.Part) != j {
 			return nil
 		}
 		if h.Last {
-			return slices.Clone(t.headers[i : i+j+1])
+			return headers[:j+1]
 		}
 	}
 	return nil

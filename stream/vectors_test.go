@@ -56,6 +56,7 @@ type vectorHeader struct {
 	ChunkSize     int          `json:"chunk_size"`
 	Chunks        []string     `json:"chunks"` // hex of the hashes
 	Media         *vectorMedia `json:"media"`
+	Period        uint64       `json:"period,string,omitempty"` // of a sealed part
 }
 
 type vectorMedia struct {
@@ -82,7 +83,7 @@ func asVector(h *Header) vectorHeader {
 		Epoch: h.Epoch, Rendition: h.Rendition, Segment: h.Segment, Part: h.Part,
 		Independent: h.Independent, Last: h.Last, Discontinuity: h.Discontinuity, End: h.End,
 		Duration: h.Duration.Microseconds(), ProgramTime: h.ProgramTime.UnixMicro(),
-		Size: h.Size, ChunkSize: h.ChunkSize, Chunks: []string{},
+		Size: h.Size, ChunkSize: h.ChunkSize, Chunks: []string{}, Period: h.Period,
 	}
 	for _, c := range h.Chunks {
 		v.Chunks = append(v.Chunks, hex.EncodeToString(c[:]))
@@ -237,6 +238,8 @@ func makeVectors(t testing.TB) vectors {
 	})
 	valid("fields of a later version", 'y', wire.AppendUint(wire.AppendBytes(nil, 20, []byte("new")), 21, 1), 7, later)
 
+	valid("a sealed part", 's', nil, 1016, func(h *Header) { later(h); h.Period = 3 })
+
 	invalid := func(name, reason string, signed []byte) {
 		v.Invalid = append(v.Invalid, invalidVector{name, reason, hex.EncodeToString(signed)})
 	}
@@ -291,6 +294,9 @@ func makeVectors(t testing.TB) vectors {
 	malformed("a name that is not UTF-8", func(h *Header) { h.Media.Name = "Portugu\xeas" })
 	malformed("a name of 65 bytes", func(h *Header) { h.Media.Name = strings.Repeat("z", maxMediaName+1) })
 	malformed("a frame rate of 1000.001", func(h *Header) { h.Media.FrameRate = 1000.001 })
+
+	malformed("a sealed part of less than its seal", func(h *Header) { recut(SealOverhead-1, MinChunkSize)(h); h.Period = 1 })
+	malformed("an end that is sealed", func(h *Header) { empty(h); h.End, h.Media, h.Period = true, nil, 1 })
 
 	good := firstPart()
 	body := good.marshal()

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/grapevine-live/grapevine/hls"
@@ -16,6 +18,10 @@ type hlsNode struct {
 	node     *p2p.Node
 	role     string
 	recorder *record.Recorder // nil unless the node records
+	keeper   *keeper          // nil in a demo
+	started  time.Time
+	input    atomic.Pointer[func() *inputStats] // of a broadcaster, once it has one
+	opened   *openedStreams                     // the private ones of which it has keys
 }
 
 // Streams implements hls.Node.
@@ -23,10 +29,7 @@ func (n *hlsNode) Streams() []hls.Stream {
 	swarms := n.node.Swarms()
 	out := make([]hls.Stream, len(swarms))
 	for i, s := range swarms {
-		out[i] = hls.Stream{ID: s.ID(), Link: s.Link().String(), Timelines: s.Timelines(), Store: n.node.Store(), Past: swarmPast{s}}
-		if n.role == roleWatch && n.recorder == nil {
-			out[i].Carry = s.Carry // relays keep all, for whoever comes, and a recording has all
-		}
+		out[i] = n.shown(s)
 	}
 	return out
 }
@@ -78,6 +81,7 @@ func (n *hlsNode) Status() hls.Status {
 		Role:     n.role,
 		Version:  version(),
 		Addrs:    n.node.Addrs(),
+		Uptime:   time.Since(n.started).Seconds(),
 		BytesIn:  st.BytesIn,
 		BytesOut: st.BytesOut,
 		RateIn:   st.RateIn,
@@ -85,17 +89,30 @@ func (n *hlsNode) Status() hls.Status {
 		Store:    n.node.Store().Stats(),
 		DHTPeers: st.DHTPeers,
 
+		Connections:       st.Connections,
+		ConnectionsSilent: st.ConnectionsSilent,
+		MessagesDropped:   st.DroppedRPCs,
+		MDNSPeers:         st.MDNSPeers,
+
 		UploadBound:    st.UploadBound,
 		UploadKnown:    st.UploadKnown,
 		BytesFetched:   st.BytesFetched,
 		FetchesRefused: st.FetchesRefused,
 		FetchesAgain:   st.FetchesAgain,
+
+		Directory: hls.DirectoryStatus(n.node.DirectoryStats()),
+		Limits:    limitsStatus(n.node, n.keeper),
+	}
+	if input := n.input.Load(); input != nil {
+		out.Input = (*input)()
 	}
 	if n.recorder != nil {
 		out.Recordings = n.recorder.Status()
 	}
 	for _, s := range n.node.Swarms() {
-		out.Streams = append(out.Streams, streamStatus(s))
+		st := streamStatus(s)
+		st.Title = n.node.Title(s.ID())
+		out.Streams = append(out.Streams, st)
 	}
 	return out
 }
@@ -116,14 +133,38 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		HeadersReceived: st.HeadersReceived,
 		PayloadIn:       st.BytesReceived,
 		PayloadOut:      st.BytesSent,
-		Found:           make(map[string]int64),
-		Searches:        st.Searches,
-		Announced:       st.Announced,
-		DHTError:        st.DHTError,
-		OriginBytes:     st.OriginBytes,
-		OriginRequests:  st.OriginRequests,
-		OriginFailures:  st.OriginFailures,
-		Offload:         st.Offload(),
+		Published:       st.BytesPublished,
+
+		HeadersRefusedBy: st.HeadersRefused,
+		HeadersPast:      st.PastHeaders,
+		ChunksFetched:    st.ChunksFetched,
+		ChunksOverdue:    st.ChunksOverdue,
+		Wanted:           st.Wanted,
+		WantsExpired:     st.WantsExpired,
+		EventsDropped:    st.EventsDropped,
+
+		Parents:         st.Parents,
+		Children:        st.Children,
+		Slots:           st.Slots,
+		Supply:          st.Supply,
+		PromisesRevoked: st.PromisesRevoked,
+		Penalised:       st.Penalties,
+		PeersCutOff:     st.PeersCutOff,
+
+		DialError:      st.LastDialError,
+		Found:          make(map[string]int64),
+		Searches:       st.Searches,
+		Announced:      st.Announced,
+		DHTError:       st.DHTError,
+		OriginBytes:    st.OriginBytes,
+		OriginRate:     st.OriginRate,
+		OriginPast:     st.OriginPastBytes,
+		OriginHeaders:  st.OriginHeaders,
+		OriginChunks:   st.OriginChunks,
+		OriginInVain:   st.OriginInVain,
+		OriginRequests: st.OriginRequests,
+		OriginFailures: st.OriginFailures,
+		Offload:        st.Offload(),
 	}
 	for source, n := range st.Found {
 		out.Found[string(source)] = n
@@ -135,13 +176,25 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		out.Peers = append(out.Peers, hls.PeerStatus{
 			ID:        p.ID.String(),
 			Addr:      p.Addr,
+			Transport: transport(p.Addr),
 			RTTMillis: float64(p.RTT) / float64(time.Millisecond),
 			BytesIn:   p.BytesIn,
 			BytesOut:  p.BytesOut,
+			Refused:   p.Refused,
 			Direct:    !p.Relayed,
 			Mesh:      p.Neighbour,
 			FoundBy:   string(p.FoundBy),
 		})
 	}
 	return out
+}
+
+// transport names what a connection's first leg goes by, "" if there is no connection.
+func transport(addr string) string {
+	for _, t := range []struct{ in, name string }{{"/quic", "QUIC"}, {"/ws", "WebSocket"}, {"/tcp/", "TCP"}} {
+		if strings.Contains(addr, t.in) {
+			return t.name
+		}
+	}
+	return ""
 }

@@ -17,7 +17,7 @@ func flagsFirst(args []string, commands []*cli.Command) []string {
 		return args
 	}
 	i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[1]) })
-	if i < 0 {
+	if i < 0 || commands[i].SkipFlagParsing {
 		return args
 	}
 	var flags, rest []string
@@ -160,3 +160,15 @@ func capital(s string) string {
 
 // quote is how sentences show what the user wrote.
 func quote(s string) string { return strconv.Quote(s) }
+
+// commandNames lists the commands for a sentence.
+func commandNames(app *cli.App) string {
+	var names []string
+	for _, c := range app.Commands {
+		if !c.Hidden {
+			names = append(names, c.Name)
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}

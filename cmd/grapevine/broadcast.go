@@ -31,6 +31,8 @@ const (
 	maxAfterEnd      = time.Minute
 )
 
+const inputFlagName = "input"
+
 func keyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "key", Usage: "use the stream key in `FILE` (PEM)", DefaultText: streamKeyFile + " in the home directory, made at first"}
 }
@@ -46,7 +48,7 @@ func broadcastCommand(env *environment) *cli.Command {
 		Description: "ffmpeg -re -i talk.mp4 -c:v libx264 -g 50 -c:a aac -f mpegts - | grapevine broadcast --input -\n" +
 			"grapevine broadcast --input rtmp://127.0.0.1:1935/live",
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringSliceFlag{Name: "input", Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, a browser's or encoder's WebRTC on whip://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; or an HLS stream at http://… or https://…; may be given more than once, a rendition each"},
+			&cli.StringSliceFlag{Name: inputFlagName, Usage: "read from `SOURCE`: MPEG-TS from - for standard input, a file (of any kind, with ffmpeg), tcp://ADDR or udp://ADDR to listen on, or an encoder's RTMP on rtmp://ADDR/live, a browser's or encoder's WebRTC on whip://ADDR/live, or SRT on srt://ADDR?passphrase=…&streamid=…&latency=200ms&mode=listener, or caller; or an HLS stream at http://… or https://…; may be given more than once, a rendition each"},
 			&cli.BoolFlag{Name: "loop", Usage: "begin a file, or an HLS stream that has ended, again at its end"},
 			encodeFlag(),
 			encoderFlag(),
@@ -56,8 +58,9 @@ func broadcastCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
+			browsersFlag(),
 			originFlag("have the link name the gateway at `URL`, from which viewers fetch what peers do not bring in time"),
-		}, encoderFlags(), publicFlags(), dhtFlags(), gatewayFlags()),
+		}, encoderFlags(), publicFlags(), privateFlags(), dhtFlags(), cacheFlags(), gatewayFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -66,10 +69,15 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err := readNetwork(c, &set); err != nil {
 				return err
 			}
+			set.browsers = !c.Bool(noBrowsers)
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			inputs, err := readInputs(c.StringSlice("input"))
+			privacy, err := readPrivacy(c, &set)
+			if err != nil {
+				return err
+			}
+			inputs, err := readInputs(c.StringSlice(inputFlagName))
 			if err != nil {
 				return err
 			}
@@ -80,10 +88,13 @@ func broadcastCommand(env *environment) *cli.Command {
 			b := broadcast{
 				origins: origins,
 
-				key:    c.String("key"),
-				qr:     c.Bool("qr"),
-				slate:  c.String("slate"),
-				entry:  readEntry(c),
+				key:   c.String("key"),
+				qr:    c.Bool("qr"),
+				slate: c.String("slate"),
+				entry: readEntry(c),
+
+				privacy: privacy,
+
 				inputs: inputs,
 				ingest: ingest.Config{
 					Stdin:   env.stdin,
@@ -101,7 +112,9 @@ func broadcastCommand(env *environment) *cli.Command {
 			if err := b.check(env.stdin); err != nil {
 				return err
 			}
-			return b.run(c.Context, set, newScreen(env, set.json))
+			return env.do(c, job{set: set, run: func(ctx context.Context, set settings) error {
+				return b.run(ctx, set, newScreen(env, set.json))
+			}})
 		},
 	}
 }
@@ -120,7 +133,8 @@ type broadcast struct {
 	reconnect time.Duration // for how long encoders are waited for that come and go
 	insists   bool          // on reconnect, whatever the inputs
 	entry     publicEntry   // in the directory
-	slate     string        // a file, autoSlate, or "" for none
+	privacy   privacy
+	slate     string // a file, autoSlate, or "" for none
 	makeSlate func(context.Context, ingest.SlateFormat) ([]byte, error)
 }
 
@@ -141,7 +155,7 @@ func (b *broadcast) check(stdin *os.File) error {
 			return err
 		}
 	}
-	if err := b.entry.check(); err != nil {
+	if err := b.entry.check(b.privacy.sealed); err != nil {
 		return err
 	}
 	return b.checkSlate()
@@ -196,10 +210,11 @@ func usageOf(err error) error {
 }
 
 func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err error) {
-	h, err := openHome(set.home)
+	h, err := openHome(set.home, set.passphrase)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.close()) }()
 	key, err := h.streamKey(b.key)
 	if err != nil {
 		return err
@@ -234,11 +249,23 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	defer func() { err = errors.Join(err, s.close()) }()
 	s.encoders = encoders
 	casts := &casts{node: s.node, key: key, epoch: epoch, list: make(map[string]*p2p.Broadcast)}
-	link, err := casts.begin(b.origins)
+	via, err := b.privacy.link(key)
 	if err != nil {
 		return err
 	}
-	link = s.reachable(set, link)
+	link, err := casts.begin(b.origins, via)
+	if err != nil {
+		return err
+	}
+	if err := b.seal(s, casts, h); err != nil {
+		return err
+	}
+	if len(b.privacy.relays) == 0 {
+		link = s.reachable(set, link)
+	}
+	if err := h.keepLink(link); err != nil {
+		return err
+	}
 	if err := b.announce(s, set, link); err != nil {
 		return err
 	}
@@ -251,12 +278,14 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.screen.say("%s", s.screen.bold("Broadcasting from "+b.from()))
 	s.screen.field("stream", link.Stream.String())
 	s.screen.field("watch", "grapevine watch '"+link.String()+"'")
+	s.showPrivate(b)
 	s.screen.field("hls", s.hlsURL(link.Stream))
 	s.screen.field("rewind", s.dvrURL(link.Stream))
 	s.screen.field("page", s.pageURL())
+	s.showNetwork()
 	s.showGateway()
 	s.showEncoders()
-	s.showUpload(set)
+	s.showLimits(set)
 	s.showRecording(set)
 	return s.showQR(b.qr, link)
 }
@@ -334,7 +363,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		countPeers(peers),
 		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
-		in.line(),
+		inputLine(in),
 	)
 }
 

@@ -19,18 +19,20 @@ type casts struct {
 	key   stream.Key
 	epoch uint64
 
+	private *p2p.Private // nil unless the stream is sealed
+
 	mu    sync.Mutex // guards all following
 	list  map[string]*p2p.Broadcast
 	ended map[string]bool // of list: their names are not used again
 }
 
-// begin joins the stream, and returns its link, which names origins.
-func (c *casts) begin(origins []string) (stream.Link, error) {
+// begin joins the stream, and returns its link, which names origins and the relays of via.
+func (c *casts) begin(origins []string, via stream.Link) (stream.Link, error) {
 	signed, err := c.key.SignOrigins(origins)
 	if err != nil {
 		return stream.Link{}, fmt.Errorf("broadcast: %w", err)
 	}
-	swarm, err := c.node.Open(c.key)
+	swarm, err := c.node.OpenBy(c.key, via)
 	if err != nil {
 		return stream.Link{}, fmt.Errorf("broadcast: %w", err)
 	}
@@ -45,12 +47,19 @@ func (c *casts) publisher(ctx context.Context, name string) (func(stream.Part) e
 	if c.list[name] != nil {
 		return nil, &sameRenditionError{name}
 	}
-	cast, err := c.node.Broadcast(c.key, name, c.epoch)
+	cast, err := c.cast(name)
 	if err != nil {
 		return nil, fmt.Errorf("broadcast rendition %s: %w", name, err)
 	}
 	c.list[name] = cast
 	return func(p stream.Part) error { return cast.Publish(ctx, p) }, nil
+}
+
+func (c *casts) cast(name string) (*p2p.Broadcast, error) {
+	if c.private != nil {
+		return c.private.Broadcast(name)
+	}
+	return c.node.Broadcast(c.key, name, c.epoch)
 }
 
 // furtherOpener opens the renditions of an input's further audio and subtitles. Its begin is
@@ -83,7 +92,20 @@ func (c *casts) end(ctx context.Context) error {
 	c.mu.Lock()
 	names := slices.Collect(maps.Keys(c.list))
 	c.mu.Unlock()
-	return c.endOf(ctx, names)
+	keys := make(chan error, 1)
+	go func() { keys <- c.endKeys(ctx) }()
+	return errors.Join(c.endOf(ctx, names), <-keys)
+}
+
+// endKeys says that no more keys of a private stream follow.
+func (c *casts) endKeys(ctx context.Context) error {
+	if c.private == nil {
+		return nil
+	}
+	if err := c.private.End(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil // slow neighbours; the rest have it
 }
 
 // endOf publishes the end of some renditions, side by side: each waits for its neighbours.

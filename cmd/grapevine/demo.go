@@ -16,12 +16,14 @@ import (
 	"github.com/grapevine-live/grapevine/stream/ingest"
 )
 
+const demoName = "demo"
+
 // sampleInput is the built-in test card, which never ends.
 const sampleInput = "sample:"
 
 func demoCommand(env *environment) *cli.Command {
 	return &cli.Command{
-		Name:  "demo",
+		Name:  demoName,
 		Usage: "broadcast, relay and watch a built-in test card on this machine",
 		Description: "Three nodes of their own in one process: a broadcaster, a relay that knows the broadcaster,\n" +
 			"and a viewer that knows the relay only. They listen on 127.0.0.1 and on no other address,\n" +
@@ -40,7 +42,9 @@ func demoCommand(env *environment) *cli.Command {
 			if len(set.listen) > 0 {
 				return &usageError{"demo listens for peers on 127.0.0.1 only.", "leave --listen out"}
 			}
-			return runDemo(c.Context, set, c.Bool("open"), newScreen(env, set.json))
+			return env.do(c, job{set: set, run: func(ctx context.Context, set settings) error {
+				return runDemo(ctx, set, c.Bool("open"), newScreen(env, set.json))
+			}})
 		},
 	}
 }
@@ -49,6 +53,10 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 	listener, err := listenHTTP(ctx, set.http)
 	if err != nil {
 		return err
+	}
+	door, err := openDoor(set.door, listener, set.http, nil)
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	log := newLogger(scr, set.level)
 	closeAll := func() error { return listener.Close() }
@@ -65,12 +73,15 @@ func runDemo(ctx context.Context, set settings, open bool, scr *screen) (err err
 		closeAll = func() error { return errors.Join(node.Close(), before()) }
 	}
 	broadcaster, relay, viewer := nodes[0], nodes[1], nodes[2]
-	s, err := serveNode(ctx, roleDemo, viewer, listener, nil, nil, set.dvr, scr, log)
+	s, err := serveNode(ctx, roleDemo, viewer, serveConfig{listener: listener, door: door, dvr: set.dvr, metrics: newMetrics()}, scr, log)
 	if err != nil {
 		return err
 	}
 	// The session closes the viewer and the listener.
 	closeAll = func() error { return errors.Join(s.close(), relay.Close(), broadcaster.Close()) }
+	if err := s.startProfiler(s.ctx, set.pprof); err != nil {
+		return err
+	}
 
 	in, err := ingest.New(ingest.Config{Input: sampleInput, Logger: log})
 	if err != nil {
@@ -118,7 +129,7 @@ func demoNode(set settings, log *slog.Logger) (*p2p.Node, error) {
 		listen:   []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"},
 		upload:   set.upload,
 		history:  set.dvr,
-	}, set.cache, log)
+	}, newStore(set.cache, nil), log)
 }
 
 // showDemo tells what to open once it plays, and live figures of the three.
@@ -132,7 +143,8 @@ func showDemo(s *session, set settings, swarm *p2p.Swarm, open bool, broadcaster
 	s.screen.say("It plays; open the page in a browser, or the other in VLC:")
 	s.screen.field("page", s.pageURL())
 	s.screen.field("hls", s.hlsURL(swarm.ID()))
-	s.showUpload(set) // of each node
+	s.showNetwork()
+	s.showLimits(set) // of each node
 	s.openPage(open)
 	s.follow(func() string {
 		b, r, v := broadcaster.Stats(), relay.Stats(), s.node.Stats()

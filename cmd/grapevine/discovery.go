@@ -74,7 +74,7 @@ func bootstrapOnlyFlag() cli.Flag {
 // readBootstrapOnly reads the DHT of a bootstrap node.
 func readBootstrapOnly(c *cli.Context) (*p2p.DHT, error) {
 	switch {
-	case c.NArg() > 0:
+	case len(carried(c)) > 0:
 		return nil, &usageError{"--bootstrap-only carries no stream.", "leave the links out, or start another relay for them"}
 	case c.Bool("no-dht"):
 		return nil, &usageError{"--no-dht and --bootstrap-only contradict each other.", "leave one of them out"}

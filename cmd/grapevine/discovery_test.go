@@ -34,7 +34,7 @@ func TestOnlyTheCommandLineEntersThePublicDHT(t *testing.T) {
 		t.Errorf("the public DHT's nodes are named in %v, want %v", got, want)
 	}
 	// Whichever commands could, scripts run them without.
-	for _, c := range newApp(os.Stdin, nil, nil).Commands {
+	for _, c := range newApp(&environment{stdin: os.Stdin}).Commands {
 		reads := takesValue(c, "--bootstrap")
 		if private := slices.Contains(withoutDHT([]string{"grapevine", c.Name}), "--no-dht"); reads != private {
 			t.Errorf("%s takes part in a DHT: %v; scripts run it without one: %v", c.Name, reads, private)

@@ -4,24 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
-	"time"
+	"net"
+	"slices"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/urfave/cli/v2"
 
 	"github.com/grapevine-live/grapevine/p2p"
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 const (
 	// doctorPeers bounds the peers that are asked: two tell all that there is to tell, and
 	// a third is there for when one does not answer.
 	doctorPeers = 3
-	// doctorWait is how long peers get to try this node's addresses: AutoNAT v2 begins a
-	// second after it knows them, and has two peers try each.
-	doctorWait = 10 * time.Second
+	// doctorAddrs bounds this machine's addresses that they are asked to try.
+	doctorAddrs = 8
 )
 
 func doctorCommand(env *environment) *cli.Command {
@@ -43,7 +44,9 @@ func doctorCommand(env *environment) *cli.Command {
 			for _, l := range links {
 				set.peers = append(set.peers, l.Peers...)
 			}
-			return doctor(c.Context, set, newScreen(env, set.json))
+			return env.do(c, job{set: set, run: func(ctx context.Context, set settings) error {
+				return doctor(ctx, set, newScreen(env, set.json))
+			}})
 		},
 	}
 }
@@ -72,16 +75,17 @@ type doctorEvent struct {
 }
 
 func doctor(ctx context.Context, set settings, scr *screen) (err error) {
-	h, err := openHome(set.home)
+	h, err := openHome(set.home, set.passphrase)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.close()) }()
 	id, err := h.identity()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, id.release()) }()
-	node, err := startNode(nodeConfig{identity: id, listen: set.listen, mapped: set.mapped}, minCache, newLogger(scr, set.level))
+	node, err := startNode(nodeConfig{identity: id, listen: set.listen, mapped: set.mapped}, stream.NewStore(minCache), newLogger(scr, set.level))
 	if err != nil {
 		return err
 	}
@@ -90,7 +94,7 @@ func doctor(ctx context.Context, set settings, scr *screen) (err error) {
 	if err != nil {
 		return err
 	}
-	facts.dir = h.dir
+	facts.machine = examineMachine(h.dir)
 	findings := facts.findings()
 	scr.settle()
 	for _, f := range findings {
@@ -103,13 +107,21 @@ func doctor(ctx context.Context, set settings, scr *screen) (err error) {
 	return nil
 }
 
-// doctorFacts are what a doctor knows of a machine.
+// doctorFacts are what a doctor knows. What it says of them is in doctorfindings.go.
 type doctorFacts struct {
-	peers  []peerFacts
-	reach  p2p.Reach
-	addrs  []string // the node's own
-	mapped bool     // the router was asked to
-	dir    string   // the home directory
+	peers    []peerFacts
+	tried    []triedAddr // this node's addresses
+	reach    p2p.Reach
+	own      []string // IP addresses of this machine
+	asked    bool     // the router was asked to map a port
+	fellBack bool     // the default port was taken
+	machine  machineFacts
+}
+
+// triedAddr is an address at which a peer tried to connect to this node.
+type triedAddr struct {
+	addr    string
+	reached bool
 }
 
 // peerFacts are what asking a peer came to.
@@ -117,7 +129,6 @@ type peerFacts struct {
 	id         peer.ID
 	quic, tcp  *p2p.Check // nil if it was not reached, or not tried
 	quicTried  bool
-	tcpTried   bool
 	quicFailed error
 	tcpFailed  error
 }
@@ -132,7 +143,7 @@ func (p peerFacts) check() *p2p.Check {
 
 // examine asks peers, and looks at what the node found out meanwhile.
 func examine(ctx context.Context, node *p2p.Node, set settings, scr *screen) (*doctorFacts, error) {
-	f := &doctorFacts{mapped: set.mapped}
+	f := &doctorFacts{asked: set.mapped, fellBack: node.FellBack()}
 	var addrs []multiaddr.Multiaddr
 	for _, s := range set.peers {
 		info, err := peer.AddrInfoFromString(s)
@@ -156,24 +167,19 @@ func examine(ctx context.Context, node *p2p.Node, set settings, scr *screen) (*d
 		measured = measured || p.check() != nil && p.check().Uplink > 0
 		f.peers = append(f.peers, p)
 	}
-	f.await(ctx, node, scr)
-	f.reach, f.addrs = node.Reach(), node.Addrs()
+	scr.show("Having peers try this machine's addresses …", true)
+	f.tried = haveTried(ctx, node, f.peers)
+	f.reach = node.Reach()
+	if f.own, err = ownIPs(); err != nil {
+		return nil, err
+	}
 	return f, ctx.Err()
 }
 
 // askPeer asks a peer by QUIC, and by TCP only if that fails.
 func askPeer(ctx context.Context, node *p2p.Node, info peer.AddrInfo, uplink bool) peerFacts {
 	p := peerFacts{id: info.ID}
-	var quic, tcp []multiaddr.Multiaddr
-	for _, a := range info.Addrs {
-		switch {
-		case viaRelay(a.String()): // says nothing of this machine
-		case strings.Contains(a.String(), "/quic"):
-			quic = append(quic, a)
-		default:
-			tcp = append(tcp, a)
-		}
-	}
+	quic, tcp := waysTo(info.Addrs)
 	try := func(addrs []multiaddr.Multiaddr) (*p2p.Check, error) {
 		c, err := node.Check(ctx, peer.AddrInfo{ID: info.ID, Addrs: addrs}, uplink)
 		if err != nil {
@@ -184,32 +190,111 @@ func askPeer(ctx context.Context, node *p2p.Node, info peer.AddrInfo, uplink boo
 	if p.quicTried = len(quic) > 0; p.quicTried {
 		p.quic, p.quicFailed = try(quic)
 	}
-	if p.tcpTried = p.quic == nil && len(tcp) > 0; p.tcpTried {
+	if p.quic == nil && len(tcp) > 0 {
 		p.tcp, p.tcpFailed = try(tcp)
 	}
 	return p
 }
 
-// await waits until peers have tried this node's addresses, if there is one to try.
-func (f *doctorFacts) await(ctx context.Context, node *p2p.Node, scr *screen) {
-	if f.answered() == 0 {
-		return
-	}
-	scr.show("Waiting for peers to try this machine's addresses …", true)
-	ctx, cancel := context.WithTimeout(ctx, doctorWait)
-	defer cancel()
-	ticker := time.NewTicker(reachLook)
-	defer ticker.Stop()
-	for {
-		if r := node.Reach(); len(r.Reachable) > 0 || len(r.Unreachable) > 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
+// waysTo sorts a peer's addresses. Where all are of one transport, those of the other are taken
+// to have the same ports, as they do unless the peer was told otherwise. Addresses through relays
+// say nothing of this machine, and are left out.
+func waysTo(addrs []multiaddr.Multiaddr) (quic, tcp []multiaddr.Multiaddr) {
+	for _, a := range addrs {
+		switch _, err := a.ValueForProtocol(multiaddr.P_QUIC_V1); {
+		case viaRelay(a.String()):
+		case err == nil:
+			quic = append(quic, a)
+		default:
+			tcp = append(tcp, a)
 		}
 	}
+	switch {
+	case len(tcp) == 0:
+		tcp = twins(quic, multiaddr.P_UDP, "/tcp/%s")
+	case len(quic) == 0:
+		quic = twins(tcp, multiaddr.P_TCP, "/udp/%s/quic-v1")
+	}
+	return quic, tcp
+}
+
+// twins returns the same IP addresses and ports with another transport.
+func twins(addrs []multiaddr.Multiaddr, transport int, other string) (out []multiaddr.Multiaddr) {
+	for _, a := range addrs {
+		ip, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool { return c.Protocol().Code == transport })
+		port, err := a.ValueForProtocol(transport)
+		if err != nil {
+			continue
+		}
+		if rest, err := multiaddr.NewMultiaddr(fmt.Sprintf(other, port)); err == nil {
+			out = append(out, ip.Encapsulate(rest))
+		}
+	}
+	return out
+}
+
+// haveTried has peers connect to this node where it may be reached, each address by one of
+// them. Those that no peer would try are left out.
+func haveTried(ctx context.Context, node *p2p.Node, peers []peerFacts) []triedAddr {
+	addrs := toTry(node.Addrs(), node.Reach().Mapped, peers)
+	results := make([]*triedAddr, len(addrs))
+	var asks sync.WaitGroup
+	for i, addr := range addrs {
+		asks.Go(func() {
+			for k := range peers {
+				p := peers[(i+k)%len(peers)]
+				if p.check() == nil {
+					continue
+				}
+				if reached, err := node.DialBack(ctx, p.id, addr); err == nil {
+					results[i] = &triedAddr{addr, reached}
+					return
+				}
+			}
+		})
+	}
+	asks.Wait()
+	var out []triedAddr
+	for _, r := range results {
+		if r != nil {
+			out = append(out, *r)
+		}
+	}
+	return out
+}
+
+// toTry returns the addresses at which peers may reach a node: its own ports at the IP
+// addresses at which they see it, and what the router maps.
+func toTry(own, mapped []string, peers []peerFacts) (out []string) {
+	add := func(a multiaddr.Multiaddr) {
+		if s := a.String(); manet.IsPublicAddr(a) && len(out) < doctorAddrs && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, s := range mapped {
+		if a, err := multiaddr.NewMultiaddr(s); err == nil {
+			add(a)
+		}
+	}
+	for _, p := range peers {
+		c := p.check()
+		if c == nil {
+			continue
+		}
+		seen, err := multiaddr.NewMultiaddr(c.Seen)
+		if err != nil {
+			continue
+		}
+		for _, s := range own {
+			a, err := multiaddr.NewMultiaddr(s)
+			if err != nil || viaRelay(s) || a[0].Protocol().Code != seen[0].Protocol().Code {
+				continue
+			}
+			port, _ := multiaddr.SplitFunc(a[1:], func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_P2P })
+			add(seen[:1].Encapsulate(port))
+		}
+	}
+	return out
 }
 
 // answered returns how many peers did.
@@ -222,12 +307,16 @@ func (f *doctorFacts) answered() (n int) {
 	return n
 }
 
-// installed returns the first of the programs that is there, "" if none is.
-func installed(names ...string) string {
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
+// ownIPs returns this machine's IP addresses.
+func ownIPs() (out []string, err error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if ip, ok := a.(*net.IPNet); ok {
+			out = append(out, ip.IP.String())
 		}
 	}
-	return ""
+	return out, nil
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/grapevine-live/grapevine/p2p"
 )
 
 const (
@@ -15,44 +18,41 @@ const (
 	clockOff = 2 * time.Second
 	// slowUplink is less than a picture of 360 lines takes.
 	slowUplink = 1_000_000
-	// leastDisk is an hour of 4 Mbit/s, for who records, and leastFiles what a relay with as
-	// many connections as it takes needs, with some for the rest.
-	leastDisk  = 2 << 30
-	leastFiles = 1024
 )
 
 const (
 	askPeers    = "name one with --peer ADDRESS, or a stream's link; every node prints its own"
 	askAnother  = "name a second one, of another network, with --peer"
 	openThePort = "open UDP and TCP port 4747 in this machine's firewall, and have the router pass them on to it; or name a relay with --peer when you broadcast"
+	askRight    = "have the clock set from the network (NTP)"
 )
 
 // findings puts what is known into words.
 func (f *doctorFacts) findings() []finding {
-	return append([]finding{f.udp(), f.reachable(), f.nat(), f.mapping(), f.clock(), f.uplink()}, f.machine()...)
+	return append([]finding{f.udp(), f.reachable(), f.nat(), f.mapping(), f.clock(), f.uplink()}, f.machine.findings()...)
 }
 
 func (f *doctorFacts) udp() finding {
-	tried, reached := 0, 0
-	byTCP := false
+	tried, reached, byTCP := 0, 0, 0
 	for _, p := range f.peers {
+		switch {
+		case p.quic != nil:
+			reached++
+		case p.tcp != nil:
+			byTCP++
+		}
 		if p.quicTried {
 			tried++
 		}
-		if p.quic != nil {
-			reached++
-		}
-		byTCP = byTCP || p.quicTried && p.tcp != nil
 	}
 	switch {
 	case reached > 0:
 		return finding{"udp", stateOK, fmt.Sprintf("UDP is open: %d of %d peers were reached by QUIC.", reached, tried), ""}
-	case byTCP:
-		return finding{"udp", stateProblem, "UDP is blocked: a peer was reached by TCP, but not by QUIC.", "allow UDP in this machine's or network's firewall; by TCP alone no way through routers is found"}
+	case byTCP > 0 && tried > 0:
+		return finding{"udp", stateProblem, fmt.Sprintf("UDP is blocked: of %s %d answered by TCP, and none by QUIC.", count(tried, "peer"), byTCP),
+			"allow UDP in this machine's or network's firewall; by TCP alone no way through routers is found"}
 	case tried > 0:
-		return finding{"udp", stateProblem, "No peer was reached: " + f.failure() + ".", "see whether this machine is online, and the peers are running"}
-	case f.answered() > 0:
-		return finding{"udp", stateUntested, "Whether UDP is open was not tested: the peers' addresses are of TCP.", "name the QUIC address of a peer"}
+		return finding{"udp", stateProblem, "No peer was reached, neither by UDP nor by TCP: " + f.failure() + ".", "see whether this machine is online, and the peers are running"}
 	}
 	return finding{"udp", stateUntested, "Whether UDP is open was not tested: that takes a peer.", askPeers}
 }
@@ -68,19 +68,35 @@ func (f *doctorFacts) failure() string {
 }
 
 func (f *doctorFacts) reachable() finding {
-	switch {
-	case len(f.reach.Reachable) > 0:
-		return finding{"reachable", stateOK, "Others reach this machine at " + strings.Join(f.reach.Reachable, ", ") + ".", ""}
-	case len(f.reach.Unreachable) > 0:
-		return finding{"reachable", stateProblem, "Others cannot reach this machine at " + strings.Join(f.reach.Unreachable, ", ") + ".", openThePort}
-	case f.answered() == 0:
-		return finding{"reachable", stateUntested, "Whether others reach this machine was not tested: that takes two peers.", askPeers}
-	case f.translated():
-		return finding{"reachable", stateWarning, "Others reach this machine only by way of what it begins itself: it is behind a router that passes nothing on.", openThePort}
-	case f.answered() == 1:
-		return finding{"reachable", stateUntested, "One peer alone does not tell whether others reach this machine.", askAnother}
+	out := f.reachableHere()
+	if f.fellBack && out.State != stateOK {
+		again := fmt.Sprintf("another node uses port %d, so that a free one was tried: end it, and try again", p2p.DefaultPort)
+		out.Do = strings.TrimSuffix(again+"; "+out.Do, "; ")
 	}
-	return finding{"reachable", stateUntested, "No peer tried this machine's addresses: they are of a local network, or the peers do not test.", ""}
+	return out
+}
+
+func (f *doctorFacts) reachableHere() finding {
+	var at, notAt []string
+	for _, t := range f.tried {
+		if t.reached {
+			at = append(at, t.addr)
+		} else {
+			notAt = append(notAt, t.addr)
+		}
+	}
+	yes, no := strings.Join(at, ", "), strings.Join(notAt, ", ")
+	switch {
+	case yes != "" && no == "":
+		return finding{"reachable", stateOK, "Others reach this machine at " + yes + ".", ""}
+	case yes != "":
+		return finding{"reachable", stateWarning, "Others reach this machine at " + yes + ", but not at " + no + ".", openThePort}
+	case no != "":
+		return finding{"reachable", stateProblem, "Others cannot reach this machine at " + no + ".", openThePort}
+	case f.answered() == 0:
+		return finding{"reachable", stateUntested, "Whether others reach this machine was not tested: that takes a peer.", askPeers}
+	}
+	return finding{"reachable", stateUntested, "Whether others reach this machine was not tested: the peers see it at an address of a local network, or try for nobody.", "name peers on the internet with --peer"}
 }
 
 // seen returns the addresses on UDP at which peers of different hosts see this machine.
@@ -99,21 +115,12 @@ func (f *doctorFacts) seen() (out []string) {
 	return out
 }
 
-// translated reports whether peers see this machine at an address that it does not have.
+// translated reports whether a peer sees this machine at an address that it does not have.
 func (f *doctorFacts) translated() bool {
-	for _, p := range f.peers {
+	return slices.ContainsFunc(f.peers, func(p peerFacts) bool {
 		c := p.check()
-		if c == nil {
-			continue
-		}
-		for _, a := range f.addrs {
-			if hostOf(a) == hostOf(c.Seen) && !viaRelay(a) {
-				return false
-			}
-		}
-		return !strings.HasPrefix(c.Seen, "/ip4/127.") && !strings.HasPrefix(c.Seen, "/ip6/::1/")
-	}
-	return false
+		return c != nil && !slices.Contains(f.own, hostOf(c.Seen))
+	})
 }
 
 func (f *doctorFacts) nat() finding {
@@ -123,7 +130,9 @@ func (f *doctorFacts) nat() finding {
 		return finding{"nat", stateUntested, "Whether a router translates this machine's addresses was not tested: that takes two peers.", askPeers}
 	case !f.translated():
 		return finding{"nat", stateOK, "No router translates this machine's addresses on the way to the peers.", ""}
-	case len(seen) < 2:
+	case len(seen) == 0:
+		return finding{"nat", stateUntested, "A router translates this machine's addresses; what kind it is can be told only by UDP.", "see to UDP first"}
+	case len(seen) == 1:
 		return finding{"nat", stateUntested, "A router translates this machine's addresses; whether holes can be made in it takes two peers of different networks to tell.", askAnother}
 	}
 	for _, s := range seen[1:] {
@@ -139,32 +148,63 @@ func (f *doctorFacts) mapping() finding {
 	switch {
 	case len(f.reach.Mapped) > 0:
 		return finding{"port_mapping", stateOK, "The router maps " + strings.Join(f.reach.Mapped, ", ") + " to this machine.", ""}
-	case !f.mapped:
+	case slices.ContainsFunc(f.tried, func(t triedAddr) bool { return t.reached }):
+		return finding{"port_mapping", stateOK, "The router needs to map no port: others reach this machine.", ""}
+	case !f.asked:
 		return finding{"port_mapping", stateUntested, "The router was not asked to map a port.", "leave out --no-port-mapping, and addresses of --listen on loopback"}
 	case f.reach.Router:
 		return finding{"port_mapping", stateWarning, "The router answers, but maps no port.", "see whether its settings allow UPnP or NAT-PMP"}
+	case f.answered() > 0 && !f.translated():
+		return finding{"port_mapping", stateOK, "No router answers by UPnP or NAT-PMP, and none has to: none translates this machine's addresses.", ""}
 	}
 	return finding{"port_mapping", stateWarning, "No router answers by UPnP or NAT-PMP.", "turn either on in the router's settings, if there is one; a machine with an address of its own on the internet needs none"}
 }
 
+// clock goes by the peers' clocks, each of which is known to half a round trip. If more of
+// them say that this machine's is right than that it is wrong, it is.
 func (f *doctorFacts) clock() finding {
+	var right, wrong []p2p.Check
 	for _, p := range f.peers {
 		c := p.check()
-		if c == nil {
-			continue
+		switch {
+		case c == nil:
+		case c.Skew.Abs() > clockOff+c.RTT/2:
+			wrong = append(wrong, *c)
+		default:
+			right = append(right, *c)
 		}
-		// The peer's clock is known to half a round trip.
-		if off := c.Skew.Abs(); off > clockOff+c.RTT/2 {
-			way := "behind"
-			if c.Skew < 0 {
-				way = "ahead of"
-			}
-			return finding{"clock", stateProblem, fmt.Sprintf("This machine's clock is %v %s a peer's.", off.Round(100*time.Millisecond), way),
-				"have the clock set from the network (NTP); one of both is wrong"}
-		}
-		return finding{"clock", stateOK, fmt.Sprintf("The clock is right to %v, by a peer's.", (c.Skew.Abs() + c.RTT/2).Round(time.Millisecond)), ""}
 	}
-	return finding{"clock", stateUntested, "The clock was not compared: that takes a peer.", askPeers}
+	others := ""
+	if len(right) > 0 && len(wrong) > 0 {
+		others = fmt.Sprintf("; %s off", isAre(len(wrong), "the clock of another peer is", "the clocks of %d others are"))
+	}
+	switch {
+	case len(right)+len(wrong) == 0:
+		return finding{"clock", stateUntested, "The clock was not compared: that takes a peer.", askPeers}
+	case len(right) >= len(wrong):
+		within := time.Duration(0)
+		for _, c := range right {
+			within = max(within, c.Skew.Abs()+c.RTT/2)
+		}
+		return finding{"clock", stateOK, fmt.Sprintf("The clock is right to %v, by %s%s.", within.Round(time.Millisecond), isAre(len(right), "a peer's", "%d peers'"), others), ""}
+	}
+	way := "behind"
+	if wrong[0].Skew < 0 {
+		way = "ahead of"
+	}
+	says := fmt.Sprintf("This machine's clock is %v %s %s.", wrong[0].Skew.Abs().Round(100*time.Millisecond), way, isAre(len(wrong), "a peer's", "those of %d peers"))
+	if len(wrong) == 1 {
+		return finding{"clock", stateProblem, says, askRight + "; if it is, the peer's is wrong"}
+	}
+	return finding{"clock", stateProblem, says, askRight}
+}
+
+// isAre is one for 1, and else many, with the number.
+func isAre(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
 }
 
 func (f *doctorFacts) uplink() finding {
@@ -182,35 +222,6 @@ func (f *doctorFacts) uplink() finding {
 		return finding{"uplink", stateUntested, "The uplink was not measured: only relays agree to that, once a minute.", "name a relay with --peer, or try again in a minute"}
 	}
 	return finding{"uplink", stateUntested, "The uplink was not measured: that takes a relay.", askPeers}
-}
-
-// machine tells of what is here.
-func (f *doctorFacts) machine() (out []finding) {
-	if free, ok := freeDisk(f.dir); !ok {
-		out = append(out, finding{"disk", stateUntested, "How much room the disk has cannot be told on this system.", ""})
-	} else if free < leastDisk {
-		out = append(out, finding{"disk", stateWarning, "The disk of " + f.dir + " has " + formatBytes(free) + " left.", "make room before you record; nodes keep streams in memory and need none"})
-	} else {
-		out = append(out, finding{"disk", stateOK, "The disk of " + f.dir + " has " + formatBytes(free) + " left.", ""})
-	}
-	if files, ok := openFiles(); !ok {
-		out = append(out, finding{"files", stateUntested, "How many files and connections may be open cannot be told on this system.", ""})
-	} else if files < leastFiles {
-		out = append(out, finding{"files", stateProblem, fmt.Sprintf("Only %d files and connections may be open at a time.", files), fmt.Sprintf("raise the limit: ulimit -n %d, or LimitNOFILE= of a systemd service", 4*leastFiles)})
-	} else {
-		out = append(out, finding{"files", stateOK, fmt.Sprintf("%d files and connections may be open at a time.", files), ""})
-	}
-	if path := installed("ffmpeg"); path == "" {
-		out = append(out, finding{"ffmpeg", stateWarning, "ffmpeg is not installed: files other than MPEG-TS, --encode and --slate need it.", "https://ffmpeg.org/download.html"})
-	} else {
-		out = append(out, finding{"ffmpeg", stateOK, "ffmpeg is " + path + ".", ""})
-	}
-	if path := installed("vlc", "cvlc", "/Applications/VLC.app/Contents/MacOS/VLC"); path == "" {
-		out = append(out, finding{"vlc", stateWarning, "VLC was not found; any other player, or the node's page, shows streams as well.", "https://www.videolan.org/vlc/"})
-	} else {
-		out = append(out, finding{"vlc", stateOK, "VLC is " + path + ".", ""})
-	}
-	return out
 }
 
 // hostOf returns the IP address at the front of a multiaddr, "" if there is none.

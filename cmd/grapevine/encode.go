@@ -111,10 +111,10 @@ func (l *ladder) stats() *inputStats {
 		Lost:       st.Lost.Seconds(),
 	}
 	for _, r := range st.Renditions {
-		out.Renditions = append(out.Renditions, renditionStats{r.Name, r.Width, r.Height, r.Bits, r.Ingest.PartBytes, r.Ingest.Misaligned})
+		out.Renditions = append(out.Renditions, renditionStats{Name: r.Name, Width: r.Width, Height: r.Height, Bits: r.Bits, Bytes: r.Ingest.PartBytes, Misaligned: r.Ingest.Misaligned})
 	}
 	in := &inputStats{Encoding: out}
-	in.add(st.Input)
+	addInput(in, st.Input)
 	for _, r := range st.Renditions { // the first has further audio and subtitles
 		in.AudioAbsent += r.Ingest.AbsentSegments
 		in.CuesLost += r.Ingest.LostCues
@@ -122,8 +122,8 @@ func (l *ladder) stats() *inputStats {
 	return in
 }
 
-// line is what there is to say of encoding, "" if all is well.
-func (e *encodingStats) line() string {
+// encodingLine is what there is to say of encoding, "" if all is well.
+func encodingLine(e *encodingStats) string {
 	if e == nil {
 		return ""
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -26,7 +25,7 @@ const (
 // encoderFlags are about encoders that connect by themselves.
 func encoderFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "stream-key", Usage: "let in RTMP and WHIP encoders that show `KEY`", EnvVars: []string{"GRAPEVINE_STREAM_KEY"}, DefaultText: encoderKeyFile + " in the home directory, made at first"},
+		&cli.StringFlag{Name: "stream-key", Usage: "let in RTMP and WHIP encoders that show `KEY`", DefaultText: encoderKeyFile + " in the home directory, made at first"},
 		&cli.DurationFlag{Name: "reconnect", Usage: "wait for `DURATION` for an encoder that broke off, or stopped, to come back; 0 ends the stream with it", DefaultText: "1m0s where encoders connect, else 0"},
 	}
 }
@@ -42,7 +41,7 @@ func readEncoder(c *cli.Context, b *broadcast) error {
 	switch {
 	case key == "":
 		return nil
-	case !slices.ContainsFunc(b.inputs, namedInput.takesKey) && os.Getenv("GRAPEVINE_STREAM_KEY") == key:
+	case !slices.ContainsFunc(b.inputs, namedInput.takesKey) && givenOf(c)["stream-key"].kind != fromFlag:
 		return nil // it is there for other inputs
 	case !slices.ContainsFunc(b.inputs, namedInput.takesKey):
 		return &usageError{"A --stream-key is for --input rtmp:// and whip:// only.", "leave --stream-key out, or listen for RTMP with --input rtmp://127.0.0.1:1935/live"}
@@ -58,13 +57,13 @@ func (i namedInput) takesKey() bool { return encoderServer(i.source) != nil }
 // encoderKey returns the key that RTMP and WHIP encoders show, and makes it unless it is there.
 func (h *home) encoderKey() (string, error) {
 	key := rand.Text()
-	err := h.create([]byte(key+"\n"), encoderKeyFile)
+	err := h.createSecret([]byte(key+"\n"), encoderKeyFile)
 	if !errors.Is(err, fs.ErrExist) {
 		return key, err
 	}
-	raw, err := os.ReadFile(h.path(encoderKeyFile))
+	raw, err := h.readSecret(encoderKeyFile)
 	if err != nil {
-		return "", &homeError{h.dir, err}
+		return "", unreadable(h.path(encoderKeyFile), err)
 	}
 	key = string(bytes.TrimSpace(raw))
 	if err := ingest.CheckStreamKey(key); err != nil {

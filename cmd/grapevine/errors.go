@@ -11,7 +11,9 @@ import (
 	"syscall"
 
 	"github.com/grapevine-live/grapevine/hls/record"
+	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/disk"
 	"github.com/grapevine-live/grapevine/stream/ingest"
 	"github.com/grapevine-live/grapevine/stream/ingest/transcode"
 )
@@ -70,6 +72,14 @@ type keyError struct {
 func (e *keyError) Error() string { return fmt.Sprintf("key %s: %v", e.path, e.err) }
 func (e *keyError) Unwrap() error { return e.err }
 
+// unreadable says that a key cannot be read, unless it is the home that is to blame.
+func unreadable(path string, err error) error {
+	if _, ok := errors.AsType[*homeError](err); ok {
+		return err
+	}
+	return &keyError{path, err}
+}
+
 // homeError is about the directory that keeps keys and state.
 type homeError struct {
 	dir string
@@ -122,7 +132,12 @@ func explain(err error) (sentence, hint string, code int) {
 		key     *keyError
 		home    *homeError
 		rec     *recordError
+		cache   *cacheError
 		export  *exportError
+		figures *figuresError
+		ledger  *ledgerError
+		unwell  *healthError
+		noKey   *noKeyError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -152,15 +167,35 @@ func explain(err error) (sentence, hint string, code int) {
 		hint = "stop the other one, or broadcast another stream with --key FILE"
 	case errors.As(err, &key):
 		sentence, hint = explainKey(key)
+	case errors.As(err, &home) && isAboutKeys(home.err):
+		sentence, hint = explainSealed(home)
 	case errors.As(err, &home):
 		sentence = fmt.Sprintf("The directory %s for keys and state cannot be used: %s.", home.dir, system(home.err))
 		hint = "choose one that you can write to with --home DIR"
+	case errors.Is(err, errNoLedger):
+		sentence = fmt.Sprintf("All %d identities of this home are in use, and a node without one cannot keep what it uses.", maxIdentities)
+		hint = "end another node, or give this one a home of its own with --home DIR"
+	case errors.As(err, &ledger):
+		sentence = fmt.Sprintf("The record of what this node used, %s, cannot be read: %s.", ledger.path, system(ledger.err))
+		hint = "delete it to count this month from nothing"
 	case errors.As(err, &rec) && errors.Is(err, record.ErrBusy):
 		sentence = fmt.Sprintf("Another node records into %s already.", rec.dir)
 		hint = "choose another directory with --record DIR, or end the other node"
 	case errors.As(err, &rec):
 		sentence = fmt.Sprintf("The directory %s cannot be recorded into: %s.", rec.dir, system(rec.err))
 		hint = "choose one that you can write to with --record DIR"
+	case errors.As(err, &cache):
+		sentence, hint = explainCache(cache)
+	case errors.As(err, &unwell):
+		sentence = fmt.Sprintf("The node at %s is not well: %s.", unwell.addr, system(unwell.err))
+		hint = "name the address of its --http with --http ADDR, if it is another; its log says what is wrong with it"
+	case errors.As(err, &figures):
+		sentence, hint = explainFigures(figures)
+	case errors.As(err, &noKey):
+		sentence, hint = explainNoKey(noKey)
+	case errors.Is(err, p2p.ErrConfined):
+		sentence = "A stream with trusted relays cannot be joined beside others."
+		hint = "run a node of its own for it: another process with --http 127.0.0.1:0"
 	case errors.As(err, &export):
 		sentence, hint = explainExport(export)
 	default:
@@ -287,6 +322,37 @@ func explainKey(e *keyError) (sentence, hint string) {
 		return fmt.Sprintf("You may not read the key file %s.", e.path), "check who owns the file and its mode"
 	}
 	return fmt.Sprintf("The file %s holds no key that can be used: %s.", e.path, system(e.err)), make
+}
+
+// isAboutKeys reports whether a home can be used but for its passphrase, lock or version.
+func isAboutKeys(err error) bool {
+	_, version := errors.AsType[*versionError](err)
+	return version || errors.Is(err, errNoPassphrase) || errors.Is(err, errPassphrase) || errors.Is(err, errHomeBusy)
+}
+
+func explainSealed(e *homeError) (sentence, hint string) {
+	switch {
+	case errors.Is(e.err, errNoPassphrase):
+		return fmt.Sprintf("The keys in %s are under a passphrase.", e.dir),
+			"give it with --" + passphraseFileName + " FILE or in " + passphraseVariable + ", or run this on a terminal, which asks for it"
+	case errors.Is(e.err, errPassphrase):
+		return fmt.Sprintf("That passphrase does not open the keys in %s.", e.dir), "nobody can open them without; with --home DIR another home has keys of its own"
+	case errors.Is(e.err, errHomeBusy):
+		return fmt.Sprintf("Another process uses the home %s, and its passphrase changes only while nobody does.", e.dir), "end the others first, or use another home with --home DIR"
+	}
+	return fmt.Sprintf("The home %s was written by a newer grapevine: %v.", e.dir, e.err), "use that one, or another home with --home DIR"
+}
+
+func explainCache(e *cacheError) (sentence, hint string) {
+	var version *disk.VersionError
+	switch {
+	case errors.Is(e.err, disk.ErrBusy):
+		return fmt.Sprintf("Another node keeps streams in %s already.", e.dir), "choose another directory with --cache-dir DIR, or end the other node"
+	case errors.As(e.err, &version):
+		return fmt.Sprintf("The cache in %s is of another version of grapevine: its file \"format\" says %q.", e.dir, version.Found),
+			"choose another directory with --cache-dir DIR, or remove this one, which holds copies of streams only"
+	}
+	return fmt.Sprintf("Streams cannot be kept in %s: %s.", e.dir, system(e.err)), "choose a directory that you can write to with --cache-dir DIR"
 }
 
 // reason returns what err says beyond the sentinel that it wraps.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"github.com/grapevine-live/grapevine/hls"
-	"github.com/grapevine-live/grapevine/p2p"
-	"github.com/grapevine-live/grapevine/stream"
 )
 
 // The objects that --json writes, one a line. Fields are added, never changed.
@@ -18,6 +16,11 @@ type readyEvent struct {
 	Page   string   `json:"page"`
 	PeerID string   `json:"peer_id"`
 	Addrs  []string `json:"addrs"`
+	// Of a node to which programs in browsers can connect, by WebTransport and WebRTC.
+	BrowserAddrs []string `json:"browser_addrs,omitempty"`
+	// The page for other machines, with the token, by each of this one's addresses; none
+	// unless --http lets them in.
+	Network []string `json:"network,omitempty"`
 	// Of a node that serves people who run nothing.
 	Gateway string `json:"gateway,omitempty"`
 	// All streams of a relay, of which Stream is the first.
@@ -32,25 +35,47 @@ type streamEvent struct {
 	HLS    string `json:"hls"`
 }
 
+// followEvent says that a relay carries a public stream from now on, or no more.
+type followEvent struct {
+	Event  string `json:"event"` // "follow" or "unfollow"
+	Stream string `json:"stream"`
+	Title  string `json:"title"` // as the broadcaster says
+	HLS    string `json:"hls"`
+}
+
+// reloadEvent says that the settings were read again.
+type reloadEvent struct {
+	Event   string   `json:"event"`             // "reload"
+	Changed []string `json:"changed,omitempty"` // settings that are others now
+	Restart []string `json:"restart,omitempty"` // settings that will be after a restart
+	// Why all stays as it was, and what to do.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
 // statsEvent holds the figures of a node. Bytes are since the start, rates in bits per
 // second over the last seconds, times in seconds.
 type statsEvent struct {
-	Event       string        `json:"event"` // "stats"
-	Role        string        `json:"role"`
-	Uptime      float64       `json:"uptime"`
-	Connections int           `json:"connections"`
-	BytesIn     int64         `json:"bytes_in"`
-	BytesOut    int64         `json:"bytes_out"`
-	RateIn      float64       `json:"rate_in"`
-	RateOut     float64       `json:"rate_out"`
-	Upload      uploadStats   `json:"upload"`
-	Fetches     fetchStats    `json:"fetches"`
-	DHTPeers    int           `json:"dht_peers"` // in the routing table
-	StoreBytes  int64         `json:"store_bytes"`
-	Input       *inputStats   `json:"input,omitempty"` // of a broadcaster
-	Streams     []streamStats `json:"streams"`
+	Event       string      `json:"event"` // "stats"
+	Role        string      `json:"role"`
+	Uptime      float64     `json:"uptime"`
+	Connections int         `json:"connections"`
+	BytesIn     int64       `json:"bytes_in"`
+	BytesOut    int64       `json:"bytes_out"`
+	RateIn      float64     `json:"rate_in"`
+	RateOut     float64     `json:"rate_out"`
+	Upload      uploadStats `json:"upload"`
+	Fetches     fetchStats  `json:"fetches"`
+	DHTPeers    int         `json:"dht_peers"`   // in the routing table
+	StoreBytes  int64       `json:"store_bytes"` // in memory
+	// Of a node with --cache-dir.
+	Disk    *hls.DiskFigures `json:"disk,omitempty"`
+	Input   *inputStats      `json:"input,omitempty"` // of a broadcaster
+	Streams []streamStats    `json:"streams"`
 	// Of a node that has one.
 	Gateway *hls.GatewayStatus `json:"gateway,omitempty"`
+	// What the owner allows, and what was used of it.
+	Limits hls.LimitsStatus `json:"limits"`
 	// Of a node that records.
 	Recordings []hls.RecordingStatus `json:"recordings,omitempty"`
 }
@@ -68,66 +93,14 @@ type fetchStats struct {
 	Again   int64 `json:"again"`   // requests for what the peer had too often
 }
 
-// inputStats are a broadcaster's figures of its encoder.
-type inputStats struct {
-	Bytes  int64   `json:"bytes"`
-	Rate   float64 `json:"rate"`             // bits per second
-	Listen string  `json:"listen,omitempty"` // what the input is bound to
-	// Of encoders that come and go: how often one broke off, for how many seconds it has
-	// been gone, and how many connections were refused.
-	Breaks  uint64  `json:"breaks,omitempty"`
-	Gone    float64 `json:"gone,omitempty"`
-	Refused uint64  `json:"refused,omitempty"`
-	// Of the slate: how many seconds of it were published, and whether it is shown now.
-	Slate   float64 `json:"slate,omitempty"`
-	OnSlate bool    `json:"on_slate,omitempty"`
-	LeftOut uint64  `json:"left_out,omitempty"` // frames that cannot be carried, or decoded
-	LostRTP uint64  `json:"lost_rtp,omitempty"` // packets of WHIP publishers
-	// Of timed ID3 and SCTE-35: tags and cues that were published, and that were not, as they
-	// were damaged or have another time than the pictures.
-	Messages     uint64 `json:"messages,omitempty"`
-	MessagesLost uint64 `json:"messages_lost,omitempty"`
-	// Segments for which a further audio track had no sound.
-	AudioAbsent uint64 `json:"audio_absent,omitempty"`
-	// Subtitles that came too late to be shown.
-	CuesLost uint64 `json:"cues_lost,omitempty"`
-	// Each, of a broadcaster that has several.
-	Inputs []oneInputStats `json:"inputs,omitempty"`
-	// Of a broadcaster that encodes.
-	Encoding *encodingStats `json:"encoding,omitempty"`
-	// Of a broadcaster that publishes an HLS stream again.
-	Origin *originStats `json:"origin,omitempty"`
-}
-
-type oneInputStats struct {
-	Rendition  string `json:"rendition"` // that it is published as; "" if that is not known yet
-	Source     string `json:"source"`
-	Bytes      int64  `json:"bytes"`
-	Listen     string `json:"listen,omitempty"`
-	Misaligned uint64 `json:"misaligned"` // keyframes of others that it lacks
-}
-
-// encodingStats are the figures of ffmpeg. Times are in seconds.
-type encodingStats struct {
-	Encoder    string           `json:"encoder"`
-	Renditions []renditionStats `json:"renditions"`
-	Speed      float64          `json:"speed"`   // seconds of the input a second; 0 if not known yet
-	Waiting    float64          `json:"waiting"` // of the input, not taken yet
-	Behind     bool             `json:"behind"`  // too slow for the input
-	Times      uint64           `json:"behind_times"`
-	Restarts   uint64           `json:"restarts"` // it died
-	Lost       float64          `json:"lost"`     // of the input, meanwhile; at least
-}
-
-type renditionStats struct {
-	Name   string `json:"name"`
-	Width  int    `json:"width"`
-	Height int    `json:"height"`
-	Bits   int    `json:"bits"` // of the video, per second, as ffmpeg was told
-	Bytes  uint64 `json:"bytes_published"`
-	// Keyframes of other renditions that it lacks: its encoder does not do as it is told.
-	Misaligned uint64 `json:"misaligned"`
-}
+// What a broadcaster's input is, as the status has it, too.
+type (
+	inputStats     = hls.InputStatus
+	oneInputStats  = hls.OneInputStatus
+	encodingStats  = hls.EncodingStatus
+	renditionStats = hls.EncodedStatus
+	originStats    = hls.PublishedStatus
+)
 
 // streamStats are the figures of one stream at this node.
 type streamStats struct {
@@ -154,13 +127,15 @@ type streamStats struct {
 	DialError       string           `json:"dial_error,omitempty"`
 	// Peers by what told of them first: link, home, mdns, exchange or dht; and searches and
 	// announcements in the DHT, with why the last one failed.
-	Found     map[p2p.Source]int64 `json:"found"`
-	Searches  int64                `json:"searches"`
-	Announced int64                `json:"announced"`
-	DHTError  string               `json:"dht_error,omitempty"`
+	Found     map[string]int64 `json:"found"`
+	Searches  int64            `json:"searches"`
+	Announced int64            `json:"announced"`
+	DHTError  string           `json:"dht_error,omitempty"`
 	// Of who has HTTP origins: payload from those, which bytes_received is not, and the share
 	// of both that came from peers.
 	OriginBytes    int64            `json:"origin_bytes"`
+	OriginRate     float64          `json:"origin_rate"`       // bits per second of those, which rate_in is not
+	OriginPast     int64            `json:"origin_past_bytes"` // of those, of what somebody rewound to
 	OriginRequests int64            `json:"origin_requests"`
 	OriginFailures map[string]int64 `json:"origin_failures,omitempty"` // by reason
 	Offload        float64          `json:"offload"`                   // from 0 to 1; 1 if nothing was received
@@ -173,6 +148,13 @@ type endEvent struct {
 	Epoch  uint64 `json:"epoch"`
 }
 
+// pauseEvent says that a node left the mesh, or that it is back.
+type pauseEvent struct {
+	Event string `json:"event"`           // "pause" or "resume"
+	Why   string `json:"why,omitempty"`   // schedule or budget
+	Until string `json:"until,omitempty"` // RFC 3339; none if it never opens
+}
+
 // recordingEvent says that the state of a rendition's recording is another.
 type recordingEvent struct {
 	Event     string `json:"event"` // "recording"
@@ -181,6 +163,13 @@ type recordingEvent struct {
 	Dir       string `json:"dir"`
 	State     string `json:"state"`           // waiting, recording, ended or stopped
 	Error     string `json:"error,omitempty"` // why it is stopped; it is tried again
+}
+
+// cacheEvent says that the disk of --cache-dir refuses what is to be kept, or takes it again.
+type cacheEvent struct {
+	Event string `json:"event"` // "cache"
+	Dir   string `json:"dir"`
+	Error string `json:"error,omitempty"` // why it refuses; it is tried again
 }
 
 // exportEvent is what "grapevine export" wrote. Times are in seconds.
@@ -204,6 +193,39 @@ type directoryEvent struct {
 	Entries []hls.Listing `json:"entries"`
 }
 
+// inviteEvent is what "grapevine invite create" made.
+type inviteEvent struct {
+	Event   string `json:"event"` // "invite"
+	Stream  string `json:"stream"`
+	Name    string `json:"name"`
+	Link    string `json:"link"`    // a secret
+	Expires string `json:"expires"` // RFC 3339
+	Uses    int    `json:"uses"`
+}
+
+// invitesEvent is what "grapevine invite list" shows.
+type invitesEvent struct {
+	Event   string         `json:"event"` // "invites"
+	Stream  string         `json:"stream"`
+	Invites []invitedEvent `json:"invites"`
+}
+
+type invitedEvent struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`   // holds, expired or revoked
+	Expires string `json:"expires"` // RFC 3339
+	Uses    int    `json:"uses"`
+	Viewers int    `json:"viewers"` // that came
+}
+
+// revokedEvent is what "grapevine invite revoke" did.
+type revokedEvent struct {
+	Event   string `json:"event"` // "revoked"
+	Stream  string `json:"stream"`
+	Name    string `json:"name"`
+	Viewers int    `json:"viewers"` // that came with it
+}
+
 // errorEvent says why a command fails.
 type errorEvent struct {
 	Event string `json:"event"` // "error"
@@ -219,17 +241,19 @@ type idEvent struct {
 	NodeKey   string `json:"node_key"`
 	Stream    string `json:"stream"`
 	StreamKey string `json:"stream_key"`
+	Sealed    bool   `json:"sealed,omitempty"` // under a passphrase
 }
 
-func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
+func newStreamStats(s hls.StreamFigures) streamStats {
 	out := streamStats{
-		Stream:          id.String(),
+		Stream:          s.ID.String(),
 		Peers:           len(s.Peers),
-		BytesPublished:  s.BytesPublished,
-		BytesReceived:   s.BytesReceived,
-		BytesSent:       s.BytesSent,
+		Buffer:          s.Buffer,
+		BytesPublished:  s.Published,
+		BytesReceived:   s.PayloadIn,
+		BytesSent:       s.PayloadOut,
 		HeadersReceived: s.HeadersReceived,
-		HeadersRefused:  s.HeadersRefused,
+		HeadersRefused:  s.HeadersRefusedBy,
 		ChunksReceived:  s.ChunksReceived,
 		ChunksDuplicate: s.ChunksDuplicate,
 		ChunksFetched:   s.ChunksFetched,
@@ -239,19 +263,21 @@ func newStreamStats(id stream.ID, s p2p.SwarmStats) streamStats {
 		ChunksLost:      s.ChunksLost,
 		EventsDropped:   s.EventsDropped,
 		Wanted:          s.Wanted,
-		Penalised:       s.Penalties,
-		DialError:       s.LastDialError,
+		Penalised:       s.Penalised,
+		DialError:       s.DialError,
 		Found:           s.Found,
 		Searches:        s.Searches,
 		Announced:       s.Announced,
 		DHTError:        s.DHTError,
 		OriginBytes:     s.OriginBytes,
+		OriginRate:      s.OriginRate,
+		OriginPast:      s.OriginPast,
 		OriginRequests:  s.OriginRequests,
 		OriginFailures:  s.OriginFailures,
-		Offload:         s.Offload(),
+		Offload:         s.Offload,
 	}
 	for _, p := range s.Peers {
-		if p.Neighbour {
+		if p.Mesh {
 			out.Neighbours++
 		}
 	}

@@ -47,7 +47,9 @@ func exportCommand(env *environment) *cli.Command {
 			if cfg.To, err = readMoment(c, "to"); err != nil {
 				return err
 			}
-			return export(c.Context, c.Args().First(), cfg, newScreen(env, c.Bool("json")))
+			return env.do(c, job{run: func(ctx context.Context, _ settings) error {
+				return export(ctx, c.Args().First(), cfg, newScreen(env, c.Bool("json")))
+			}})
 		},
 	}
 }

@@ -32,7 +32,7 @@ func gatewayFlags() []cli.Flag {
 		&cli.StringFlag{Name: gatewayCertName, Usage: "have the gateway speak HTTPS with the certificate in `FILE` (PEM), read again when it changes"},
 		&cli.StringFlag{Name: gatewayKeyName, Usage: "the certificate's key in `FILE` (PEM)"},
 		&cli.IntFlag{Name: gatewayViewersName, Usage: "let `N` people watch by way of the gateway at a time", DefaultText: fmt.Sprint(mostGatewayViewers)},
-		&cli.StringFlag{Name: gatewayBandwidthName, Usage: "have the gateway send at most `RATE`, such as 500Mbit/s", DefaultText: "no bound"},
+		&cli.StringFlag{Name: gatewayBandwidthName, Usage: "have the gateway send at most `RATE`, such as 500Mbit/s", DefaultText: "half of --max-upload, or no bound"},
 	}
 }
 
@@ -68,6 +68,26 @@ func readGateway(c *cli.Context) (g gatewaySettings, err error) {
 		}
 	}
 	return g, nil
+}
+
+// ofUpload returns how much the gateway may send of what the node may, 0 if that is not bound.
+func (g gatewaySettings) ofUpload(upload int) int {
+	if g.addr == "" || upload == 0 {
+		return 0
+	}
+	return g.bandwidth
+}
+
+// share divides what the node may send between peers and the gateway.
+func (g *gatewaySettings) share(upload int) error {
+	switch {
+	case g.addr == "" || upload == 0:
+	case g.bandwidth == 0:
+		g.bandwidth = upload / 2
+	case g.bandwidth > upload-minRate:
+		return &usageError{"--gateway-bandwidth leaves nothing of --max-upload for peers.", "the gateway's part of it must be less by at least " + formatRate(minRate)}
+	}
+	return nil
 }
 
 // gatewayDoor is a gateway that is about to be opened.
@@ -119,7 +139,7 @@ func (s *session) startGateway(ctx context.Context, d *gatewayDoor) error {
 		s.gatewayBase = "https" + strings.TrimPrefix(s.gatewayBase, "http")
 	}
 	s.running.Go(func() {
-		if err := g.Serve(ctx, d.listener); err != nil && ctx.Err() == nil {
+		if err := g.Serve(ctx, s.node.Listener(d.listener)); err != nil && ctx.Err() == nil {
 			s.fail(err)
 		}
 	})

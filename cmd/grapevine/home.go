@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"syscall"
 
+	"filippo.io/age"
 	"github.com/gofrs/flock"
 )
 
@@ -18,8 +23,26 @@ const (
 // defaultHomeText is how the help names what defaultHome returns.
 const defaultHomeText = "the platform's directory for applications' data"
 
+const (
+	// homeVersion is that of the home's files: 1 had no version file, and no passphrase.
+	homeVersion = 2
+	versionFile = "version"
+	// homeLock is held by all who use the home, or by one who changes all of it.
+	homeLock = "home.lock"
+)
+
+// errHomeBusy says that another process uses the home, while it is to be changed as a whole.
+var errHomeBusy = errors.New("another process uses it")
+
 // home is the directory that keeps keys, epochs and locks; see the package's documentation.
-type home struct{ dir string }
+type home struct {
+	dir     string
+	ask     askPassphrase // nil if there is no way to ask
+	release func() error  // of the lock
+
+	opened *age.X25519Identity // what opens the keys, once the passphrase was asked for
+	notes  []string            // for the user to know
+}
 
 // defaultHome returns the home directory by the platform's convention.
 func defaultHome() (string, error) {
@@ -40,16 +63,92 @@ func defaultHome() (string, error) {
 	return filepath.Join(dir, ".local", "share", "grapevine"), err
 }
 
-// openHome makes the directory unless it is there. An empty dir means the default.
-func openHome(dir string) (*home, error) {
+// openHome makes the directory unless it is there. An empty dir means the default. Others may
+// use it at the same time; what they must not share has locks of its own.
+func openHome(dir string, ask askPassphrase) (*home, error) {
+	return enterHome(dir, ask, (*flock.Flock).TryRLock)
+}
+
+// openHomeAlone is openHome for who changes all of it: nobody else uses it meanwhile.
+func openHomeAlone(dir string, ask askPassphrase) (*home, error) {
+	return enterHome(dir, ask, (*flock.Flock).TryLock)
+}
+
+func enterHome(dir string, ask askPassphrase, try func(*flock.Flock) (bool, error)) (*home, error) {
 	h, err := findHome(dir)
 	if err != nil {
 		return nil, err
 	}
+	h.ask = ask
 	if err := os.MkdirAll(h.path("streams"), dirMode); err != nil {
 		return nil, &homeError{h.dir, err}
 	}
+	lock := flock.New(h.path(homeLock), flock.SetPermissions(fileMode))
+	if ok, err := try(lock); err != nil {
+		return nil, &homeError{h.dir, err}
+	} else if !ok {
+		return nil, &homeError{h.dir, errHomeBusy}
+	}
+	h.release = lock.Close
+	if err := h.upgrade(); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
 	return h, nil
+}
+
+// close lets go of the home.
+func (h *home) close() error { return h.release() }
+
+// tell says what the user should know of the home.
+func (h *home) tell(scr *screen) {
+	for _, note := range h.notes {
+		scr.say("%s", note)
+	}
+	h.notes = nil
+}
+
+// tighten sees to it that nobody else on the machine can open what is at a path.
+func (h *home) tighten(path string, mode fs.FileMode) {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+		return // what is wrong shows when it is read; Windows has no such modes
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		h.notes = append(h.notes, fmt.Sprintf("Others on this machine may open %s, and that cannot be changed: %s.", path, system(err)))
+		return
+	}
+	h.notes = append(h.notes, "Others on this machine could open "+path+"; they cannot any more.")
+}
+
+// versionError says that a newer program wrote the home.
+type versionError struct{ version int }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("its files are of version %d, and this program knows those up to %d", e.version, homeVersion)
+}
+
+// upgrade brings the home to this program's version.
+func (h *home) upgrade() error {
+	raw, err := os.ReadFile(h.path(versionFile))
+	version := 1
+	if err == nil {
+		if version, err = strconv.Atoi(string(bytes.TrimSpace(raw))); err != nil || version < 1 {
+			return &homeError{h.dir, fmt.Errorf("%s holds no version", h.path(versionFile))}
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return &homeError{h.dir, err}
+	}
+	switch {
+	case version > homeVersion:
+		return &homeError{h.dir, &versionError{version}}
+	case version == homeVersion:
+		return nil
+	}
+	// Of version 1 all is as it was; those who used it may have opened the directories.
+	for _, dir := range []string{h.dir, h.path("streams")} {
+		h.tighten(dir, dirMode)
+	}
+	return h.replace(fmt.Appendln(nil, homeVersion), versionFile)
 }
 
 // findHome is openHome for who only looks whether something is there.
@@ -64,7 +163,7 @@ func findHome(dir string) (*home, error) {
 	if err != nil {
 		return nil, &homeError{dir, err}
 	}
-	return &home{dir}, nil
+	return &home{dir: dir}, nil
 }
 
 func (h *home) path(name ...string) string {
@@ -112,5 +211,25 @@ func (h *home) write(data []byte, publish func(from, to string) error, name ...s
 	if err != nil {
 		return err
 	}
-	return publish(f.Name(), target)
+	if err := publish(f.Name(), target); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(target))
+}
+
+// syncDir has a directory's new names outlive a power cut. Windows does that by itself, and
+// some file systems know nothing of it.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }

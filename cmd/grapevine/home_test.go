@@ -12,10 +12,15 @@ import (
 
 func testHome(t *testing.T) *home {
 	t.Helper()
-	h, err := openHome(t.TempDir())
+	h, err := openHome(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := h.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return h
 }
 
@@ -119,7 +124,7 @@ func TestCreateKeepsTheFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 2 { // file and streams: no leftovers
+	if len(entries) != 4 { // file, streams, version and lock: no leftovers
 		t.Errorf("the home holds %v", entries)
 	}
 }

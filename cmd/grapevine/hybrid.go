@@ -40,7 +40,18 @@ func readOrigins(c *cli.Context) ([]string, error) {
 }
 
 // connectOrigin is what a node reaches origins by.
-func connectOrigin(address string) (p2p.Origin, error) { return origin.NewClient(address, nil) }
+func connectOrigin(address string, dial p2p.Dial) (p2p.Origin, error) {
+	return origin.NewClient(address, origin.Transport(dial))
+}
+
+// rateDown is what comes to a node now, from peers and origins, in bits per second.
+func rateDown(node p2p.Stats, all ...p2p.SwarmStats) float64 {
+	rate := node.RateIn
+	for _, st := range all {
+		rate += st.OriginRate
+	}
+	return rate
+}
 
 // offloadFact says how much came from peers, "" if no origin was needed yet.
 func offloadFact(all ...p2p.SwarmStats) string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -57,7 +56,7 @@ func identityFile(i int) string {
 
 // nodeKey reads a node's key, in libp2p's own serialisation, or makes it.
 func (h *home) nodeKey(name string) (crypto.PrivKey, error) {
-	raw, err := os.ReadFile(h.path(name))
+	raw, err := h.readSecret(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 		if err != nil {
@@ -67,14 +66,14 @@ func (h *home) nodeKey(name string) (crypto.PrivKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("write node key: %w", err)
 		}
-		err = h.create(raw, name)
+		err = h.createSecret(raw, name)
 		if !errors.Is(err, fs.ErrExist) {
 			return key, err
 		}
 		return h.nodeKey(name) // "grapevine id" was first
 	}
 	if err != nil {
-		return nil, &keyError{h.path(name), err}
+		return nil, unreadable(h.path(name), err)
 	}
 	key, err := crypto.UnmarshalPrivateKey(raw)
 	if err != nil {

@@ -178,16 +178,16 @@ func (s *inputs) stats() *inputStats {
 	out := new(inputStats)
 	for _, i := range s.list {
 		st := i.in.Stats()
-		out.add(st)
+		addInput(out, st)
 		if len(s.list) > 1 {
-			out.Inputs = append(out.Inputs, oneInputStats{i.rendition(), i.source, int64(st.Bytes), st.Listen, st.Misaligned})
+			out.Inputs = append(out.Inputs, oneInputStats{Rendition: i.rendition(), Source: shownInput(i.source), Bytes: int64(st.Bytes), Listen: st.Listen, Misaligned: st.Misaligned})
 		}
 	}
 	return out
 }
 
-// add adds the figures of an input.
-func (s *inputStats) add(st ingest.Stats) {
+// addInput adds the figures of an input.
+func addInput(s *inputStats, st ingest.Stats) {
 	s.Bytes += int64(st.Bytes)
 	s.Breaks += st.Breaks
 	s.Refused += st.Strangers
@@ -210,8 +210,8 @@ func (s *inputStats) add(st ingest.Stats) {
 	s.Listen += st.Listen
 }
 
-// line is what there is to say of inputs that do not fit together, "" if all is well.
-func (s *inputStats) line() string {
+// inputLine is what there is to say of inputs that do not fit together, "" if all is well.
+func inputLine(s *inputStats) string {
 	var facts []string
 	for _, i := range s.Inputs {
 		switch {
@@ -227,5 +227,5 @@ func (s *inputStats) line() string {
 	if s.CuesLost > 0 {
 		facts = append(facts, count(int(s.CuesLost), "subtitle")+" came too late")
 	}
-	return joinFacts(append(facts, s.Encoding.line(), s.Origin.line())...)
+	return joinFacts(append(facts, encodingLine(s.Encoding), originLine(s.Origin))...)
 }

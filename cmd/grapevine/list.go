@@ -42,22 +42,25 @@ func listCommand(env *environment) *cli.Command {
 			if set.dht == nil {
 				return &usageError{"With --no-dht, list finds nobody to ask.", "leave it out, or name a node of your own network with --bootstrap ADDR"}
 			}
-			return list(c.Context, set, wait, newScreen(env, set.json))
+			return env.do(c, job{set: set, run: func(ctx context.Context, set settings) error {
+				return list(ctx, set, wait, newScreen(env, set.json))
+			}})
 		},
 	}
 }
 
 func list(ctx context.Context, set settings, wait time.Duration, scr *screen) (err error) {
-	h, err := openHome(set.home)
+	h, err := openHome(set.home, set.passphrase)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.close()) }()
 	id, err := h.identity()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, id.release()) }()
-	node, err := startNode(nodeConfig{identity: id, listen: set.listen, dht: set.dht, directory: true}, set.cache, newLogger(scr, set.level))
+	node, err := startNode(nodeConfig{identity: id, listen: set.listen, dht: set.dht, directory: true}, newStore(set.cache, nil), newLogger(scr, set.level))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -37,25 +37,32 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer, limit time.Dur
 		}
 	}()
 
-	app := newApp(stdin, stdout, stderr)
+	app := newApp(&environment{args: args[min(1, len(args)):], stdin: stdin, stdout: stdout, stderr: stderr})
 	err := app.RunContext(ctx, flagsFirst(args, app.Commands))
 	return report(err, stdout, stderr, args)
 }
 
-func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
-	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr}
+// bareCommands have nothing to be set.
+var bareCommands = []string{configCommandName, "version", "man", "completion", "complete"}
+
+// nodeless are commands that run no node: they work on files, or ask a node that runs.
+var nodeless = []string{exportName, healthName, inviteName, statusName}
+
+func newApp(env *environment) *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error {
 		return &usageError{sentence: capital(err.Error()) + "."}
 	}
 	app := &cli.App{
 		Name:            "grapevine",
 		Usage:           "live streams from peer to peer, watched in any player",
-		Version:         version(),
+		Version:         readBuild().String(),
 		HideHelpCommand: true,
 		// Files' names may have commas.
 		DisableSliceFlagSeparator: true,
-		Writer:                    stdout,
-		ErrWriter:                 stderr,
+		Reader:                    env.stdin,
+		Writer:                    env.stdout,
+		ErrWriter:                 env.stderr,
+		Metadata:                  make(map[string]any),
 		OnUsageError:              usage,
 		// run decides about exits and words; the library shall do neither.
 		ExitErrHandler: func(*cli.Context, error) {},
@@ -64,16 +71,24 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 			broadcastCommand(env),
 			watchCommand(env),
 			relayCommand(env),
+			statusCommand(env),
 			listCommand(env),
+			inviteCommand(env),
 			exportCommand(env),
 			idCommand(env),
 			doctorCommand(env),
+			configCommand(env),
+			healthCommand(env),
+			versionCommand(env),
+			manCommand(env),
+			completionCommand(env),
+			completeCommand(env),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{
 					sentence: "There is no command " + quote(c.Args().First()) + ".",
-					hint:     "the commands are demo, broadcast, watch, relay, list, export, id and doctor; see grapevine --help",
+					hint:     "the commands are " + commandNames(c.App) + "; see grapevine --help",
 				}
 			}
 			return cli.ShowAppHelp(c)
@@ -82,8 +97,14 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 	for _, c := range app.Commands {
 		c.OnUsageError = usage
 		c.HideHelpCommand = true
-		if c.Name != exportName { // it runs no node
+		if slices.Contains(bareCommands, c.Name) {
+			continue
+		}
+		if !slices.Contains(nodeless, c.Name) {
 			c.Flags = append(c.Flags, commonFlags()...)
+		}
+		if c.Name != demoName { // which is the same everywhere
+			configure(c)
 		}
 	}
 	return app
@@ -91,23 +112,9 @@ func newApp(stdin *os.File, stdout, stderr io.Writer) *cli.App {
 
 // environment is what a command may touch of the process.
 type environment struct {
+	args           []string // of the process, without its name
 	stdin          *os.File
 	stdout, stderr io.Writer
-}
-
-// version returns the module's version, or the commit that was built.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return "devel-" + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "devel"
+	// take gets what a command has read in place of the command's own doing, unless it is nil.
+	take func(*cli.Context, job) error
 }

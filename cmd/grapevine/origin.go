@@ -66,22 +66,13 @@ func (o *originSource) run(ctx context.Context, casts *casts) error {
 
 func (o *originSource) stats() *inputStats {
 	st := o.Stats()
-	in := &inputStats{Origin: &originStats{st.Retries, st.Lost, st.LeftOut, st.Restarts, st.Silent}}
-	in.add(st.Input)
+	in := &inputStats{Origin: &originStats{Retries: st.Retries, Lost: st.Lost, LeftOut: st.LeftOut, Restarts: st.Restarts, Silent: st.Silent}}
+	addInput(in, st.Input)
 	return in
 }
 
-// originStats are the figures of an HLS stream that is published again.
-type originStats struct {
-	Retries  uint64 `json:"retries"`
-	Lost     uint64 `json:"segments_lost"`     // gone before they could be fetched
-	LeftOut  uint64 `json:"segments_left_out"` // missing at the origin, or no good
-	Restarts uint64 `json:"restarts"`
-	Silent   uint64 `json:"segments_silent"` // whose sound is missing at the origin, or some of it
-}
-
-// line is what there is to say of an origin, "" if all is well.
-func (s *originStats) line() string {
+// originLine is what there is to say of an origin, "" if all is well.
+func originLine(s *originStats) string {
 	if s == nil {
 		return ""
 	}

@@ -218,7 +218,9 @@ func watchPlaylist(t *testing.T, h http.Handler, id stream.ID, from *faultyOrigi
 	t.Helper()
 	get := func(name string) []byte {
 		answer := httptest.NewRecorder()
-		h.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/"+id.String()+"/"+rendition+"/"+name, nil))
+		local := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/"+id.String()+"/"+rendition+"/"+name, nil)
+		local.RemoteAddr = "127.0.0.1:50000"
+		h.ServeHTTP(answer, local)
 		if answer.Code != http.StatusOK {
 			t.Fatalf("%s answers %d", name, answer.Code)
 		}

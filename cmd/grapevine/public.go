@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,7 +15,7 @@ import (
 func publicFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "public", Usage: "list the stream, with this node's addresses, in the directory that everybody sees"},
-		&cli.StringFlag{Name: "title", Usage: "list it with `TEXT` as its title"},
+		&cli.StringFlag{Name: "title", Usage: "list it with `TEXT` as its title; of a private stream, whose viewers see it"},
 		&cli.StringFlag{Name: "description", Usage: "list it with `TEXT` below the title"},
 	}
 }
@@ -29,8 +31,14 @@ func readEntry(c *cli.Context) publicEntry {
 }
 
 // check refuses texts that no entry could have.
-func (e publicEntry) check() error {
+func (e publicEntry) check(private bool) error {
 	switch {
+	case private && e.description != "":
+		return &usageError{"--description is for the directory, in which no private stream is.", "leave it out; a private stream may have a --title, which its viewers see"}
+	case private && (len(e.title) > stream.MaxTitle || strings.ContainsFunc(e.title, func(r rune) bool { return !unicode.IsPrint(r) })):
+		return badFlag("title", e.title, fmt.Sprintf("a title is one line of at most %d bytes", stream.MaxTitle))
+	case private:
+		return nil
 	case !e.public && e.title+e.description != "":
 		return &usageError{"--title and --description are for the directory.", "add --public to list the stream there, or leave them out"}
 	case !e.public:

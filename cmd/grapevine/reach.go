@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -18,6 +20,12 @@ const (
 	// reachLook is how often it looks.
 	reachLook = 50 * time.Millisecond
 )
+
+const noBrowsers = "no-browsers"
+
+func browsersFlag() cli.Flag {
+	return &cli.BoolFlag{Name: noBrowsers, Usage: "do not listen for programs in browsers, by WebTransport and WebRTC on the ports of QUIC"}
+}
 
 // reachable waits until others can reach this node, if it was told of peers that may help,
 // and returns the link as it is then.

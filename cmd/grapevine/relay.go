@@ -18,7 +18,7 @@ func relayCommand(env *environment) *cli.Command {
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
 		ArgsUsage: "[LINK|STREAM-ID …]",
-		Flags:     slices.Concat([]cli.Flag{qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag(), relayMediaFlag()}, dhtFlags(), gatewayFlags()),
+		Flags:     slices.Concat([]cli.Flag{streamsFlag(), qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag(), relayMediaFlag(), browsersFlag()}, dhtFlags(), cacheFlags(), gatewayFlags(), policyFlags(), followFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -30,7 +30,8 @@ func relayCommand(env *environment) *cli.Command {
 			if set.relay, err = readRelay(c); err != nil {
 				return err
 			}
-			links, err := readLinks(c.Args().Slice())
+			set.browsers = !c.Bool(noBrowsers)
+			links, err := carriedLinks(c)
 			if err != nil {
 				return err
 			}
@@ -38,9 +39,47 @@ func relayCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return relay(c.Context, set, links, origins, c.Bool("qr"), newScreen(env, set.json))
+			if set.policy, err = readPolicy(c); err != nil {
+				return err
+			}
+			if err := checkAllowed(&set.policy, links); err != nil {
+				return err
+			}
+			follow, err := readFollow(c)
+			if err != nil {
+				return err
+			}
+			return env.do(c, job{set: set, links: links, origins: origins, run: func(ctx context.Context, set settings) error {
+				return relay(ctx, set, links, origins, follow, c.Bool("qr"), newScreen(env, set.json))
+			}})
 		},
 	}
+}
+
+const streamsName = "streams"
+
+func streamsFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: streamsName, Usage: "carry the stream of `LINK`, or of a stream ID, as an argument does; may be given more than once"}
+}
+
+// carried returns the streams to carry: those of the command line, if it has any.
+func carried(c *cli.Context) []string {
+	if c.Args().Present() && givenOf(c)[streamsName].kind != fromFlag {
+		return c.Args().Slice()
+	}
+	return slices.Concat(c.Args().Slice(), c.StringSlice(streamsName))
+}
+
+// carriedLinks reads them.
+func carriedLinks(c *cli.Context) ([]stream.Link, error) {
+	if !c.Args().Present() {
+		for _, text := range c.StringSlice(streamsName) {
+			if _, err := readLinks([]string{text}); err != nil {
+				return nil, badFlag(streamsName, text, "a stream is named by its link or its ID, as the broadcaster prints them")
+			}
+		}
+	}
+	return readLinks(carried(c))
 }
 
 func relayMediaFlag() cli.Flag {
@@ -52,19 +91,20 @@ func readRelay(c *cli.Context) (*p2p.RelayConfig, error) {
 	cfg := &p2p.RelayConfig{}
 	if text := c.String("relay-media"); text != "" {
 		rate, err := parseRate(text)
-		if err != nil || rate < minUpload {
-			return nil, badFlag("relay-media", text, "a rate in bits per second looks like 20Mbit/s; at least "+formatRate(minUpload)+" are needed")
+		if err != nil || rate < minRate {
+			return nil, badFlag("relay-media", text, "a rate in bits per second looks like 20Mbit/s; at least "+formatRate(minRate)+" are needed")
 		}
 		cfg.Media = rate
 	}
 	return cfg, nil
 }
 
-func relay(ctx context.Context, set settings, links []stream.Link, origins []string, qr bool, scr *screen) (err error) {
-	h, err := openHome(set.home)
+func relay(ctx context.Context, set settings, links []stream.Link, origins []string, follow int, qr bool, scr *screen) (err error) {
+	h, err := openHome(set.home, set.passphrase)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.close()) }()
 	s, err := startSession(ctx, roleRelay, set, h, scr)
 	if err != nil {
 		return err
@@ -82,9 +122,12 @@ func relay(ctx context.Context, set settings, links []stream.Link, origins []str
 		own = append(own, swarm.Link())
 	}
 	s.ready(own...)
+	s.tellClosed()
 	switch {
 	case set.dht != nil && set.dht.Server:
 		s.showBootstrap()
+	case follow > 0:
+		scr.say("%s", scr.bold(fmt.Sprintf("Relaying %s, and up to %s", count(len(own), "stream"), count(follow, "public stream"))))
 	case len(own) == 0:
 		scr.say("%s", scr.bold("Relaying "+count(len(own), "stream")))
 		scr.say("This node only keeps its place: name the streams to pass on as links.")
@@ -103,9 +146,13 @@ func relay(ctx context.Context, set settings, links []stream.Link, origins []str
 		scr.field("peer", addrs[0])
 	}
 	scr.field("page", s.pageURL())
+	s.showNetwork()
 	s.showGateway()
-	s.showUpload(set)
+	s.showLimits(set)
 	s.showRecording(set)
+	if follow > 0 {
+		s.serve(newVolunteer(s, follow).run)
+	}
 	s.follow(func() string { return relayLine(s) }, nil)
 	return s.why()
 }
@@ -128,10 +175,11 @@ func relayLine(s *session) string {
 		count(len(peers), "peer"),
 		offloadFact(all...),
 		s.gatewayFact(),
-		"down "+formatRate(st.RateIn),
+		"down "+formatRate(rateDown(st, all...)),
 		"up "+formatRate(st.RateOut)+roomFor(st)+" ("+formatBytes(st.BytesOut)+" given)",
-		"keeping "+formatBytes(s.node.Store().Stats().Bytes),
+		keepingFact(s.node.Store().Stats()),
 		dhtPeers(st),
+		s.keepFact(),
 	)
 }
 

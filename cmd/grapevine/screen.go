@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type screen struct {
 	terminal bool // out is one, and so lines can be overwritten
 	colour   bool
 	width    func() int
+	level    slog.LevelVar // of logs
 
 	mu     sync.Mutex // guards all following
 	status string     // the status line shown now, on a terminal
@@ -47,6 +49,18 @@ func newScreen(env *environment, json bool) *screen {
 		}
 	}
 	return s
+}
+
+// setLevel has logs begin at a level; nil is for what suits where they go.
+func (s *screen) setLevel(level *slog.Level) {
+	least := slog.LevelInfo
+	if f, ok := s.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		least = slog.LevelWarn
+	}
+	if level != nil {
+		least = *level
+	}
+	s.level.Set(least)
 }
 
 // say prints a line for people.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grapevine-live/grapevine/hls/apitest"
+	"github.com/grapevine-live/grapevine/p2p/policy"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -68,13 +71,18 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"occupy": occupy,
-			"start":  start,
-			"end":    end,
-			"fetch":  fetch,
-			"await":  await,
-			"mode":   mode,
-			"jsons":  jsons,
+			"occupy":   occupy,
+			"start":    start,
+			"end":      end,
+			"envsubst": envsubst,
+			"hangup":   hangup,
+			"fetch":    fetch,
+			"poll":     poll,
+			"await":    await,
+			"mode":     mode,
+			"jsons":    jsons,
+			"conforms": conforms,
+			"month":    month,
 		},
 	})
 }
@@ -114,12 +122,14 @@ func (t *processTable) take(ts *testscript.TestScript, name string) *started {
 // started is a process that start left running.
 type started struct {
 	cmd  *exec.Cmd
-	rest chan string // what it printed after its first line
+	rest chan error // told when all that it printed is in its file
 }
 
 // start runs a program with --json in the background until it is ready, and sets
-// NAME_stream, NAME_link, NAME_hls, NAME_page, NAME_peer, NAME_addr and NAME_gateway; or until it writes what the
-// expression matches: start NAME [-until=REGEXP] program args….
+// NAME_stream, NAME_link, NAME_hls, NAME_page, NAME_http, NAME_peer, NAME_addr, NAME_gateway and
+// NAME_browsers, its addresses for those; or until it writes what the expression matches:
+// start NAME [-until=REGEXP] program args…. What it writes after that is in NAME.out, and what it
+// writes to standard error in NAME.err.
 func start(ts *testscript.TestScript, _ bool, args []string) {
 	name, args := args[0], args[1:]
 	expr, text := strings.CutPrefix(args[0], "-until=")
@@ -134,7 +144,9 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "GRAPEVINE_HOME="+ts.Getenv("GRAPEVINE_HOME"), "NO_COLOR=1")
 	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	log, err := os.Create(ts.MkAbs(name + ".err"))
+	ts.Check(err)
+	cmd.Stderr = io.MultiWriter(&stderr, log)
 	stdout, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
@@ -143,6 +155,7 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 		limit.Stop()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		_ = log.Close()
 		ts.Logf("%s wrote to standard error:\n%s", name, stderr.String())
 	})
 	out := bufio.NewReader(stdout)
@@ -153,10 +166,12 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%v ended before it was ready: %v\n%s", args, err, stderr.String())
 		}
 	}
-	p := &started{cmd: cmd, rest: make(chan string, 1)}
+	file, err := os.Create(ts.MkAbs(name + ".out"))
+	ts.Check(err)
+	p := &started{cmd: cmd, rest: make(chan error, 1)}
 	go func() { // ends with the process, which the script's end kills
-		rest, _ := io.ReadAll(out)
-		p.rest <- string(rest)
+		_, err := io.Copy(file, out)
+		p.rest <- errors.Join(err, file.Close())
 	}()
 	processes.put(ts, name, p)
 	if text {
@@ -165,22 +180,31 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	var ready readyEvent
 	ts.Check(json.Unmarshal([]byte(line), &ready))
 	for key, value := range map[string]string{
-		"stream": ready.Stream, "link": ready.Link, "hls": ready.HLS, "page": ready.Page, "peer": ready.PeerID, "addr": ready.Addrs[0], "gateway": ready.Gateway,
+		"stream": ready.Stream, "link": ready.Link, "hls": ready.HLS, "page": ready.Page, "http": strings.Trim(strings.TrimPrefix(ready.Page, "http://"), "/"), "peer": ready.PeerID, "addr": ready.Addrs[0], "gateway": ready.Gateway, "browsers": strings.Join(ready.BrowserAddrs, " "),
 	} {
 		ts.Setenv(name+"_"+key, value)
 	}
 }
 
-// end sends a process SIGTERM, expects it to end well, and leaves what it wrote after it
-// was ready in NAME.out: end NAME.
+// end sends a process SIGTERM, and expects it to end well: end NAME.
 func end(ts *testscript.TestScript, _ bool, args []string) {
 	p := processes.take(ts, args[0])
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
-	rest := <-p.rest
+	ts.Check(<-p.rest)
 	if err := p.cmd.Wait(); err != nil {
 		ts.Fatalf("%s: %v", args[0], err)
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".out"), []byte(rest), 0o600))
+}
+
+// envsubst writes a file with the script's variables put in: envsubst from to.
+func envsubst(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), fileMode))
+}
+
+// hangup has a process read its settings again: hangup NAME.
+func hangup(ts *testscript.TestScript, _ bool, args []string) {
+	p := processes.take(ts, args[0])
+	ts.Check(p.cmd.Process.Signal(syscall.SIGHUP))
 }
 
 // fetch expects a URL to answer with what the expression matches: fetch URL REGEXP.
@@ -193,6 +217,43 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if res.StatusCode != http.StatusOK || !regexp.MustCompile(args[1]).Match(body) {
 		ts.Fatalf("%s answers %s without %s:\n%s", args[0], res.Status, args[1], body)
+	}
+}
+
+// poll waits until a URL answers with what the expression matches: poll URL REGEXP.
+func poll(ts *testscript.TestScript, _ bool, args []string) {
+	client, expr := http.Client{Timeout: processLimit}, regexp.MustCompile(args[1])
+	var body []byte
+	for limit := time.Now().Add(processLimit); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+		res, err := client.Get(args[0])
+		ts.Check(err)
+		body, err = io.ReadAll(res.Body)
+		res.Body.Close()
+		ts.Check(err)
+		if expr.Match(body) {
+			return
+		}
+	}
+	ts.Fatalf("%s never answered with %s:\n%s", args[0], args[1], body)
+}
+
+// conforms expects a node's answers to be what it says itself that they are: conforms PAGE PATH….
+func conforms(ts *testscript.TestScript, _ bool, args []string) {
+	client := http.Client{Timeout: processLimit}
+	get := func(path string) (int, []byte) {
+		res, err := client.Get(args[0] + path)
+		ts.Check(err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		ts.Check(err)
+		return res.StatusCode, body
+	}
+	_, description := get("api/v1/openapi.json")
+	api, err := apitest.Parse(description)
+	ts.Check(err)
+	for _, path := range args[1:] {
+		code, body := get(path)
+		ts.Check(api.Conforms("/"+path, code, body))
 	}
 }
 
@@ -218,6 +279,12 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s has mode %s, want %s", f, got, args[0])
 		}
 	}
+}
+
+// month writes a record of use in which this month has so many bytes sent: month file bytes.
+func month(ts *testscript.TestScript, _ bool, args []string) {
+	text := fmt.Sprintf(`{"version":1,"months":{%q:{"sent":%s,"received":0}}}`, policy.MonthOf(time.Now()), args[1])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), fileMode))
 }
 
 // jsons checks that each line of a file is a JSON object: jsons file.

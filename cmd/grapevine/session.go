@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/term"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/hls/record"
@@ -35,7 +37,9 @@ const statsEvery = 2 * time.Second
 type session struct {
 	role   string
 	screen *screen
+	log    *slog.Logger
 	node   *p2p.Node
+	shown  *hlsNode // by the server
 	server *hls.Server
 	// gateway is nil unless the node serves people who run nothing; gatewayBase is its URL,
 	// without the last slash.
@@ -43,8 +47,12 @@ type session struct {
 	gatewayBase string
 	// recorder is nil unless the node records.
 	recorder *record.Recorder
+	opened   openedStreams // private ones
+	// keeper is nil in a demo.
+	keeper   *keeper
 	encoders []encoderSettings // of a broadcaster that listens for RTMP or WHIP
-	base     string            // URL of the HTTP server, without the last slash
+	base     string            // URL of the HTTP server for this machine, without the last slash
+	others   []string          // the same for other machines, with the token
 	started  time.Time
 
 	// ctx ends with the command's, or when a service failed, with the reason as its cause.
@@ -54,9 +62,10 @@ type session struct {
 
 	toldEnds map[stream.ID]uint64 // by stream the epoch; of one goroutine at a time
 
-	stop    context.CancelFunc // ends the services
-	running sync.WaitGroup
-	release func() error // of the identity
+	services context.Context    // until close
+	stop     context.CancelFunc // ends the services
+	running  sync.WaitGroup
+	release  func() error // of the identity
 }
 
 // nodeConfig says how to make a session's node.
@@ -72,7 +81,14 @@ type nodeConfig struct {
 	directory bool
 	peers     []string // to stay connected to
 	mapped    bool     // by the router, if it can
+	browsers  bool     // may connect
 	relay     *p2p.RelayConfig
+	aside     int // bits per second of upload that are the gateway's
+	download  int // bits per second, 0 for no bound
+	maxPeers  int // 0 for no bound
+	allowed   func(stream.ID) bool
+	paused    bool                 // at first
+	metrics   *prometheus.Registry // nil for none
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -86,6 +102,10 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	door, err := openDoor(set.door, listener, set.http, h)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), id.release())
+	}
 	log := newLogger(scr, set.level)
 	gateway, err := openGateway(ctx, set.gateway, log)
 	if err != nil {
@@ -95,6 +115,15 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release())
 	}
+	keeper, err := openKeeper(h, id, set.policy, log)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
+	}
+	cache, err := openCache(set, scr, log)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
+	}
+	metrics := newMetrics()
 	node, err := startNode(nodeConfig{
 		identity:  id,
 		listen:    set.listen,
@@ -106,17 +135,35 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		directory: set.directory,
 		peers:     set.peers,
 		mapped:    set.mapped,
+		browsers:  set.browsers,
 		relay:     set.relay,
-	}, set.cache, log)
+		aside:     set.gateway.ofUpload(set.upload),
+		download:  set.download,
+		maxPeers:  set.maxPeers,
+		allowed:   set.policy.Carries,
+		paused:    keeper.closed(),
+		metrics:   metrics,
+	}, newStore(set.cache, cache), log)
 	if err != nil {
-		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
+		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder), cache.close())
 	}
-	s, err := serveNode(ctx, role, node, listener, gateway, recorder, set.dvr, scr, log)
+	keeper.begin(node, time.Now())
+	s, err := serveNode(ctx, role, node, serveConfig{listener, door, gateway, recorder, keeper, set.dvr, metrics}, scr, log)
 	if err != nil {
-		return nil, errors.Join(err, node.Close(), listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
+		return nil, errors.Join(err, node.Close(), listener.Close(), gateway.close(), id.release(), closeRecorder(recorder), cache.close())
 	}
-	s.release = func() error { return errors.Join(id.release(), closeRecorder(recorder)) }
+	s.release = func() error {
+		return errors.Join(keeper.end(time.Now()), id.release(), closeRecorder(recorder), cache.close())
+	}
+	if err := s.startProfiler(s.ctx, set.pprof); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if set.reloader != nil {
+		s.followHangups(s.ctx, set.reloader)
+	}
+	s.running.Go(func() { s.keepAlive(s.ctx) })
 	heap.Tend(s.ctx, func() int64 { return node.Store().Stats().Bytes })
+	h.tell(scr)
 	if id.file == "" {
 		scr.say("All %d identities of this home are in use; this node has a fresh one.", maxIdentities)
 	}
@@ -126,11 +173,11 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 	return s, nil
 }
 
-func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error) {
-	node, err := p2p.New(p2p.Config{
+func startNode(cfg nodeConfig, store *stream.Store, log *slog.Logger) (*p2p.Node, error) {
+	c := p2p.Config{
 		Identity:  cfg.identity.key,
 		Listen:    cfg.listen,
-		Store:     stream.NewStore(cache),
+		Store:     store,
 		MDNS:      cfg.mdns,
 		DHT:       cfg.dht,
 		Memory:    cfg.memory,
@@ -139,12 +186,23 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 		Relay:     cfg.relay,
 
 		PortMapping: cfg.mapped,
+		Browsers:    cfg.browsers,
 
-		MaxUpload: cfg.upload,
-		History:   cfg.history,
-		Origins:   connectOrigin,
-		Logger:    log,
-	})
+		History: cfg.history,
+		Origins: connectOrigin,
+		Logger:  log,
+
+		MaxUpload:   cfg.upload,
+		AsideUpload: cfg.aside,
+		MaxDownload: cfg.download,
+		MaxPeers:    cfg.maxPeers,
+		Allowed:     cfg.allowed,
+		Paused:      cfg.paused,
+	}
+	if cfg.metrics != nil { // a nil *Registry is no nil Registerer
+		c.Metrics = cfg.metrics
+	}
+	node, err := p2p.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("configure node: %w", err)
 	}
@@ -157,40 +215,59 @@ func startNode(cfg nodeConfig, cache int64, log *slog.Logger) (*p2p.Node, error)
 	return node, nil
 }
 
+// serveConfig is what a session serves its node by, and what it keeps for it.
+type serveConfig struct {
+	listener net.Listener
+	door     hls.Door
+	gateway  *gatewayDoor     // nil for none
+	recorder *record.Recorder // nil unless the node records
+	keeper   *keeper          // nil in a demo
+	dvr      time.Duration
+	metrics  *prometheus.Registry
+}
+
 // serveNode runs an HLS server for a started node, which the session owns from then on.
-func serveNode(ctx context.Context, role string, node *p2p.Node, l net.Listener, gateway *gatewayDoor, recorder *record.Recorder, dvr time.Duration, scr *screen, log *slog.Logger) (*session, error) {
-	s := &session{role: role, screen: scr, node: node, recorder: recorder, base: baseURL(l.Addr()), started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
-	shown := &hlsNode{node: node, role: role, recorder: recorder}
-	server, err := hls.NewServer(hls.Config{Node: shown, DVR: dvr, Directory: listingsOf(node), Logger: log})
+func serveNode(ctx context.Context, role string, node *p2p.Node, by serveConfig, scr *screen, log *slog.Logger) (*session, error) {
+	s := &session{role: role, screen: scr, node: node, recorder: by.recorder, keeper: by.keeper, log: log, started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
+	s.base, s.others = doorURLs(by.listener, by.door.Token)
+	shown := &hlsNode{node: node, role: role, recorder: by.recorder, keeper: by.keeper, started: s.started, opened: &s.opened}
+	server, err := hls.NewServer(hls.Config{Node: shown, DVR: by.dvr, Directory: listingsOf(node), Door: by.door, Metrics: by.metrics, Logger: log})
 	if err != nil {
 		return nil, err
 	}
-	s.server = server
+	s.shown, s.server = shown, server
 	s.release = func() error { return nil }
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop = stop
-	if err := s.startGateway(services, gateway); err != nil {
+	s.services, s.stop = services, stop
+	if err := s.startGateway(services, by.gateway); err != nil {
 		stop()
 		return nil, err
 	}
-	for _, service := range []func() error{
-		func() error { return server.Run(services) },
-		func() error { return server.Serve(services, l) },
-		func() error { return recordNode(services, recorder, shown) },
+	for _, service := range []func(context.Context) error{
+		server.Run,
+		func(ctx context.Context) error { return server.Serve(ctx, by.listener) },
+		func(ctx context.Context) error { return recordNode(ctx, by.recorder, shown) },
+		s.keep,
 	} {
-		s.running.Go(func() {
-			if err := service(); err != nil && services.Err() == nil {
-				s.fail(err)
-			}
-		})
+		s.serve(service)
 	}
 	return s, nil
+}
+
+// serve runs a service until the session ends, which its failure ends.
+func (s *session) serve(service func(context.Context) error) {
+	s.running.Go(func() {
+		if err := service(s.services); err != nil && s.services.Err() == nil {
+			s.fail(err)
+		}
+	})
 }
 
 // close ends the services and waits for them. Server and node end side by side: each
 // has its own grace for those that it serves.
 func (s *session) close() error {
+	tellManager(daemon.SdNotifyStopping, s.log)
 	s.screen.settle()
 	s.fail(nil)
 	s.stop()
@@ -213,13 +290,6 @@ func (s *session) why() error {
 	return nil
 }
 
-// showUpload says what the node was told to send at most.
-func (s *session) showUpload(set settings) {
-	if set.upload > 0 {
-		s.screen.field("upload", "at most "+formatRate(float64(set.upload)))
-	}
-}
-
 // hlsURL is what players open.
 func (s *session) hlsURL(id stream.ID) string { return s.base + "/" + id.String() + "/index.m3u8" }
 
@@ -238,10 +308,15 @@ func (s *session) ready(links ...stream.Link) {
 		PeerID: s.node.ID().String(),
 		Addrs:  s.node.Addrs(),
 
+		BrowserAddrs: s.node.BrowserAddrs(),
+
 		Encoders: s.encoders,
 	}
 	if s.gateway != nil {
 		e.Gateway = s.gatewayBase + "/"
+	}
+	for _, base := range s.others {
+		e.Network = append(e.Network, base+"/")
 	}
 	for i, l := range links {
 		st := streamEvent{l.Stream.String(), l.String(), s.hlsURL(l.Stream)}
@@ -253,18 +328,24 @@ func (s *session) ready(links ...stream.Link) {
 		}
 	}
 	s.screen.event(e)
+	tellManager(daemon.SdNotifyReady, s.log)
 }
 
 // follow tells figures every few seconds, and the ends of streams, until the session's
 // context ends.
 func (s *session) follow(line func() string, input func() *inputStats) {
+	if input != nil {
+		s.shown.input.Store(&input)
+	}
 	ticker := time.NewTicker(statsEvery)
 	defer ticker.Stop()
 	defer s.tellEnds() // what came with the last moment
 	for {
 		s.tellEnds()
-		s.screen.show(line(), false)
-		s.screen.event(s.stats(input))
+		text := line()
+		s.screen.show(text, false)
+		tellManager("STATUS="+text, s.log)
+		s.screen.event(s.stats())
 		select {
 		case <-s.ctx.Done():
 			return
@@ -275,7 +356,11 @@ func (s *session) follow(line func() string, input func() *inputStats) {
 
 // tellEnds tells each end of a stream once.
 func (s *session) tellEnds() {
-	for _, sw := range s.node.Swarms() {
+	swarms := s.node.Swarms()
+	maps.DeleteFunc(s.toldEnds, func(id stream.ID, _ uint64) bool {
+		return !slices.ContainsFunc(swarms, func(sw *p2p.Swarm) bool { return sw.ID() == id }) // it was left
+	})
+	for _, sw := range swarms {
 		epoch, ended := endedEpoch(sw)
 		if !ended || s.toldEnds[sw.ID()] == epoch {
 			continue
@@ -300,38 +385,36 @@ func endedEpoch(sw *p2p.Swarm) (uint64, bool) {
 	return epoch, ended
 }
 
-func (s *session) stats(input func() *inputStats) statsEvent {
-	n := s.node.Stats()
+func (s *session) stats() statsEvent {
+	f := s.server.Figures(time.Now())
 	e := statsEvent{
 		Event:       "stats",
-		Role:        s.role,
-		Uptime:      time.Since(s.started).Seconds(),
-		Connections: n.Connections,
-		BytesIn:     n.BytesIn,
-		BytesOut:    n.BytesOut,
-		RateIn:      n.RateIn,
-		RateOut:     n.RateOut,
-		Upload:      uploadStats{Bound: n.UploadBound, Known: n.UploadKnown},
-		Fetches:     fetchStats{Bytes: n.BytesFetched, Refused: n.FetchesRefused, Again: n.FetchesAgain},
-		DHTPeers:    n.DHTPeers,
-		StoreBytes:  s.node.Store().Stats().Bytes,
+		Role:        f.Role,
+		Uptime:      f.Uptime,
+		Connections: f.Connections,
+		BytesIn:     f.BytesIn,
+		BytesOut:    f.BytesOut,
+		RateIn:      f.RateIn,
+		RateOut:     f.RateOut,
+		Upload:      uploadStats{Bound: f.UploadBound, Known: f.UploadKnown},
+		Fetches:     fetchStats{Bytes: f.BytesFetched, Refused: f.FetchesRefused, Again: f.FetchesAgain},
+		DHTPeers:    f.DHTPeers,
+		StoreBytes:  f.Store.Bytes,
+		Disk:        f.Store.Disk,
+		Input:       f.Input,
+		Gateway:     f.Gateway,
+		Limits:      f.Limits,
+		Recordings:  f.Recordings,
 		Streams:     []streamStats{},
 	}
-	if s.recorder != nil {
-		e.Recordings = s.recorder.Status()
-	}
-	if s.gateway != nil {
-		st := s.gateway.Status()
-		e.Gateway = &st
-	}
-	if input != nil {
-		e.Input = input()
-	}
+	ended := make(map[stream.ID]bool)
 	for _, sw := range s.node.Swarms() {
-		st := newStreamStats(sw.ID(), sw.Stats())
-		st.Buffer = s.server.Buffer(sw.ID()).Seconds()
-		_, st.Ended = endedEpoch(sw)
-		e.Streams = append(e.Streams, st)
+		_, ended[sw.ID()] = endedEpoch(sw)
+	}
+	for _, st := range f.Streams {
+		out := newStreamStats(st)
+		out.Ended = ended[st.ID]
+		e.Streams = append(e.Streams, out)
 	}
 	return e
 }
@@ -356,15 +439,10 @@ func baseURL(addr net.Addr) string {
 
 // newLogger logs to the screen's standard error.
 func newLogger(scr *screen, level *slog.Level) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if f, ok := scr.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		options.Level = slog.LevelWarn
-	}
-	if level != nil {
-		options.Level = *level
-	}
-	log := slog.New(slog.NewTextHandler(scr, options))
+	scr.setLevel(level)
+	log := slog.New(slog.NewTextHandler(scr, &slog.HandlerOptions{Level: &scr.level}))
 	// Libraries that use package log, such as quic-go, go the same way.
 	slog.SetDefault(log)
+	routeLibraries(log.Handler())
 	return log
 }

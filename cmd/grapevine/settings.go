@@ -14,6 +14,7 @@ import (
 
 	"github.com/grapevine-live/grapevine/hls"
 	"github.com/grapevine-live/grapevine/p2p"
+	"github.com/grapevine-live/grapevine/p2p/policy"
 	"github.com/grapevine-live/grapevine/stream"
 )
 
@@ -24,39 +25,58 @@ const (
 	minCache = 32e6
 	// minDVR is more than any live playlist lists.
 	minDVR = time.Minute
-	// minUpload is what carries headers and a few chunks a second at least.
-	minUpload = 100_000
 )
 
 // commonFlags returns the flags that every command has.
 func commonFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "home", Usage: "keep keys and state in `DIR`", EnvVars: []string{"GRAPEVINE_HOME"}, DefaultText: defaultHomeText},
+	return slices.Concat([]cli.Flag{
+		homeFlag(),
+		passphraseFileFlag(),
 		&cli.StringFlag{Name: "http", Usage: "serve HLS and the page on `ADDR`; port 0 picks a free one", Value: defaultHTTP},
 		&cli.StringSliceFlag{Name: "listen", Usage: "listen for peers on `MULTIADDR`; may be given more than once", DefaultText: "QUIC and TCP on port 4747, or on a free one"},
 		&cli.BoolFlag{Name: "no-mdns", Usage: "do not look for peers on the local network"},
 		&cli.BoolFlag{Name: "no-port-mapping", Usage: "do not ask the router, by UPnP or NAT-PMP, to let peers in"},
 		&cli.StringSliceFlag{Name: "peer", Usage: "stay connected to the node at `MULTIADDR`, such as a relay, so that others find a way to this one; may be given more than once"},
-		&cli.StringFlag{Name: "cache", Usage: "keep at most `SIZE` of streams in memory", Value: defaultCache},
+		&cli.StringFlag{Name: "cache-memory", Usage: "keep at most `SIZE` of streams in memory", Value: defaultCache},
 		&cli.DurationFlag{Name: "dvr", Usage: "rewind by up to `DURATION`, such as 4h, as far as peers hold it", DefaultText: "as much as the cache can hold"},
-		&cli.StringFlag{Name: "max-upload", Usage: "send at most `RATE`, such as 2Mbit/s or 500kbit/s", DefaultText: "as much as the uplink carries without a queue, measured"},
 		&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
+		&cli.StringFlag{Name: pprofName, Usage: "serve Go's profiles to this machine on `ADDR`, such as 127.0.0.1:6060", DefaultText: "off"},
 		&cli.StringFlag{Name: "log-level", Usage: "log to standard error from `LEVEL` on: debug, info, warn or error", DefaultText: "warn on a terminal, else info"},
-	}
+	}, rateFlags(), doorFlags())
+}
+
+func homeFlag() cli.Flag {
+	return &cli.StringFlag{Name: "home", Usage: "keep keys and state in `DIR`", DefaultText: defaultHomeText}
+}
+
+func passphraseFileFlag() cli.Flag {
+	return &cli.StringFlag{Name: passphraseFileName, Usage: "open the home's keys with the passphrase in `FILE`", DefaultText: passphraseVariable + ", or asked for on the terminal, if they are under one"}
 }
 
 // settings are the common flags, checked.
 type settings struct {
-	home    string
-	http    string
-	listen  []string
-	mdns    bool
-	peers   []string
-	mapped  bool // by the router
-	cache   int64
-	dvr     time.Duration // 0 unless given
-	upload  int           // bits per second, 0 unless given
+	home string
+	// passphrase finds the one of the home's keys.
+	passphrase askPassphrase
+	http       string
+	door       hls.Door // without a token unless one was given
+	listen     []string
+	mdns       bool
+	peers      []string
+	browsers   bool  // may connect
+	mapped     bool  // by the router
+	cache      int64 // bytes in memory
+	// cacheDir is where streams are kept as well, "" for nowhere, and cacheSize how many bytes.
+	cacheDir  string
+	cacheSize int64
+	dvr       time.Duration // 0 unless given
+	upload    int           // bits per second, 0 unless given
+	// download is likewise, maxPeers how many there may be, and policy what else the owner allows.
+	download, maxPeers int
+	policy             policy.Policy
+
 	json    bool
+	pprof   string // address; "" for none
 	record  string // directory; "" for none
 	gateway gatewaySettings
 	dht     *p2p.DHT // nil for none
@@ -64,11 +84,15 @@ type settings struct {
 	directory bool
 	relay     *p2p.RelayConfig // nil unless it is the command's business
 	level     *slog.Level      // nil unless chosen
+	reloader  *reloader        // that reads all this again
 }
 
 func readSettings(c *cli.Context) (settings, error) {
 	s := settings{
-		home:   c.String("home"),
+		home: c.String("home"),
+
+		passphrase: readPassphrase(c),
+
 		http:   c.String("http"),
 		listen: c.StringSlice("listen"),
 		mdns:   !c.Bool("no-mdns"),
@@ -76,11 +100,13 @@ func readSettings(c *cli.Context) (settings, error) {
 		mapped: !c.Bool("no-port-mapping") && !onlyLoopback(c.StringSlice("listen")),
 		json:   c.Bool("json"),
 		record: c.String("record"),
+		pprof:  c.String(pprofName),
 	}
-	if host, port, err := net.SplitHostPort(s.http); err != nil {
-		return s, badFlag("http", s.http, "an address looks like "+defaultHTTP+", or 127.0.0.1:0 for a free port")
-	} else if _, err := net.LookupPort("tcp", port); err != nil || strings.ContainsAny(host, "/ ") {
-		return s, badFlag("http", s.http, "an address looks like "+defaultHTTP+", or 127.0.0.1:0 for a free port")
+	if host, _, err := net.SplitHostPort(s.pprof); s.pprof != "" && (err != nil || !loopback(host)) {
+		return s, badFlag(pprofName, s.pprof, "profiles show what the process has in memory, and are for this machine alone: 127.0.0.1:6060")
+	}
+	if err := checkHTTP(s.http); err != nil {
+		return s, err
 	}
 	for _, l := range s.listen {
 		if _, err := multiaddr.NewMultiaddr(l); err != nil {
@@ -93,11 +119,14 @@ func readSettings(c *cli.Context) (settings, error) {
 		}
 	}
 	var err error
+	if s.door, err = readDoor(c); err != nil {
+		return s, err
+	}
 	if s.gateway, err = readGateway(c); err != nil {
 		return s, err
 	}
-	if s.cache, err = parseBytes(c.String("cache")); err != nil || s.cache < minCache {
-		return s, badFlag("cache", c.String("cache"), "an amount looks like 256MB or 1GiB; at least "+formatBytes(minCache)+" are needed")
+	if err := readCache(c, &s); err != nil {
+		return s, err
 	}
 	if s.dvr = c.Duration("dvr"); c.IsSet("dvr") && (s.dvr < minDVR || s.dvr > hls.MaxDVR) {
 		return s, badFlag("dvr", s.dvr.String(), fmt.Sprintf("a duration looks like 90m or 4h; from %v to %v", minDVR, hls.MaxDVR))
@@ -105,10 +134,11 @@ func readSettings(c *cli.Context) (settings, error) {
 	if c.IsSet("record") && s.record == "" {
 		return s, badFlag("record", s.record, "name the directory to record into")
 	}
-	if text := c.String("max-upload"); text != "" {
-		if s.upload, err = parseRate(text); err != nil || s.upload < minUpload {
-			return s, badFlag("max-upload", text, "a rate in bits per second looks like 2Mbit/s, 500kbit/s or 1.5M; at least "+formatRate(minUpload)+" are needed")
-		}
+	if err := readRates(c, &s); err != nil {
+		return s, err
+	}
+	if err := s.gateway.share(s.upload); err != nil {
+		return s, err
 	}
 	if text := c.String("log-level"); text != "" {
 		var level slog.Level
@@ -118,6 +148,18 @@ func readSettings(c *cli.Context) (settings, error) {
 		s.level = &level
 	}
 	return s, nil
+}
+
+// checkHTTP refuses what is no address.
+func checkHTTP(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || strings.ContainsAny(host, "/ ") {
+		return badFlag("http", addr, "an address looks like "+defaultHTTP+", or 127.0.0.1:0 for a free port")
+	}
+	return nil
 }
 
 // onlyLoopback reports whether all addresses to listen on are this machine's own, which no

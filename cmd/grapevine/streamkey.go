@@ -21,17 +21,21 @@ func (h *home) streamKey(path string) (stream.Key, error) {
 	if kept {
 		path = h.path(streamKeyFile)
 	}
-	raw, err := os.ReadFile(path)
+	read := h.readKeyFile
+	if kept {
+		read = func(string) ([]byte, error) { return h.readSecret(streamKeyFile) }
+	}
+	raw, err := read(path)
 	if kept && errors.Is(err, fs.ErrNotExist) {
 		key := stream.NewKey()
-		err = h.create(key.MarshalPEM(), streamKeyFile)
+		err = h.createSecret(key.MarshalPEM(), streamKeyFile)
 		if !errors.Is(err, fs.ErrExist) {
 			return key, err
 		}
-		raw, err = os.ReadFile(path) // another process was first: one home, one stream
+		raw, err = read(path) // another process was first: one home, one stream
 	}
 	if err != nil {
-		return stream.Key{}, &keyError{path, err}
+		return stream.Key{}, unreadable(path, err)
 	}
 	key, err := stream.ParseKeyPEM(raw)
 	if err != nil {

@@ -31,7 +31,7 @@ func watchCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			viewerOriginFlag(),
-		}, dhtFlags(), gatewayFlags()),
+		}, dhtFlags(), cacheFlags(), gatewayFlags(), policyFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -51,8 +51,16 @@ func watchCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
+			if set.policy, err = readPolicy(c); err != nil {
+				return err
+			}
+			if err := checkAllowed(&set.policy, links); err != nil {
+				return err
+			}
 			w := watch{link: links[0], origins: origins, open: c.Bool("open"), qr: c.Bool("qr")}
-			return w.run(c.Context, set, newScreen(env, set.json))
+			return env.do(c, job{set: set, links: links, origins: origins, run: func(ctx context.Context, set settings) error {
+				return w.run(ctx, set, newScreen(env, set.json))
+			}})
 		},
 	}
 }
@@ -68,8 +76,12 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	if err := w.check(set); err != nil {
 		return err
 	}
-	h, err := openHome(set.home)
+	h, err := openHome(set.home, set.passphrase)
 	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	if err := w.readInvite(&set, h); err != nil {
 		return err
 	}
 	s, err := startSession(ctx, roleWatch, set, h, scr)
@@ -84,9 +96,19 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 	if err := swarm.UseOrigins(w.origins); err != nil {
 		return err
 	}
+	s.tellClosed()
+	if err := w.enrol(s, h, swarm); err != nil {
+		return err
+	}
 	if err := s.awaitPlayable(swarm); err != nil || s.ctx.Err() != nil {
 		return err
 	}
+	if w.link.Invite != nil {
+		if err := h.keepInvite(w.link.Invite); err != nil {
+			return err
+		}
+	}
+	s.running.Go(func() { s.watchRefusals(swarm) })
 	if err := w.announce(s, set, swarm.Link()); err != nil {
 		return err
 	}
@@ -113,12 +135,14 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.ready(link)
 	s.screen.settle()
 	s.screen.say("%s", s.screen.bold("Watching; open this in VLC or any other player:"))
+	s.showTitle(w.link.Stream)
 	s.screen.field("hls", s.hlsURL(w.link.Stream))
 	s.screen.field("rewind", s.dvrURL(w.link.Stream))
 	s.screen.field("page", s.pageURL())
 	s.screen.field("share", link.String())
+	s.showNetwork()
 	s.showGateway()
-	s.showUpload(set)
+	s.showLimits(set)
 	s.showRecording(set)
 	s.openPage(w.open)
 	return s.showQR(w.qr, link)
@@ -142,8 +166,14 @@ func (s *session) awaitPlayable(swarm *p2p.Swarm) error {
 			return err
 		case <-ticker.C:
 		}
+		if err := s.refused(swarm); err != nil {
+			return err
+		}
 		st := swarm.Stats()
 		stage, detail := waitingFor(st)
+		if closed := s.closedFact(); closed != "" {
+			stage, detail, lonely = capital(closed), "", true
+		}
 		s.screen.show(clock(time.Since(start))+"  "+stage+detail, stage != last)
 		last = stage
 		if !lonely && len(st.Peers) == 0 && st.OriginHeaders == 0 && time.Since(start) > lonelyAfter {
@@ -187,7 +217,7 @@ func dialReason(report string) string {
 
 // viewerLine is one line of truth for whoever watches.
 func viewerLine(s *session, swarm *p2p.Swarm) string {
-	st := s.node.Stats()
+	st, stats := s.node.Stats(), swarm.Stats()
 	state := fmt.Sprintf("%.0f s ready to play", s.server.Buffer(swarm.ID()).Seconds())
 	if _, ended := endedEpoch(swarm); ended {
 		state = "ended"
@@ -195,10 +225,11 @@ func viewerLine(s *session, swarm *p2p.Swarm) string {
 	return joinFacts(
 		clock(time.Since(s.started)),
 		state,
-		countPeers(swarm.Stats().Peers),
-		offloadFact(swarm.Stats()),
+		countPeers(stats.Peers),
+		offloadFact(stats),
 		s.gatewayFact(),
-		"down "+formatRate(st.RateIn),
+		"down "+formatRate(rateDown(st, stats)),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+" given)",
+		s.keepFact(),
 	)
 }

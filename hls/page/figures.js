@@ -7,18 +7,32 @@ const received = new Graph($("graph-in"), "Received");
 const given = new Graph($("graph-out"), "Given");
 
 export function showTraffic(status) {
-  text($("rate-in"), rate(status.rate_in));
-  text($("rate-out"), rate(status.rate_out));
-  const origin = status.streams.reduce((n, s) => n + s.origin_bytes, 0);
-  const peers = status.streams.reduce((n, s) => n + s.payload_in, 0);
+  const sum = (name) => status.streams.reduce((n, s) => n + s[name], 0);
+  const origin = sum("origin_bytes");
+  const peers = sum("payload_in");
   // What HTTP origins sent is not among what libp2p counts.
+  const rateIn = status.rate_in + sum("origin_rate");
+  text($("rate-in"), rate(rateIn));
+  text($("rate-out"), rate(status.rate_out));
   text($("bytes-in"), origin ? `${bytes(status.bytes_in + origin)} in all, ${percent(peers / (peers + origin))} from peers` : `${bytes(status.bytes_in)} in all`);
   text($("bytes-out"), `${bytes(status.bytes_out)} in all`);
-  received.add(status.rate_in);
+  received.add(rateIn);
   given.add(status.rate_out);
   const most = Math.max(received.most, given.most);
   received.draw(most);
   given.draw(most);
+}
+
+// What the node keeps on a disk, and what it could not keep or read.
+export function showDisk(disk) {
+  $("on-disk").hidden = !disk;
+  if (!disk) return;
+  const parts = [`${bytes(disk.bytes)} of ${bytes(disk.limit)} kept on disk`];
+  if (disk.error) parts.push(`it takes no more: ${disk.error}`);
+  const left = disk.parts_failed + disk.parts_slow;
+  if (left) parts.push(`${left} ${left === 1 ? "part" : "parts"} left out`);
+  if (disk.chunks_damaged) parts.push(`${disk.chunks_damaged} damaged ${disk.chunks_damaged === 1 ? "chunk" : "chunks"} found`);
+  text($("on-disk"), parts.join(" · "));
 }
 
 export function showPlayback(stream, player) {

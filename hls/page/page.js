@@ -2,12 +2,14 @@
 import { Controls } from "./controls.js";
 import { followDirectory } from "./directory.js";
 import { $, text } from "./dom.js";
-import { format, showPlayback, showTraffic } from "./figures.js";
+import { format, showDisk, showPlayback, showTraffic } from "./figures.js";
+import { showLimits } from "./limits.js";
 import { short } from "./format.js";
 import { follow, keepPlaying } from "./node.js";
-import { showPeers } from "./peers.js";
+import { showOrigins, showPeers } from "./peers.js";
 import { showLinks } from "./share.js";
 import { choose, showStreams } from "./streams.js";
+import { showSwarm } from "./swarm.js";
 
 const { player } = new Controls($("player"));
 let latest = null;
@@ -34,15 +36,21 @@ function showNode(status) {
   text($("peer-id"), short(status.peer_id));
   $("peer-id").title = status.peer_id;
   showTraffic(status);
+  showLimits(status.limits);
+  showDisk(status.store.disk);
 }
 
 function showStream(stream) {
-  text($("title"), short(stream.id));
+  text($("title"), stream.title || short(stream.id));
   $("title").title = stream.id;
   text($("format"), stream.ended ? "ended" : format(stream));
-  text(document.querySelector("title"), `${short(stream.id)} – grapevine`);
+  text(document.querySelector("title"), `${stream.title || short(stream.id)} – grapevine`);
   showPlayback(stream, player);
-  if (stream.peers) showPeers(stream.peers);
+  if (stream.peers) {
+    showPeers(stream.peers);
+    showOrigins(stream);
+    showSwarm(stream, latest.now_millis);
+  }
   showLinks(stream);
 }
 

@@ -39,6 +39,17 @@ export function showPeers(peers) {
   shown.forEach((p, i) => fill(body.rows[i] ?? newRow(body), p, received));
 }
 
+// What HTTP origins did for the stream, if they were asked for anything.
+export function showOrigins(stream) {
+  $("origins").hidden = stream.origin_requests === 0;
+  const parts = [`${bytes(stream.origin_bytes)} came by HTTP from the stream’s origin`];
+  if (stream.origin_past_bytes) parts.push(`${bytes(stream.origin_past_bytes)} of that for rewinding`);
+  const failures = Object.entries(stream.origin_failures ?? {});
+  const failed = failures.reduce((n, [, k]) => n + k, 0);
+  if (failed) parts.push(`${failed} of ${stream.origin_requests} requests failed (${failures.map(([reason]) => reason).join(", ")})`);
+  text($("origins"), `${parts.join(", ")}.`);
+}
+
 function newRow(body) {
   const row = body.insertRow();
   labels.forEach((label, i) => {
@@ -53,8 +64,8 @@ function newRow(body) {
 }
 
 function fill(row, peer, received) {
-  const { transport, place } = path(peer.addr);
-  [short(peer.id), place, millis(peer.rtt_millis), bytes(peer.bytes_in), bytes(peer.bytes_out)].forEach((v, i) => text(row.cells[i].firstChild, v));
+  const { transport } = peer;
+  [short(peer.id), place(peer.addr), millis(peer.rtt_millis), bytes(peer.bytes_in), bytes(peer.bytes_out)].forEach((v, i) => text(row.cells[i].firstChild, v));
   row.cells[0].title = peer.id;
   row.cells[1].title = `${peer.addr}, found by ${sources[peer.found_by] ?? peer.found_by}`;
   text(row.cells[1].lastChild, peer.direct ? transport : `${transport}, relayed`);
@@ -63,8 +74,7 @@ function fill(row, peer, received) {
 }
 
 // Reads what people want to know from a multiaddr: /ip4/192.0.2.1/udp/4747/quic-v1.
-function path(addr) {
+function place(addr) {
   const [, family = "", host = "", , port = ""] = addr.split("/");
-  const transport = addr.includes("/quic") ? "QUIC" : addr.includes("/ws") ? "WebSocket" : addr.includes("/tcp") ? "TCP" : "";
-  return { transport, place: family === "ip6" ? `[${host}]:${port}` : port ? `${host}:${port}` : addr };
+  return family === "ip6" ? `[${host}]:${port}` : port ? `${host}:${port}` : addr;
 }

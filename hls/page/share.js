@@ -4,9 +4,11 @@ import { $, attribute, text } from "./dom.js";
 const thanks = 1500; // milliseconds that "Copied" stays
 
 export function showLinks(stream) {
-  const embed = new URL(`embed/${stream.id}`, document.baseURI).href;
   value($("link"), stream.link ?? "");
   value($("address"), new URL(stream.hls, document.baseURI).href);
+  // Without the path the node lets no other page frame the player.
+  $("embed-row").hidden = !stream.embed;
+  const embed = new URL(stream.embed ?? "", document.baseURI).href;
   value($("embed"), `<iframe src="${embed}" width="640" height="360" allow="autoplay; fullscreen; picture-in-picture"></iframe>`);
   $("qr").dataset.src = `api/v1/streams/${stream.id}/qr.svg`;
 }

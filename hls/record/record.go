@@ -118,11 +118,14 @@ func (r *Recorder) scan(ctx context.Context, node Node, running *sync.WaitGroup)
 	defer r.mu.Unlock()
 	var now []*rendition
 	for _, st := range node.Streams() {
+		if st.Sealed() {
+			continue // there is nothing to be played
+		}
 		for _, t := range st.Timelines {
 			old := r.findLocked(t)
 			if old == nil {
 				rctx, stop := context.WithCancel(ctx)
-				old = r.newRenditionLocked(t, st.Store, stop)
+				old = r.newRenditionLocked(t, st.Shown(), stop)
 				running.Go(func() { old.run(rctx) })
 			}
 			now = append(now, old)
@@ -148,7 +151,7 @@ func (r *Recorder) findLocked(t *stream.Timeline) *rendition {
 
 // newRenditionLocked returns a recording that begins when the one before in its directory
 // has ended.
-func (r *Recorder) newRenditionLocked(t *stream.Timeline, store *stream.Store, stop context.CancelFunc) *rendition {
+func (r *Recorder) newRenditionLocked(t *stream.Timeline, store hls.Store, stop context.CancelFunc) *rendition {
 	dir := filepath.Join(r.cfg.Dir, t.Stream().String(), t.Rendition())
 	done := make(chan struct{})
 	before := r.writers[dir]

@@ -30,7 +30,7 @@ const (
 // rendition records one rendition.
 type rendition struct {
 	timeline *stream.Timeline
-	store    *stream.Store
+	store    hls.Store
 	files    files
 	log      *slog.Logger
 	changed  func(hls.RecordingStatus)

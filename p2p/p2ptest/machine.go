@@ -1,6 +1,7 @@
 package p2ptest
 
 import (
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -28,6 +30,7 @@ type machine struct {
 	net     *Network
 	index   int
 	latency time.Duration
+	key     crypto.PrivKey
 	host    host.Host
 	quic    *quicreuse.ConnManager
 	streams meter // bytes in libp2p's streams
@@ -87,7 +90,13 @@ func (m *machine) loses(from net.Addr) bool {
 // start makes the host.
 func (m *machine) start(l Link) (err error) {
 	ip := address(m.index)
+	if m.key == nil {
+		if m.key, _, err = crypto.GenerateEd25519Key(crand.Reader); err != nil {
+			return err
+		}
+	}
 	m.host, err = libp2p.New(
+		libp2p.Identity(m.key),
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)),
 		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 			var err error

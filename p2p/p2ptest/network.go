@@ -80,24 +80,31 @@ func (n *Network) AddHost(l Link) host.Host {
 
 func (n *Network) addMachine(l Link) *machine {
 	n.tb.Helper()
+	if l.Latency == 0 {
+		l.Latency = n.latency
+	}
+	n.mu.Lock()
+	m := &machine{net: n, index: len(n.machines), latency: l.Latency}
+	n.machines = append(n.machines, m)
+	n.mu.Unlock()
+	n.startMachine(m, l)
+	return m
+}
+
+func (n *Network) startMachine(m *machine, l Link) {
+	n.tb.Helper()
 	if l.Up == 0 {
 		l.Up = defaultRate
 	}
 	if l.Down == 0 {
 		l.Down = defaultRate
 	}
-	if l.Latency == 0 {
-		l.Latency = n.latency
-	}
-	n.mu.Lock()
-	m := &machine{net: n, index: len(n.machines), latency: l.Latency}
+	n.mu.RLock()
 	m.lose(n.loss, n.lossSeed)
-	n.machines = append(n.machines, m)
-	n.mu.Unlock()
+	n.mu.RUnlock()
 	if err := m.start(l); err != nil {
 		n.tb.Fatalf("make host: %v", err)
 	}
-	return m
 }
 
 // AddNode adds a host behind a link, and a node. Start starts it; after that, it is
@@ -110,7 +117,29 @@ func (n *Network) AddNode(l Link) *p2p.Node {
 // AddNodeWith is AddNode with a configuration, whose host is set.
 func (n *Network) AddNodeWith(l Link, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	m := n.addMachine(l)
+	return n.startNode(n.addMachine(l), cfg)
+}
+
+// Restart starts host i again, which was killed or stopped, with a node. It is the same peer at
+// the same address, or, if it moved, as a further host, and has forgotten all else.
+func (n *Network) Restart(i int, l Link, moved bool) *p2p.Node {
+	n.tb.Helper()
+	old := n.machine(i)
+	m := &machine{net: n, index: old.index, latency: old.latency, key: old.key}
+	n.mu.Lock()
+	if moved {
+		m.index = len(n.machines)
+		n.machines = append(n.machines, m)
+	} else {
+		n.machines[m.index] = m
+	}
+	n.mu.Unlock()
+	n.startMachine(m, l)
+	return n.startNode(m, p2p.Config{})
+}
+
+func (n *Network) startNode(m *machine, cfg p2p.Config) *p2p.Node {
+	n.tb.Helper()
 	cfg.Host, cfg.Bandwidth = m.host, &m.streams
 	node, err := p2p.New(cfg)
 	if err != nil {
@@ -253,6 +282,17 @@ func (n *Network) Stop(i int) {
 	if err := m.close(); err != nil {
 		n.tb.Errorf("close host %d: %v", i, err)
 	}
+}
+
+// Forget stops the node and the host i, if they run, and lets go of them: of a network that runs
+// for long, what is gone takes no memory. Nothing else may be asked of the host then.
+func (n *Network) Forget(i int) {
+	n.tb.Helper()
+	n.Stop(i)
+	m := n.machine(i)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m.host, m.quic = nil, nil
 }
 
 // Close closes all nodes, hosts and the network.

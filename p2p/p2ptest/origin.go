@@ -43,7 +43,7 @@ const Address = "https://origin.example"
 
 // Config returns what gives a node clients of the origin.
 func (o *Origin) Config() p2p.Config {
-	return p2p.Config{Origins: func(address string) (p2p.Origin, error) { return origin.NewClient(address, o) }}
+	return p2p.Config{Origins: func(address string, _ p2p.Dial) (p2p.Origin, error) { return origin.NewClient(address, o) }}
 }
 
 // Fail has the origin answer requests with f instead, nil no more.
@@ -62,9 +62,11 @@ func (o *Origin) Forge(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(real.Code)
 	body := real.Body.Bytes()
-	if isPart(r) && len(body) > 0 {
+	switch {
+	case len(body) == 0 || strings.HasSuffix(r.URL.Path, "/held"): // which nobody signs
+	case isPart(r):
 		body[0] ^= 1
-	} else if len(body) > 0 {
+	default:
 		body[len(body)-1] ^= 1 // of the last signature
 	}
 	_, _ = w.Write(body) // a recorder takes everything
@@ -115,7 +117,12 @@ func (o *Origin) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // isPart reports whether a request is for a part.
 func isPart(r *http.Request) bool {
-	return !strings.Contains(r.URL.Path, "/after/") && !strings.HasSuffix(r.URL.Path, "/timeline")
+	for _, other := range []string{"/after/", "/before/", "/timeline", "/held"} {
+		if strings.Contains(r.URL.Path, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // Stall answers nothing until the client goes.

@@ -76,6 +76,8 @@ type Stats struct {
 	Fed        int   // stripes that a parent sends, now
 	Slots      int   // children that the uplink feeds, now
 	Waiting    int   // chunks that wait for the uplink, now
+	Upload     int   // children that its uplink and the neighbours' feed, now
+	Hungry     int   // nodes among these that must be fed, the broadcaster being the only other
 	Expired    int64 // wants that were not met in time
 	Lost       int64 // chunks given up: older than anybody could still play
 	Overdue    int64 // chunks not sent, as nobody could have played them any more
@@ -153,6 +155,7 @@ func (x *Exchange) Stats() Stats {
 		}
 	}
 	s.Feeding, s.Slots, s.Waiting = x.children(), x.slots(), len(x.queue)
+	s.Upload, s.Hungry = x.supply()
 	return s
 }
 

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -165,6 +166,25 @@ func (x *Exchange) room() (m Mask) {
 		}
 	}
 	return m
+}
+
+// supply returns how many children this node and its neighbours feed, as these say, each stripe of
+// each child counted, and how many of them must be fed themselves.
+func (x *Exchange) supply() (upload, hungry int) {
+	upload = min(x.slots(), math.MaxUint8) // as neighbours say no more
+	if !x.cfg.Source {
+		hungry = 1
+	}
+	for _, n := range x.ids {
+		if !n.mesh || !n.known {
+			continue
+		}
+		upload += int(n.state.Slots)
+		if n.state.Hops != [Stripes]uint8{} {
+			hungry++
+		}
+	}
+	return upload, hungry
 }
 
 // scarce reports whether neighbours have hardly any room for children. Then the

@@ -25,8 +25,10 @@ type arrival struct {
 // tally is what one node got.
 type tally struct {
 	delays times
-	inTime []uint16 // chunks by the deadline, by part
-	early  int64    // bytes of parts before the first, that came after that was published
+	inTime []uint16    // chunks by the deadline, by part
+	came   []uint16    // chunks, by part
+	last   []time.Time // when the last of them came, by part
+	early  int64       // bytes of parts before the first, that came after that was published
 }
 
 // newArrivals notes so many parts from a first one on.
@@ -38,7 +40,8 @@ func newArrivals(first, parts int, deadline time.Duration) *arrivals {
 func (a *arrivals) addNode() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.nodes = append(a.nodes, &tally{inTime: make([]uint16, len(a.parts))})
+	n := len(a.parts)
+	a.nodes = append(a.nodes, &tally{inTime: make([]uint16, n), came: make([]uint16, n), last: make([]time.Time, n)})
 }
 
 // publish notes that part i is published now; chunks, of how many it consists.
@@ -68,10 +71,13 @@ func (a *arrivals) receive(node, i, size int) {
 	if i -= a.first; i < 0 || i >= len(a.parts) || a.parts[i].published.IsZero() {
 		return
 	}
-	d := time.Since(a.parts[i].published)
-	a.nodes[node].delays.add(d)
+	now, n := time.Now(), a.nodes[node]
+	d := now.Sub(a.parts[i].published)
+	n.delays.add(d)
+	n.came[i]++
+	n.last[i] = now
 	if d <= a.deadline {
-		a.nodes[node].inTime[i]++
+		n.inTime[i]++
 	}
 }
 
@@ -117,6 +123,36 @@ func (a *arrivals) inTime(node, from int) (whole, all int) {
 		}
 	}
 	return whole, all
+}
+
+// inHand is how many whole segments a player has when it begins, that which it plays included.
+const inHand = playableSegments
+
+// stalls returns for how long each time a player at a node stood still, never if for good: one
+// that began a segment when the last in hand was published, and goes on with each when the
+// one before is over and all of it is there.
+func (a *arrivals) stalls(node int) (out []time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.nodes[node]
+	var behind time.Duration // what it lost so far
+	for i := 0; i+inHand*partsPerSegment <= len(a.parts); i += partsPerSegment {
+		plays := a.parts[i+inHand*partsPerSegment-1].published.Add(behind)
+		whole := time.Time{}
+		for k := i; k < i+partsPerSegment; k++ {
+			if int(n.came[k]) < a.parts[k].chunks {
+				return append(out, never)
+			}
+			if n.last[k].After(whole) {
+				whole = n.last[k]
+			}
+		}
+		if d := whole.Sub(plays); d > 0 {
+			out = append(out, d)
+			behind += d
+		}
+	}
+	return out
 }
 
 // partsPerSegment are in a segment of two seconds.

@@ -63,6 +63,9 @@
 //	              arrive counts as later than everything else: a percentile that falls
 //	              there is null, and undelivered is how many there were.
 //	continuity    share of (viewer, part) pairs that are whole by the deadline
+//	stalls        of players that begin three whole segments behind what is published, and play
+//	              each when the one before is over and all of it is there: how often one of
+//	              them stood still, and the longest time
 //	utilisation   the stream's rate over min(u_s, (u_s + sum u_i) / n), which is the highest
 //	              that n viewers with uplinks u_i could get (Kumar, Liu and Ross)
 //	startup_ms    of joiners, from Join until what an HLS player needs is there: three whole
@@ -79,9 +82,9 @@
 //	              each node and second, and CPU time for each
 //	counts        what viewers counted: chunks received, those that came twice or too late,
 //	              by fetch; wants not met in time, chunks too late to be sent, promises taken
-//	              back, messages that full queues lost
-//	              In counts, payload from peers and from the origin: what came from peers of both
-//	              is the offload
+//	              back, messages that full queues lost; payload from peers and from the origin
+//	offload       of the scenarios with an origin: the share of the payload that came from peers.
+//	              Of offload-cut it is 1 - 1/n for n viewers at best, as one has to fetch
 //	memory        of long: live heap and goroutines of all nodes and the bench together
 //
 // Several seeds: bytes are means, delays and continuity are of all runs together, and

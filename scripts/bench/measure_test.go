@@ -32,6 +32,7 @@ type result struct {
 	Delays      times   `json:"delays"`     // from a chunk's publication to its arrival at each node that counts
 	Pairs       int     `json:"pairs"`      // of such a node and a part
 	InTime      int     `json:"in_time"`    // of those, complete by the deadline
+	Stalls      times   `json:"stalls"`     // of players, one at each node that counts: how long each was
 	Utilisation float64 `json:"utilisation"`
 
 	Startup      times       `json:"startup"`        // of joiners, see doc.go
@@ -71,6 +72,11 @@ func (t *chunkCounts) add(o chunkCounts, k int64) {
 	t.Dropped += k * o.Dropped
 	t.PeerBytes += k * o.PeerBytes
 	t.OriginBytes += k * o.OriginBytes
+}
+
+// offload is the share of the payload that came from peers.
+func (t *chunkCounts) offload() float64 {
+	return float64(t.PeerBytes) / float64(max(1, t.PeerBytes+t.OriginBytes))
 }
 
 // memory is what a process held at one moment.
@@ -204,6 +210,9 @@ func (tr *trial) measure(publish func(i int, at time.Time, data []byte) error, e
 		whole, all := tr.arrivals.inTime(n, 0)
 		res.InTime += whole
 		res.Pairs += all
+		for _, d := range tr.arrivals.stalls(n) {
+			res.Stalls.add(d)
+		}
 	}
 	res.RX /= viewers
 	res.RXWire /= viewers

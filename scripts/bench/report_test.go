@@ -22,6 +22,8 @@ type summary struct {
 	Undelivered int          `json:"undelivered"`
 	DeadlineMS  int          `json:"deadline_ms"`
 	Continuity  float64      `json:"continuity"`
+	Stalls      stalls       `json:"stalls"`
+	Offload     *float64     `json:"offload,omitempty"`
 	Startup     *startup     `json:"startup_ms"`
 	Utilisation float64      `json:"utilisation"`
 	Joiners     *joinerStats `json:"joiners,omitempty"`
@@ -55,6 +57,11 @@ type delays struct {
 	P95 ms `json:"p95"`
 	P99 ms `json:"p99"`
 	Max ms `json:"max"`
+}
+
+type stalls struct {
+	Count   int `json:"count"`
+	Longest ms  `json:"longest_ms"`
 }
 
 type startup struct {
@@ -107,6 +114,7 @@ func summarise(r row, runs []result) summary {
 		sum.Delays.merge(r.Delays)
 		sum.Pairs += r.Pairs
 		sum.InTime += r.InTime
+		sum.Stalls.merge(r.Stalls)
 		sum.Startup.merge(r.Startup)
 		sum.Picture.merge(r.Picture)
 		sum.JoinerPairs += r.JoinerPairs
@@ -123,6 +131,11 @@ func summarise(r row, runs []result) summary {
 	s.all = d
 	s.Undelivered = d.Never
 	s.Continuity = float64(sum.InTime) / float64(max(1, sum.Pairs))
+	s.Stalls = stalls{sum.Stalls.count(), ms(sum.Stalls.percentile(1))}
+	if r.scenario.origin {
+		share := s.Counts.offload()
+		s.Offload = &share
+	}
 	s.Startup = startupOf(sum.Startup)
 	if k := sum.Startup.count(); k > 0 {
 		s.Joiners = &joinerStats{k, startupOf(sum.Picture), float64(sum.JoinerInTime) / float64(max(1, sum.JoinerPairs))}
@@ -170,8 +183,11 @@ func (p printer) print(s summary) {
 		fmt.Fprintf(stdout, "  of the chunks received: %.2f%% came twice, %.2f%% by fetch; %.2f%% of the wants were not met in time\n", of(t.Twice), of(t.Fetched), of(t.Expired))
 		fmt.Fprintf(stdout, "  %d promises taken back, %d chunks too late to be sent, %d messages lost by full queues\n", t.Revoked, t.Overdue, t.Dropped)
 	}
-	if t := s.Counts; t.OriginBytes > 0 {
-		fmt.Fprintf(stdout, "  offload: %.2f%% of the payload came from peers\n", 100*float64(t.PeerBytes)/float64(t.PeerBytes+t.OriginBytes))
+	if s.Offload != nil {
+		fmt.Fprintf(stdout, "  offload: %.2f%% of the payload came from peers, %.1f MB from the origin\n", 100**s.Offload, float64(s.Counts.OriginBytes)/1e6)
+	}
+	if s.Way != "schedule" { // which has no players
+		fmt.Fprintf(stdout, "  players stalled %d times, for %v at most\n", s.Stalls.Count, s.Stalls.Longest)
 	}
 	if d := s.Decisions; d != nil {
 		fmt.Fprintf(stdout, "  hops mean %.2f, max %d; %.0f events for a node each second, %.1f us each\n", d.HopsMean, d.HopsMax, d.PerNode, d.Microseconds)

@@ -213,6 +213,9 @@ func hybridCase(ctx context.Context, b *bench) (string, error) {
 	return fmt.Sprintf("%d of %d frames, none missing, mpv without a stall; %s", frames, seconds*frameRate, figure), nil
 }
 
+// leastOffload is the share of the stream that a viewer with a peer has from that.
+const leastOffload = 0.95
+
 // withoutPeers kills the relay while a player plays, waits until the viewer has been without
 // it for a while, starts another, and returns how much came from peers in each time.
 func withoutPeers(ctx context.Context, viewer, relay *node, another func() (*node, error), player *ffmpegPlayer) (string, error) {
@@ -250,8 +253,50 @@ func withoutPeers(ctx context.Context, viewer, relay *node, another func() (*nod
 	}
 	to := viewer.now().stream()
 	peers, origin := to.BytesReceived-from.BytesReceived, to.OriginBytes-from.OriginBytes
-	if peers == 0 || peers < origin/3 {
+	if peers == 0 || float64(peers) < leastOffload*float64(peers+origin) {
 		return "", fmt.Errorf("since there is a peer again, %d bytes came from it and %d from the origin", peers, origin)
 	}
 	return fmt.Sprintf("%.1f MB from the origin while the peer was dead, %.0f%% from another at the end", float64(alone.OriginBytes)/1e6, 100*float64(peers)/float64(peers+origin)), nil
+}
+
+// originRewindCase has a viewer without peers come late, and play from the start what it gets
+// from the broadcaster's gateway.
+func originRewindCase(ctx context.Context, b *bench) (string, error) {
+	broadcaster, err := b.broadcaster(ctx, nil, append([]string{"--gateway", "127.0.0.1:0"}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	const late, rest = 20, 6 // seconds
+	before, err := rewinding(ctx, broadcaster)
+	if err != nil {
+		return "", err
+	}
+	if err := awaitPlaylist(ctx, before, func(p *playlist) bool { return p.duration >= late }); err != nil {
+		return "", err
+	}
+	viewer, err := b.grapevine(ctx, nil, "viewer", nil, append([]string{"watch", broadcaster.Stream, "--no-dht",
+		"--origin", strings.TrimSuffix(broadcaster.Gateway, "/")}, anyLoopback...)...)
+	if err != nil {
+		return "", err
+	}
+	media, err := rewinding(ctx, viewer)
+	if err != nil {
+		return "", err
+	}
+	player, err := b.ffmpeg(nil, media, late+rest, "-live_start_index", "0")
+	if err != nil {
+		return "", err
+	}
+	frames, err := player.perfect(ctx, (late+rest)*frameRate)
+	if err != nil {
+		return "", err
+	}
+	now, err := viewer.await(ctx, "bytes of the past", func(s stats) bool { return s.stream().OriginPastBytes > 0 })
+	if err != nil {
+		return "", err
+	}
+	if s := now.stream(); s.BytesReceived > 0 || len(s.OriginFailures) > 0 {
+		return "", fmt.Errorf("%d bytes came from peers, of which there are none; the origin failed: %v", s.BytesReceived, s.OriginFailures)
+	}
+	return fmt.Sprintf("%d of %d frames, from the first segment on; %.1f MB of the past", frames, (late+rest)*frameRate, float64(now.stream().OriginPastBytes)/1e6), nil
 }

@@ -26,59 +26,78 @@ const (
 	symmetric = "masquerade random,fully-random"
 )
 
-// internet makes three hosts, of which two are behind routers that translate addresses, as
-// homes are:
+// internet is a switch with hosts of network namespaces, of which some are behind routers that
+// translate addresses, as homes are. Nothing leads out of it. Everybody sends at internetRate.
+type internet struct{ hosts, commands []string }
+
+// internetRate is in bits per second.
+const internetRate = 20_000_000
+
+func newInternet() *internet {
+	return &internet{[]string{"i"}, []string{"-n @i link add name lan type bridge", "-n @i link set lan up"}}
+}
+
+func (n *internet) add(format string, args ...any) {
+	n.commands = append(n.commands, fmt.Sprintf(format, args...))
+}
+
+// attach adds a host with a public address.
+func (n *internet) attach(host, address string) {
+	n.hosts = append(n.hosts, host)
+	n.add("link add name wan netns @%s type veth peer name to-%s netns @i", host, host)
+	n.add("-n @i link set to-%s master lan", host)
+	n.add("-n @i link set to-%s up", host)
+	n.add("-n @%s addr add %s/24 dev wan", host, address)
+	n.add("-n @%s link set wan up", host)
+	n.add("netns exec @%s tc qdisc add dev wan root tbf rate %d burst 64kb latency 50ms", host, internetRate)
+}
+
+// home adds a router with a public address, and a host of a network behind it.
+func (n *internet) home(host, router, network, address, nat string) {
+	n.attach(router, address)
+	n.hosts = append(n.hosts, host)
+	n.add("link add name lan netns @%s type veth peer name lan netns @%s", router, host)
+	n.add("-n @%s addr add %s.1/24 dev lan", router, network)
+	n.add("-n @%s addr add %s.2/24 dev lan", host, network)
+	n.add("-n @%s link set lan up", router)
+	n.add("-n @%s link set lan up", host)
+	n.add("-n @%s route add default via %s.1", host, network)
+	n.add("netns exec @%s sysctl -q -w net.ipv4.ip_forward=1", router)
+	// The whole of a home router's firewall: what was not asked for stays outside.
+	n.add("netns exec @%s nft add table ip home", router)
+	n.add("netns exec @%s nft add chain ip home out { type nat hook postrouting priority 100 ; }", router)
+	n.add("netns exec @%s nft add rule ip home out oifname wan %s", router, nat)
+	n.add("netns exec @%s nft add chain ip home in { type filter hook forward priority 0 ; policy drop ; }", router)
+	for _, from := range []string{publicRelay, routerOfB, routerOfV} {
+		n.add(countFrom, router, from)
+	}
+	n.add("netns exec @%s nft add rule ip home in iifname lan accept", router)
+	n.add("netns exec @%s nft add rule ip home in ct state established,related accept", router)
+	n.add("netns exec @%s nft add chain ip home self { type filter hook input priority 0 ; }", router)
+	n.add("netns exec @%s nft add rule ip home self iifname wan ct state new drop", router)
+}
+
+func (n *internet) build(ctx context.Context, b *bench) (func(host string) inNamespace, error) {
+	return b.lan(ctx, n.hosts, n.commands...)
+}
+
+// twoHomes makes three hosts, of which two are behind routers:
 //
 //	b 10.0.1.2 ── 10.0.1.1 rb 44.128.0.1 ──┐
 //	                                       i (a switch) ── 44.128.0.10 r
 //	v 10.0.2.2 ── 10.0.2.1 rv 44.128.0.2 ──┘
-//
-// Nothing leads out of it. Everybody sends at 20 Mbit/s.
-func (b *bench) internet(ctx context.Context, nat string) (func(host string) inNamespace, error) {
-	var commands []string
-	add := func(format string, args ...any) { commands = append(commands, fmt.Sprintf(format, args...)) }
-	add("-n @i link add name lan type bridge")
-	add("-n @i link set lan up")
-	attach := func(host, address string) {
-		add("link add name wan netns @%s type veth peer name to-%s netns @i", host, host)
-		add("-n @i link set to-%s master lan", host)
-		add("-n @i link set to-%s up", host)
-		add("-n @%s addr add %s/24 dev wan", host, address)
-		add("-n @%s link set wan up", host)
-		add("netns exec @%s tc qdisc add dev wan root tbf rate 20mbit burst 64kb latency 50ms", host)
-	}
-	home := func(host, router, network, address string) {
-		attach(router, address)
-		add("link add name lan netns @%s type veth peer name lan netns @%s", router, host)
-		add("-n @%s addr add %s.1/24 dev lan", router, network)
-		add("-n @%s addr add %s.2/24 dev lan", host, network)
-		add("-n @%s link set lan up", router)
-		add("-n @%s link set lan up", host)
-		add("-n @%s route add default via %s.1", host, network)
-		add("netns exec @%s sysctl -q -w net.ipv4.ip_forward=1", router)
-		// The whole of a home router's firewall: what was not asked for stays outside.
-		add("netns exec @%s nft add table ip home", router)
-		add("netns exec @%s nft add chain ip home out { type nat hook postrouting priority 100 ; }", router)
-		add("netns exec @%s nft add rule ip home out oifname wan %s", router, nat)
-		add("netns exec @%s nft add chain ip home in { type filter hook forward priority 0 ; policy drop ; }", router)
-		for _, from := range []string{publicRelay, routerOfB, routerOfV} {
-			add(countFrom, router, from)
-		}
-		add("netns exec @%s nft add rule ip home in iifname lan accept", router)
-		add("netns exec @%s nft add rule ip home in ct state established,related accept", router)
-		add("netns exec @%s nft add chain ip home self { type filter hook input priority 0 ; }", router)
-		add("netns exec @%s nft add rule ip home self iifname wan ct state new drop", router)
-	}
-	attach("r", publicRelay)
-	home("b", "rb", "10.0.1", routerOfB)
-	home("v", "rv", "10.0.2", routerOfV)
-	return b.lan(ctx, []string{"i", "r", "rb", "rv", "b", "v"}, commands...)
+func (b *bench) twoHomes(ctx context.Context, nat string) (func(host string) inNamespace, error) {
+	n := newInternet()
+	n.attach("r", publicRelay)
+	n.home("b", "rb", "10.0.1", routerOfB, nat)
+	n.home("v", "rv", "10.0.2", routerOfV, nat)
+	return n.build(ctx, b)
 }
 
 // behindRouters starts a public relay that holds no stream, and a broadcaster and a viewer
 // behind routers of which neither is told more than the other's link.
 func (b *bench) behindRouters(ctx context.Context, nat string, relayFlags ...string) (*chain, func(string) inNamespace, error) {
-	in, err := b.internet(ctx, nat)
+	in, err := b.twoHomes(ctx, nat)
 	if err != nil {
 		return nil, nil, err
 	}

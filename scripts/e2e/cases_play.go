@@ -282,6 +282,8 @@ func (b *bench) playPage(ctx context.Context, url string) (string, error) {
 		Frames, Width     int
 		Audio             int
 		Delay             float64
+		Swarm             string // what the picture of the swarm says to who does not see it
+		Feeds             int    // lines drawn along which something flows
 		Foreign, Failures []string
 	}
 	if err := json.Unmarshal([]byte(out), &seen); err != nil {
@@ -296,6 +298,8 @@ func (b *bench) playPage(ctx context.Context, url string) (string, error) {
 		err = fmt.Errorf("it is %.1f s behind live, want %d s at most", seen.Delay, maxDelay)
 	case seen.Audio == 0:
 		err = errors.New("there is no sound")
+	case seen.Feeds == 0 || !strings.Contains(seen.Swarm, "this node"):
+		err = fmt.Errorf("the picture of the swarm has %d lines and says %q", seen.Feeds, seen.Swarm)
 	case len(seen.Foreign) > 0:
 		err = fmt.Errorf("it asks other hosts: %v", seen.Foreign)
 	case len(seen.Failures) > 0:

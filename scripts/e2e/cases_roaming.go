@@ -12,17 +12,10 @@ import (
 // roamingCase has the viewer's machine change its address while it plays, as one does that
 // goes from a cable to a wireless network, and then the broadcaster's.
 func roamingCase(ctx context.Context, b *bench) (string, error) {
-	var commands []string
-	commands = append(commands, "-n @i link add name lan type bridge", "-n @i link set lan up")
-	for host, address := range map[string]string{"r": publicRelay, "v": "44.128.0.20"} {
-		commands = append(commands,
-			fmt.Sprintf("link add name wan netns @%s type veth peer name to-%s netns @i", host, host),
-			fmt.Sprintf("-n @i link set to-%s master lan", host),
-			fmt.Sprintf("-n @i link set to-%s up", host),
-			fmt.Sprintf("-n @%s addr add %s/24 dev wan", host, address),
-			fmt.Sprintf("-n @%s link set wan up", host))
-	}
-	in, err := b.lan(ctx, []string{"i", "r", "v"}, commands...)
+	n := newInternet()
+	n.attach("r", publicRelay)
+	n.attach("v", "44.128.0.20")
+	in, err := n.build(ctx, b)
 	if err != nil {
 		return "", err
 	}
@@ -40,9 +33,12 @@ func roamingCase(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	var took []string
-	for i, move := range []struct{ host, before, after string }{
-		{"v", "44.128.0.20", "44.128.0.21"},
-		{"r", publicRelay, "44.128.0.11"},
+	for i, move := range []struct {
+		host, before, after string
+		node                *node
+	}{
+		{"v", "44.128.0.20", "44.128.0.21", viewer},
+		{"r", publicRelay, "44.128.0.11", broadcaster},
 	} {
 		// Long enough between both that nothing of the first is left.
 		if _, err := player.awaitFrames(ctx, (8+20*i)*frameRate); err != nil {
@@ -55,18 +51,32 @@ func roamingCase(ctx context.Context, b *bench) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if gap > roamNoticed {
+			return "", fmt.Errorf("no chunks for %v after %s became %s", gap, move.before, move.after)
+		}
 		took = append(took, fmt.Sprintf("%.1f s", gap.Seconds()))
+		st, err := statusOf(ctx, in(move.host), move.node)
+		if err != nil {
+			return "", err
+		}
+		if link := st.Streams[0].Link; !strings.Contains(link, move.after+"/") || strings.Contains(link, move.before+"/udp/4747/quic-v1/p2p/"+move.node.PeerID) {
+			return "", fmt.Errorf("the link of who has %s instead of %s now is %s", move.after, move.before, link)
+		}
 	}
 	frames, err := player.steady(ctx, seconds*frameRate, int64(roamGap.Seconds()*frameRate)*ticksPerFrame)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("chunks again %s after the viewer had its new address, and the broadcaster; %d of %d frames, none later than %v after the one before",
+	return fmt.Sprintf("chunks again %s after the viewer had its new address, and the broadcaster, and links with them; %d of %d frames, none later than %v after the one before",
 		strings.Join(took, " and "), frames, seconds*frameRate, roamGap), nil
 }
 
-// roamGap is how much of the stream a player may miss with an address: three segments.
-const roamGap = 7 * time.Second
+// roamGap is how much of the stream a player may miss with an address: two segments.
+const roamGap = 4 * time.Second
+
+// roamNoticed is how soon chunks have to come again, on a busy machine too: later than that, the
+// change of address was noticed by nothing but six seconds of silence.
+const roamNoticed = 6 * time.Second
 
 // roamFor is how long a host that changes its address has none.
 const roamFor = time.Second

@@ -49,7 +49,7 @@ type testCase struct {
 
 // onlyByName are cases that hold little more than others do: all together should not take
 // much longer than a quarter of an hour.
-var onlyByName = []string{"tcpback", "srtback"}
+var onlyByName = []string{"tcpback", "srtback", "install"}
 
 var cases = []testCase{
 	{"stdin", "60 s of a live encoder to a viewer that was told of the relay only", 3 * time.Minute, stdinCase},
@@ -73,6 +73,7 @@ var cases = []testCase{
 	{"rewind", "who comes late plays from the start to the end", 2 * time.Minute, rewindCase},
 	{"page", "the page plays in Chromium, with sound", 90 * time.Second, pageCase},
 	{"controls", "the page's controls by keyboard and mouse, on all screens, in a frame of another site, and after a stall", 3 * time.Minute, controlsCase},
+	{"door", "pages of other sites, another's name and a missing token are refused; the page keeps to its policy; 1,000 slow clients take no frame from a player", 3 * time.Minute, doorCase},
 	{"levels", "the page's choice of quality, language and subtitles, and its archive", 3 * time.Minute, levelsCase},
 	{"ladder", "--encode makes renditions whose frames and segments are the same; the page changes between them, VLC plays", 3 * time.Minute, ladderCase},
 	{"inputs", "two renditions from one encoder by TCP: frames and segments are the same", 90 * time.Second, inputsCase},
@@ -85,13 +86,21 @@ var cases = []testCase{
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
 	{"gateway", "ffmpeg and VLC play by HTTPS from a relay's gateway; a viewer too many is refused", 90 * time.Second, gatewayCase},
+	{"private", "two viewers play a private stream by way of a trusted relay, which has nothing plain; one's invite is taken back", 3 * time.Minute, privateCase},
 	{"origin-hybrid", "the only peer is killed while ffmpeg and mpv play, and later another comes: the origin bridges the time", 3 * time.Minute, hybridCase},
+	{"origin-rewind", "who comes late and has no peers plays from the start, by way of an origin", 2 * time.Minute, originRewindCase},
 	{"nat", "two hosts behind routers that let in only whom they sent to, and a public relay: connected directly, and media flow directly", 3 * time.Minute, natCase},
 	{"symmetric", "two hosts behind routers that no hole leads through: they play by way of a relay that carries media, and say so", 3 * time.Minute, symmetricCase},
+	{"doctor", "doctor tells an open network, a router that lets in whom it sent to, a symmetric one, blocked UDP, and the uplink's rate", 3 * time.Minute, doctorCase},
 	{"roaming", "the viewer's machine changes its address, and then the broadcaster's: playback goes on", 2 * time.Minute, roamingCase},
+	{"caps", "--max-upload by QUIC and TCP, and --max-download, under demand for more, on the wire", 6 * time.Minute, capsCase},
+	{"budget", "a month's budget is spent, over a SIGKILL and a start; a schedule is closed", 3 * time.Minute, budgetCase},
+	{"reload", "SIGHUP changes a relay's rate and adds a stream, and a file with a mistake changes nothing: ffmpeg plays on", 2 * time.Minute, reloadCase},
+	{"install", "a release's archive and its service, in a fresh Debian: relaying within a minute of unpacking", 15 * time.Minute, installCase},
 	{"mdns", "two hosts on a local network, the viewer knows the stream ID only", 90 * time.Second, mdnsCase},
 	{"discovery", "nodes know a bootstrap node of a DHT and the stream ID only; its page lists what is on air; ffmpeg plays on when it is killed", 90 * time.Second, discoveryCase},
 	{"record", "a broadcaster that records is killed and comes back; a viewer records both, and export cuts over the break", 2 * time.Minute, recordCase},
+	{"cachedir", "a relay with --cache-dir is killed while it writes, its disk is full, and what is on it is changed: who comes when all others have gone rewinds", 2 * time.Minute, cacheDirCase},
 	{"end", "SIGTERM ends the broadcaster within 3 s, and viewers get ENDLIST", time.Minute, endCase},
 	{"demo", "go run ./cmd/grapevine demo, then the page", 3 * time.Minute, demoCase},
 }
@@ -267,6 +276,9 @@ type bench struct {
 	binary, modules, dir string
 	processes            []*process
 	cleanups             []func()
+
+	closed bool   // nodes let no pages of other sites in
+	http   string // where nodes serve; "" for a free port of 127.0.0.1
 }
 
 // cleanUp ends everything, the last first.

@@ -14,6 +14,8 @@ try {
       frames: v.getVideoPlaybackQuality().totalVideoFrames,
       audio: v.webkitAudioDecodedByteCount,
       delay: parseFloat(document.getElementById('delay').textContent),
+      swarm: document.getElementById('swarm-picture').ariaLabel,
+      feeds: [...document.querySelectorAll('#swarm-picture .line')].filter((l) => l.getBBox().width + l.getBBox().height > 0).length,
     };
   });
   await playing(page);
@@ -27,6 +29,8 @@ try {
     audio: after.audio - before.audio,
     width: after.width,
     delay: after.delay,
+    swarm: after.swarm,
+    feeds: after.feeds,
     foreign,
     failures,
   }));

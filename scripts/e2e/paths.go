@@ -27,6 +27,7 @@ const fetchProgram = `fetch(process.argv[1]).then(r => r.text()).then(t => proce
 // nodeStatus is what the cases read of a node's status.
 type nodeStatus struct {
 	Streams []struct {
+		Link      string
 		PayloadIn int64 `json:"payload_in"`
 		Peers     []peerPath
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,6 +95,7 @@ type ready struct {
 	Page   string `json:"page"`
 	// Of a node that has one.
 	Gateway string   `json:"gateway"`
+	Network []string `json:"network"`
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"`
 }
@@ -113,11 +115,19 @@ type stats struct {
 		} `json:"inputs"`
 	} `json:"input"`
 	Streams []streamStats `json:"streams"`
+	Disk    struct {
+		Bytes   int64  `json:"bytes"`
+		Written int64  `json:"written"`
+		Damaged int64  `json:"chunks_damaged"`
+		Failed  int64  `json:"parts_failed"`
+		Error   string `json:"error"`
+	} `json:"disk"`
 	Gateway struct {
 		Viewers        int   `json:"viewers"`
 		Bytes          int64 `json:"bytes"`
 		RefusedViewers int64 `json:"refused_viewers"`
 	} `json:"gateway"`
+	Limits usage `json:"limits"`
 }
 
 type streamStats struct {
@@ -125,6 +135,35 @@ type streamStats struct {
 	Found         map[string]int `json:"found"`
 	BytesReceived int64          `json:"bytes_received"` // from peers
 	OriginBytes   int64          `json:"origin_bytes"`
+
+	OriginPastBytes int64            `json:"origin_past_bytes"`
+	OriginFailures  map[string]int64 `json:"origin_failures"`
+}
+
+// usage is what the cases read of what a node used.
+type usage struct {
+	Sent     int64  `json:"month_sent"`
+	Received int64  `json:"month_received"`
+	Closed   string `json:"closed"`
+
+	MaxUpload int `json:"max_upload"`
+}
+
+// reload is what a node says when it has read its settings again.
+type reload struct {
+	Changed []string `json:"changed"`
+	Restart []string `json:"restart"`
+	Error   string   `json:"error"`
+}
+
+func (u usage) used() int64 { return u.Sent + u.Received }
+
+// payload returns what came of all streams.
+func (s stats) payload() (n int64) {
+	for _, one := range s.Streams {
+		n += one.BytesReceived
+	}
+	return n
 }
 
 // stream returns the figures of a node's only stream.
@@ -143,6 +182,8 @@ type node struct {
 
 	mu      sync.Mutex // guards all following
 	latest  stats
+	cache   int // events of the disk of --cache-dir
+	reloads []reload
 	updated chan struct{} // closed at the next event
 }
 
@@ -170,7 +211,11 @@ func (b *bench) grapevine(ctx context.Context, ns inNamespace, name string, stdi
 	if !slices.Contains(args, "--bootstrap") && !slices.Contains(args, "--bootstrap-only") {
 		args = append(args, "--no-dht")
 	}
-	args = append(args, "--no-port-mapping", "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", "127.0.0.1:0")
+	// Players of the checks, such as hls.js, are on pages of their own.
+	if !b.closed {
+		args = append(args, "--allow-origin", "*")
+	}
+	args = append(args, "--no-port-mapping", "--json", "--home", filepath.Join(b.dir, "home-"+name), "--http", cmp.Or(b.http, "127.0.0.1:0"))
 	return b.startNode(ctx, name, stdin, ns.command(b.binary, args...))
 }
 
@@ -231,16 +276,58 @@ func (n *node) event(line []byte, first chan<- error) error {
 			return err
 		}
 		first <- nil
+	case "cache":
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.cache++
 	case "stats":
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		n.latest = stats{} // a field that is left out is zero
 		if err := json.Unmarshal(line, &n.latest); err != nil {
 			return err
 		}
 		close(n.updated)
 		n.updated = make(chan struct{})
+	case "reload":
+		var r reload
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.reloads = append(n.reloads, r)
+		close(n.updated)
+		n.updated = make(chan struct{})
 	}
 	return nil
+}
+
+// cacheEvents returns how often a node told that its disk refuses what it keeps, or takes it
+// again.
+func (n *node) cacheEvents() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cache
+}
+
+// reload has a node read its settings again, and returns what it says of that.
+func (n *node) reload(ctx context.Context) (r reload, err error) {
+	n.mu.Lock()
+	before := len(n.reloads)
+	n.mu.Unlock()
+	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		return r, err
+	}
+	_, err = n.await(ctx, "that it read its settings", func(stats) bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if len(n.reloads) > before {
+			r = n.reloads[before]
+		}
+		return len(n.reloads) > before
+	})
+	return r, err
 }
 
 // now returns a node's latest figures.

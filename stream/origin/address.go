@@ -19,6 +19,16 @@ func afterPath(id stream.ID, rendition string, p stream.Position) string {
 	return Prefix + id.String() + "/" + rendition + "/after/" + positionName(p)
 }
 
+// beforePath is where the headers before a part are.
+func beforePath(id stream.ID, rendition string, p stream.Position) string {
+	return Prefix + id.String() + "/" + rendition + "/before/" + positionName(p)
+}
+
+// heldPath is where it is told which segments are held.
+func heldPath(id stream.ID, rendition string) string {
+	return Prefix + id.String() + "/" + rendition + "/held"
+}
+
 // partPath is where a part's bytes are.
 func partPath(id stream.PartID) string {
 	return Prefix + id.Stream.String() + "/" + id.Rendition + "/" + positionName(id.Position)

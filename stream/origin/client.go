@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -36,15 +37,24 @@ func NewClient(address string, via http.RoundTripper) (*Client, error) {
 		return nil, err
 	}
 	if via == nil {
-		own := http.DefaultTransport.(*http.Transport).Clone()
-		own.MaxIdleConnsPerHost = maxIdle
-		own.DisableCompression = true // nothing of it shrinks
-		via = own
+		via = Transport(nil)
 	}
 	return &Client{base, &http.Client{
 		Transport:     via,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// Transport returns what a client of an origin is carried by, over connections that dial makes;
+// nil makes ordinary ones.
+func Transport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = maxIdle
+	t.DisableCompression = true // nothing of it shrinks
+	if dial != nil {
+		t.DialContext = dial
+	}
+	return t
 }
 
 // Close closes the connections that are not in use.

@@ -6,7 +6,7 @@
 //
 // # The resource
 //
-// An origin is named by scheme, host and port, see stream.ParseOrigin. There are three
+// An origin is named by scheme, host and port, see stream.ParseOrigin. There are five
 // kinds of addresses, for GET and HEAD, of which all others may read the answers (CORS):
 //
 //	/origin/v1/<stream-id>/timeline
@@ -25,12 +25,26 @@
 //	    A part never changes, and its position is never used again, so it may be cached for
 //	    ever; its entity tag is made of its chunks' hashes, and is the same on every node.
 //	    The request for a part of which the header is there and chunks are not is held for
-//	    [HoldPart] at most.
+//	    [HoldPart] at most, unless it is older than the last [Segments] segments.
 //
-// Headers come as a message of Protocol Buffers, oldest first in each rendition:
+// Two of them are for who rewinds:
+//
+//	/origin/v1/<stream-id>/<rendition>/held
+//	    The runs of segments that the origin holds whole and will hold for a while, 16 at
+//	    most. Cache-Control: max-age=1.
+//
+//	/origin/v1/<stream-id>/<rendition>/before/<epoch>-<segment>-<part>
+//	    The signed headers before that part, newest first, at most [MaxBefore].
+//	    Cache-Control: max-age=10.
+//
+// Answers but for parts come as messages of Protocol Buffers; headers of what is live come
+// oldest first in each rendition:
 //
 //	message Headers {
 //	  repeated bytes header = 1;  // a SignedHeader, see package stream
+//	}
+//	message Held {
+//	  repeated Span span = 1;     // see stream.Span
 //	}
 //
 // 404 says that the origin has no such stream or part, which may not be cached; 503 with

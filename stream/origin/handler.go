@@ -24,7 +24,9 @@ const (
 
 	cacheForever = "public, max-age=31536000, immutable"
 	cacheBriefly = "public, max-age=1"
-	cacheNever   = "no-store"
+	// cachePast is for what changes only when this node learns more of the past.
+	cachePast  = "public, max-age=10"
+	cacheNever = "no-store"
 )
 
 // Stream is a stream that a node holds.
@@ -57,6 +59,8 @@ func NewHandler(find func(stream.ID) (Stream, bool)) *Handler {
 	h := &Handler{find: find, held: make(chan struct{}, maxHeld), mux: http.NewServeMux()}
 	h.mux.HandleFunc("GET "+Prefix+"{stream}/timeline", h.serveTimeline)
 	h.mux.HandleFunc("GET "+Prefix+"{stream}/{rendition}/after/{position}", h.serveAfter)
+	h.mux.HandleFunc("GET "+Prefix+"{stream}/{rendition}/before/{position}", h.serveBefore)
+	h.mux.HandleFunc("GET "+Prefix+"{stream}/{rendition}/held", h.serveHeld)
 	h.mux.HandleFunc("GET "+Prefix+"{stream}/{rendition}/{position}", h.servePart)
 	return h
 }
@@ -113,7 +117,7 @@ func (h *Handler) serveTimeline(w http.ResponseWriter, r *http.Request) {
 		h.notFound(w) // it is known by name alone
 		return
 	}
-	writeHeaders(w, headers)
+	writeHeaders(w, headers, cacheBriefly)
 }
 
 func (h *Handler) serveAfter(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +140,7 @@ func (h *Handler) serveAfter(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case h.wait(r, Hold, t.Changed, come):
-		writeHeaders(w, headers[:min(len(headers), MaxAfter)])
+		writeHeaders(w, headers[:min(len(headers), MaxAfter)], cacheBriefly)
 	case len(h.held) == maxHeld:
 		h.busy(w)
 	default:
@@ -159,8 +163,12 @@ func (h *Handler) servePart(w http.ResponseWriter, r *http.Request) {
 	if st.Ask != nil {
 		st.Ask(t.Rendition())
 	}
+	hold := HoldPart
+	if isPast(t, position) {
+		hold = 0
+	}
 	var chunks [][]byte
-	if !h.wait(r, HoldPart, st.Store.Changed, func() bool { chunks = st.Store.Part(header.ID()); return chunks != nil }) {
+	if !h.wait(r, hold, st.Store.Changed, func() bool { chunks = st.Store.Part(header.ID()); return chunks != nil }) {
 		if len(h.held) == maxHeld {
 			h.busy(w)
 		} else {
@@ -191,6 +199,9 @@ func (h *Handler) wait(r *http.Request, hold time.Duration, changed func() <-cha
 	if come() {
 		return true
 	}
+	if hold == 0 {
+		return false
+	}
 	select {
 	case h.held <- struct{}{}:
 		defer func() { <-h.held }()
@@ -214,10 +225,15 @@ func (h *Handler) wait(r *http.Request, hold time.Duration, changed func() <-cha
 	}
 }
 
-func writeHeaders(w http.ResponseWriter, headers []*stream.SignedHeader) {
+func writeHeaders(w http.ResponseWriter, headers []*stream.SignedHeader, cached string) {
+	writeMessage(w, marshalHeaders(headers), cached)
+}
+
+// writeMessage answers with a message of Protocol Buffers.
+func writeMessage(w http.ResponseWriter, b []byte, cached string) {
 	w.Header().Set("Content-Type", "application/x-protobuf")
-	w.Header().Set("Cache-Control", cacheBriefly)
-	_, _ = w.Write(marshalHeaders(headers)) // the client may have gone
+	w.Header().Set("Cache-Control", cached)
+	_, _ = w.Write(b) // the client may have gone
 }
 
 func (h *Handler) notFound(w http.ResponseWriter) {

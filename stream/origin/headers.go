@@ -13,6 +13,9 @@ const (
 	Segments = 5
 	// MaxAfter bounds the headers of one answer about what comes after a part.
 	MaxAfter = 64
+	// MaxBefore bounds the headers of one answer about what came before a part: nine minutes
+	// of half second parts, in 0.7 MB at 4 Mbit/s.
+	MaxBefore = 1024
 	// maxHeaders and maxHeadersSize bound what a client reads of an answer: 32 renditions of
 	// ten parts a segment, and parts of 8 Mbit/s.
 	maxHeaders     = 32 * Segments * 10

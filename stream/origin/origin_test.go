@@ -137,6 +137,8 @@ func TestAnswersAreFitForACDN(t *testing.T) {
 	}{
 		{"timeline", get(timelinePath(s.key.ID())), 200, "public, max-age=1"},
 		{"after", get(afterPath(s.key.ID(), "main", stream.Position{})), 200, "public, max-age=1"},
+		{"before", get(beforePath(s.key.ID(), "main", h.Position)), 200, "public, max-age=10"},
+		{"held", get(heldPath(s.key.ID(), "main")), 200, "public, max-age=1"},
 		{"part", part, 200, "public, max-age=31536000, immutable"},
 		{"range", get(partPath(h.ID()), "Range", "bytes=10-19"), 206, "public, max-age=31536000, immutable"},
 		{"known part", get(partPath(h.ID()), "If-None-Match", part.Header.Get("ETag")), 304, "public, max-age=31536000, immutable"},
@@ -145,6 +147,8 @@ func TestAnswersAreFitForACDN(t *testing.T) {
 		{"unknown rendition", get(strings.Replace(partPath(h.ID()), "main", "high", 1)), 404, "no-store"},
 		{"unknown stream", get(timelinePath(stream.NewKey().ID())), 404, "no-store"},
 		{"no stream", get(Prefix + "nonsense/timeline"), 404, "no-store"},
+		{"before nonsense", get(Prefix + s.key.ID().String() + "/main/before/1-2"), 404, "no-store"},
+		{"held of an unknown rendition", get(heldPath(s.key.ID(), "high")), 404, "no-store"},
 		{"after nonsense", get(Prefix + s.key.ID().String() + "/main/after/1-2"), 404, "no-store"},
 	} {
 		if got := c.resp.Header.Get("Cache-Control"); c.resp.StatusCode != c.status || got != c.cached {

@@ -65,7 +65,7 @@ func run(ctx context.Context, text string) error {
 		return err
 	}
 	lossy := newLossy(swarm, node.Store(), log)
-	server, err := hls.NewServer(hls.Config{Node: lossy, Logger: log})
+	server, err := hls.NewServer(hls.Config{Node: lossy, Door: hls.Door{Origins: []string{hls.AllOrigins}}, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,83 @@
+package p2p
+
+import (
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// gate lets nobody in or out while the node is paused, and no more peers than there may be.
+type gate struct {
+	max     atomic.Int64 // peers; 0 for no bound
+	shut    atomic.Bool
+	network atomic.Pointer[networkOf] // nil until there is one
+	refused atomic.Int64              // for too many peers
+
+	only      atomic.Pointer[map[peer.ID]struct{}] // whom alone a viewer of trusted relays connects to; nil for all
+	strangers atomic.Int64                         // refused for that
+}
+
+// networkOf has a concrete type for atomic.Pointer.
+type networkOf struct{ network.Network }
+
+var _ connmgr.ConnectionGater = (*gate)(nil)
+
+// peers returns how many are connected.
+func (g *gate) peers() int {
+	if n := g.network.Load(); n != nil {
+		return len(n.Peers())
+	}
+	return 0
+}
+
+// crowded reports whether more peers are connected than there may be.
+func (g *gate) crowded() bool { return g.max.Load() > 0 && int64(g.peers()) > g.max.Load() }
+
+// trusts reports whether a peer is one of those that this node may be connected to.
+func (g *gate) trusts(id peer.ID) bool {
+	only := g.only.Load()
+	if only == nil {
+		return true
+	}
+	if _, ok := (*only)[id]; ok {
+		return true
+	}
+	g.strangers.Add(1)
+	return false
+}
+
+// admits reports whether a peer may be connected, which may be so already.
+func (g *gate) admits(id peer.ID) bool {
+	if g.shut.Load() || !g.trusts(id) {
+		return false
+	}
+	n, most := g.network.Load(), g.max.Load()
+	if most == 0 || n == nil || int64(len(n.Peers())) < most || n.Connectedness(id) == network.Connected {
+		return true
+	}
+	g.refused.Add(1)
+	return false
+}
+
+// InterceptPeerDial implements connmgr.ConnectionGater.
+func (g *gate) InterceptPeerDial(id peer.ID) bool { return g.admits(id) }
+
+// InterceptAddrDial implements connmgr.ConnectionGater.
+func (g *gate) InterceptAddrDial(peer.ID, multiaddr.Multiaddr) bool { return !g.shut.Load() }
+
+// InterceptAccept implements connmgr.ConnectionGater.
+func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return !g.shut.Load() }
+
+// InterceptSecured implements connmgr.ConnectionGater.
+func (g *gate) InterceptSecured(dir network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
+	return dir == network.DirOutbound || g.admits(id)
+}
+
+// InterceptUpgraded implements connmgr.ConnectionGater.
+func (g *gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
+	return !g.shut.Load(), 0
+}

@@ -1,0 +1,37 @@
+package p2p_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grapevine-live/grapevine/p2p/p2ptest"
+)
+
+func TestPeersThatAreGoneAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := p2ptest.New(t, latency)
+		for range 3 {
+			net.AddNode(p2ptest.Link{})
+		}
+		net.Start()
+		defer net.Close()
+		net.Connect(1, 0)
+		net.Connect(2, 0)
+		gone, here, known := net.Host(1).ID(), net.Host(2).ID(), net.Host(0).Peerstore().PeersWithAddrs
+		time.Sleep(time.Second)
+		net.Stop(1)
+		time.Sleep(time.Minute)
+		if !slices.Contains(known(), gone) {
+			t.Error("a peer is forgotten that may come back")
+		}
+		time.Sleep(45 * time.Minute)
+		if slices.Contains(known(), gone) {
+			t.Error("a peer that is gone for long is remembered")
+		}
+		if !slices.Contains(known(), here) {
+			t.Error("a peer that is here is forgotten")
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package stream
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+)
+
+const (
+	// MaxRelays bounds the trusted relays of a stream.
+	MaxRelays = 16
+	// maxRelaySize bounds a peer ID in bytes.
+	maxRelaySize  = 128
+	relaysContext = "grapevine trusted relays v1\n"
+)
+
+var (
+	// ErrNotARelay is wrapped by errors about what cannot name a trusted relay.
+	ErrNotARelay = errors.New("not a relay's peer ID")
+	// ErrNoRelays says that a link lacks the trusted relays that its invite is confined to.
+	ErrNoRelays = errors.New("its trusted relays were left out")
+	// ErrRelaysForged says that the stream's key did not sign a link's trusted relays.
+	ErrRelaysForged = errors.New("its trusted relays are not signed by the stream's broadcaster")
+)
+
+// Relays are the peers that a stream's broadcaster has signed to be the only ones to whom its
+// viewers connect, in its order. The zero value is none: viewers connect to each other.
+type Relays struct {
+	ids       []string
+	signature []byte
+}
+
+// IDs returns the relays' peer IDs. They must not be changed.
+func (r Relays) IDs() []string { return r.ids }
+
+// Signature returns the signature as links carry it, "" for no relays.
+func (r Relays) Signature() string { return base64.RawURLEncoding.EncodeToString(r.signature) }
+
+// SignRelays names the trusted relays of the key's stream by their peer IDs, which whoever
+// dials them checks. Errors wrap [ErrNotARelay].
+func (k Key) SignRelays(ids []string) (Relays, error) {
+	if len(ids) == 0 {
+		return Relays{}, nil
+	}
+	if err := checkRelays(ids); err != nil {
+		return Relays{}, err
+	}
+	return Relays{ids, ed25519.Sign(k.private, relaysMessage(k.ID(), ids))}, nil
+}
+
+// OpenRelays checks that id's key signed the relays, in this order. Errors wrap [ErrNotARelay]
+// or [ErrRelaysForged].
+func OpenRelays(id ID, ids []string, signature string) (Relays, error) {
+	if len(ids) == 0 && signature == "" {
+		return Relays{}, nil
+	}
+	if err := checkRelays(ids); err != nil {
+		return Relays{}, err
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(signature)
+	if err != nil || len(raw) != ed25519.SignatureSize || !ed25519.Verify(id[:], relaysMessage(id, ids), raw) {
+		return Relays{}, ErrRelaysForged
+	}
+	return Relays{ids, raw}, nil
+}
+
+func checkRelays(ids []string) error {
+	if len(ids) > MaxRelays {
+		return fmt.Errorf("%w: %d of them, at most %d are allowed", ErrNotARelay, len(ids), MaxRelays)
+	}
+	for _, s := range ids {
+		if s == "" || len(s) > maxRelaySize || !printable(s) {
+			return fmt.Errorf("%w: %q", ErrNotARelay, s)
+		}
+	}
+	return nil
+}
+
+// relaysMessage is what is signed: a line for each relay, in which there is no line feed.
+func relaysMessage(id ID, ids []string) []byte {
+	m := append([]byte(relaysContext), id[:]...)
+	for _, s := range ids {
+		m = append(append(m, s...), '\n')
+	}
+	return m
+}
