@@ -147,7 +147,7 @@ func (l *uplink) wait(ctx context.Context, n int, past bool) error {
 	l.waiting = slices.Insert(l.waiting, place, turn)
 	next := l.serveLocked(now, false)
 	l.mu.Unlock()
-	timer := time.NewTimer(next)
+	timer := time.NewTimer(max(next, time.Millisecond))
 	defer timer.Stop()
 	for {
 		select {
