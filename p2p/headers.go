@@ -33,8 +33,12 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 	reason, penalty := refusal(err)
 	s.countRefusedHeader(from, reason)
 	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
+	if errors.Is(err, stream.ErrEquivocation) && s.dispute(h) {
+		return pubsub.ValidationAccept // as evidence
+	}
 	if penalty {
 		s.count(func(c *counters) { c.stats.Penalties++ })
+		s.fault(from, misconduct(reason))
 		return pubsub.ValidationReject // which lowers the score
 	}
 	return pubsub.ValidationIgnore
@@ -91,6 +95,9 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 		if err := r.timeline.Fresh(h, now); err != nil {
 			return err
 		}
+	}
+	if s.foreign(r, h) {
+		return errForeign
 	}
 	if err := r.timeline.Add(h, now); err != nil {
 		return err
