@@ -20,7 +20,8 @@ const (
 	StaleAfter = time.Minute
 	// AheadAfter is how far ahead of both the stream and this node's clock, in
 	// programme time, a gossiped header may be. Either clock alone may be wrong:
-	// a machine that slept knows an old stream, one without NTP a wrong time.
+	// a machine that slept knows an old stream, one without NTP a wrong time. The next epoch
+	// may be from any time: the broadcaster's clock may have been set before it.
 	AheadAfter = time.Minute
 	// FirstTolerance is how far a gossiped header's programme time may be from this
 	// node's clock while the timeline is empty and nothing better is known. Either clock
@@ -118,6 +119,9 @@ func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	// Known ones come after stale ones: an old header is a replay, known or not.
 	if _, err := t.findLocked(h); err != nil {
 		return err
+	}
+	if h.Epoch > newest.Epoch {
+		return nil
 	}
 	// The monotonic clock stands still while a machine sleeps, and the wall clock may have been
 	// set back: the stream went on at least as long as either says.
