@@ -60,6 +60,7 @@ type Swarm struct {
 	origins  *origins  // the loop's
 	past     *past
 	restored sync.Once
+	roles    *stream.Roles
 
 	enrol   enrolments
 	hosting atomic.Pointer[Private] // this node's, if it broadcasts the stream sealed
@@ -75,6 +76,7 @@ type Swarm struct {
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
 	advertised stream.Origins
 	relays     stream.Relays
+	told       map[peer.ID]time.Time // the revocations
 	counters   counters
 }
 
@@ -91,6 +93,8 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 		renditions: make(map[string]*rendition),
 		mesh:       make(map[string]map[peer.ID]struct{}),
 		subscribed: make(map[peer.ID]struct{}),
+		roles:      stream.NewRoles(id),
+		told:       make(map[peer.ID]time.Time),
 		counters:   newCounters(),
 	}
 	s.exchange = newExchange(s)
