@@ -439,7 +439,7 @@ func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo, link s
 		return nil, fmt.Errorf("join stream %s: its topics are those of %s, which this node is part of", id, known.id)
 	} else if known != nil {
 		if err := known.roles.Revoked(link.Delegation()); err != nil {
-			return nil, fmt.Errorf("join stream %s: its link: %w", id.Short(), err)
+			return nil, fmt.Errorf("join stream %s: %w: %w", id.Short(), ErrLinkRevoked, err)
 		}
 		known.dialer.addLink(peers)
 		return known, nil
@@ -448,7 +448,7 @@ func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo, link s
 	s.recallRevocations()
 	if err := s.roles.Revoked(link.Delegation()); err != nil {
 		s.cancel()
-		return nil, fmt.Errorf("join stream %s: its link: %w", id.Short(), err)
+		return nil, fmt.Errorf("join stream %s: %w: %w", id.Short(), ErrLinkRevoked, err)
 	}
 	if err := s.confine(link); err != nil {
 		s.cancel()

@@ -112,6 +112,10 @@ func (s *Swarm) tellRevocations(id peer.ID, now time.Time) {
 	})
 }
 
+// ErrLinkRevoked is wrapped when a stream is to be joined by a link that names relays or origins,
+// signed by a key that was revoked.
+var ErrLinkRevoked = errors.New("who signed its link was revoked")
+
 // ErrOldRevocations says that newer revocations are known than those that were to be published.
 var ErrOldRevocations = errors.New("newer revocations of the stream are known already")
 
