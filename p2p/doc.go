@@ -260,6 +260,30 @@
 // Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
 // least, and what live parts leave free.
 //
+// # Delegates and revocations
+//
+// Headers may be signed by keys to which the stream's key delegates, see package stream. Each
+// carries its delegation, so a node checks whatever it meets, from gossip, peers, origins or a
+// disk, by itself; one that is forged, or of another time than its header, costs its sender as any
+// forged header does. Where two machines broadcast at a time, the epoch that began last counts: the
+// other one's [Broadcast.Publish] fails with [ErrSuperseded] as soon as its node hears of that.
+//
+// Revocations go round on the topic of headers, as ordinary messages that are no header. Who learns
+// of some that are newer than its own passes them on once. Joiners, and whoever asks for
+// a timeline, tell theirs and are told the other's; who still passes on what is revoked is told,
+// once a minute. Origins put them before the headers of a timeline. [Config].Revocations keeps them
+// for the next run. From then on a node takes nothing of a revoked key, which costs nobody score, as who
+// sends it need not have heard, and connects to no trusted relay of that key. What was taken before
+// stays.
+//
+//	who revokes                     neighbour                      others
+//	    | --- revocations ------------> | --- revocations ------------> |   gossip, at once
+//	    |                               | <-- timeline request ---------|-- joiner, with its own
+//	    |                               | --- revocations, headers ---->|-->
+//
+// Who is connected to nobody but the thief of a key never hears; it refuses what is live when
+// the delegation ends, by its own clock.
+//
 // # Private streams
 //
 // [Node.Seal] broadcasts a stream that only invited viewers open, see package stream. Each 15 s it
@@ -270,7 +294,7 @@
 //	gv1/<stream>/-enrol   the topic: enrolments, as ordinary messages
 //
 // A node joins it when it sees a key block. It passes on what was made with an invite that the
-// stream's key signed and that has not expired; 128 a second of a neighbour (1024 at once), and
+// stream's key signed, or a delegate, and that has not expired; 128 a second of a neighbour (1024 at once), and
 // of an invite 16 and twice as many as it is for, and as many again a minute. Others are dropped
 // and counted; who sends forged ones is shut out as for forged headers. The broadcaster takes
 // them out, and answers within 0.1 s with a key block, to a viewer four times a period at most.
@@ -325,8 +349,8 @@
 //
 // # Guarantees
 //
-//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly
-//     or through a header's hashes.
+//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly,
+//     through a delegation that holds, or through a header's hashes.
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
 //     timed out, or while a parent is exchanged for another.
 //   - No peer is waited on beyond a deadline: 0.3 to 4 s for a want, 2 s of silence for

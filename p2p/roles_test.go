@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
 	"github.com/grapevine-live/grapevine/stream"
@@ -332,6 +334,48 @@ func TestWhoDoesNotHeedRevocationsIsNotHeard(t *testing.T) {
 		s := victim.Stats()
 		if s.HeadersRefused["revoked"] != 1 || s.Penalties != 0 {
 			t.Errorf("refused %v, %d penalties; who passes it on need not have heard", s.HeadersRefused, s.Penalties)
+		}
+	})
+}
+
+func TestViewersLeaveATrustedRelayThatIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := p2ptest.New(t, latency)
+		for range 4 {
+			net.AddNode(p2ptest.Link{})
+		}
+		net.Start()
+		t.Cleanup(net.Close)
+		s := hide(t, net, 1, 2)
+		join(t, net, 1, s.link)
+		join(t, net, 2, s.link)
+		viewer := join(t, net, 3, s.link)
+		v := s.view(t, viewer, s.guests.invite(t, s.key, 1), stream.NewViewerSeed())
+		time.Sleep(5 * time.Second)
+		if peers := net.Host(3).Network().Peers(); len(peers) != 2 {
+			t.Fatalf("the viewer is connected to %d peers, want both relays", len(peers))
+		}
+		bad, err := stream.PeerKey(string(net.Host(2).ID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.key.Revoke(1, []stream.ID{bad})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if heard, err := net.Node(1).Swarms()[0].Revoke(list); err != nil || heard == 0 {
+			t.Fatalf("%d peers heard, %v", heard, err)
+		}
+		time.Sleep(20 * time.Second)
+		from := s.newest()
+		for _, i := range []int{0, 3} {
+			if peers := net.Host(i).Network().Peers(); !slices.Equal(peers, []peer.ID{net.Host(1).ID()}) {
+				t.Errorf("host %d is connected to %v, want the other relay alone", i, peers)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if n, of := s.opened(t, v, from); n < of-2 || of < 15 {
+			t.Errorf("the viewer opens %d of %d parts", n, of)
 		}
 	})
 }

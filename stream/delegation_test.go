@@ -443,3 +443,23 @@ const (
 	vectorDelegated   = "0a51080712046d61696e280130a0c21e3880a0bcadd3fe9203400648802052108286ee4ea8f54f0276bcd4a125de6fd35a210a15617663312e3634303031662c6d7034612e34302e3210800f18b8082092ea011240ffef1abadd2a17ea4323ce2f90bdab06a7b9d6d58b03e4117d663609edf410b944d6c6adf9883c1991385efed667df28ecfe2531fccb6ac5e88ee034f9337f021a720a208139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394100118b0b890cd0620b0d2aece062a401a02727579e8d143673b0407f8110ed7c4527acfc45e20e074a39b2291f7768756c9ce485a6185552247da47cda1ce5fd44d8abadd5f93d22f60793c03e94c00"
 	vectorRevocations = "222908fbf0cc86a63712208139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3942a40c8da43de8e4c71947c700e2aa65bde79064e74829f194d98b3c13972c5e23234fdcf687703f0958f86f19aed4a817d6df9dc70d2e51d748e2d9289092fbe800b"
 )
+
+func TestPeerKeysAreThoseOfEd25519Alone(t *testing.T) {
+	key := seededKey(2).ID()
+	prefix := "\x00\x24\x08\x01\x12\x20"
+	if got, err := PeerKey(prefix + string(key[:])); err != nil || got != key {
+		t.Errorf("the key is %v, %v", got, err)
+	}
+	for name, s := range map[string]string{
+		"nothing":        "",
+		"cut short":      prefix + string(key[:31]),
+		"a byte more":    prefix + string(key[:]) + "x",
+		"an ECDSA key":   "\x00\x24\x08\x03\x12\x20" + string(key[:]),
+		"an RSA's hash":  "\x12\x20" + string(key[:]),
+		"of other bytes": "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
+	} {
+		if _, err := PeerKey(s); !errors.Is(err, ErrNotARelay) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -121,8 +121,9 @@
 // stream's own key signs are as they were. A node checks a delegation once, see [Roles].
 //
 // Role 1 may sign all that the stream's key may but delegations and revocations: headers, and so
-// key blocks, directory entries, origins, trusted relays and invites. Relays sign nothing, and so
-// have no delegation: whoever broadcasts names them, see below. There are no other roles yet.
+// key blocks, directory entries, origins, trusted relays and invites. Trusted relays sign nothing,
+// and so have no delegation: whoever broadcasts names them, see below, and revocations may name
+// the key in a relay's peer ID. There are no other roles: nothing that a moderator would do is signed.
 //
 // A delegate's header is of a programme time within the delegation, and its epoch is in
 // milliseconds since 1970, not after the delegation's end, and at most [MaxEpochAhead] after the

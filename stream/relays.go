@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 const (
@@ -66,6 +67,18 @@ func OpenRelays(id ID, ids []string, signature string, by *Delegation) (Relays, 
 		return Relays{}, ErrRelaysForged
 	}
 	return Relays{ids, raw, by}, nil
+}
+
+// PeerKey returns the Ed25519 key that a peer ID in its binary form is of, so that a relay can be
+// revoked as a delegate is: libp2p writes such a key into the ID (peer IDs specification, "identity"
+// multihash of a PublicKey). Errors wrap [ErrNotARelay]: the ID is of another kind of key.
+func PeerKey(binary string) (key ID, err error) {
+	// 0x00 identity, 36 bytes; field 1, 1: Ed25519; field 2, 32 bytes.
+	raw, ok := strings.CutPrefix(binary, "\x00\x24\x08\x01\x12\x20")
+	if !ok || len(raw) != len(key) {
+		return key, fmt.Errorf("%w: it is of no Ed25519 key", ErrNotARelay)
+	}
+	return ID([]byte(raw)), nil
 }
 
 func checkRelays(ids []string) error {

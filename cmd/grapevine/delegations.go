@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -118,6 +120,9 @@ func (f *delegationsFile) revoke(name string, now time.Time) (stream.ID, error) 
 	at := now.UTC().Truncate(time.Second)
 	key, err := stream.ParseID(name)
 	if err != nil {
+		key, err = relayKey(name)
+	}
+	if err != nil {
 		n := slices.IndexFunc(f.Delegations, func(d *namedDelegation) bool { return d.Name == name })
 		if n < 0 {
 			return key, &usageError{"There is no delegation " + quote(name) + ".", "grapevine key list shows all; a key that is not among them can be named by its own text"}
@@ -130,6 +135,15 @@ func (f *delegationsFile) revoke(name string, now time.Time) (stream.ID, error) 
 		}
 	}
 	return key, nil
+}
+
+// relayKey returns the key of a relay's peer ID.
+func relayKey(s string) (key stream.ID, err error) {
+	id, err := peer.Decode(s)
+	if err != nil {
+		return key, err
+	}
+	return stream.PeerKey(string(id))
 }
 
 // revokedKeys returns the keys of an issue that follows another, with one more. Those whose
