@@ -89,8 +89,9 @@ type Config struct {
 	// the node's own. nil has none made.
 	Metrics prometheus.Registerer
 	// Report says how a stream fares at this node's players, and has the node tell its broadcaster,
-	// who asks; what p2p itself knows is filled in. nil has nothing reported, whoever asks.
-	Report func(stream.ID) stream.Report
+	// who asks; what p2p itself knows is filled in. It returns false if the owner does not agree.
+	// nil has nothing reported, whoever asks.
+	Report func(stream.ID) (stream.Report, bool)
 	// Observer is told what happens, if not nil.
 	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.

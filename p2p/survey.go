@@ -189,7 +189,10 @@ func (v *surveys) sampleLocked(now time.Time) {
 
 // report makes this node's own report, which answers a survey.
 func (v *surveys) report(survey *stream.SignedSurvey) error {
-	out := v.swarm.node.cfg.Report(v.swarm.id) // asked without the lock
+	out, agreed := v.swarm.node.cfg.Report(v.swarm.id) // asked without the lock
+	if !agreed {
+		return nil
+	}
 	st := v.swarm.counts()
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -19,13 +19,13 @@ import (
 )
 
 // telling returns what has a node report so many players of VLC.
-func telling(players int, delay time.Duration) func(stream.ID) stream.Report {
-	return func(stream.ID) stream.Report {
+func telling(players int, delay time.Duration) func(stream.ID) (stream.Report, bool) {
+	return func(stream.ID) (stream.Report, bool) {
 		r := stream.Report{Version: "test", Players: [stream.PlayerKinds]int{stream.PlayerVLC: players}}
 		for range players {
 			r.Playing = append(r.Playing, stream.PlayerReport{Kind: stream.PlayerVLC, Delay: delay, Watched: time.Minute, Stalled: 3 * time.Second, Stalls: 1})
 		}
-		return r
+		return r, true
 	}
 }
 
@@ -38,7 +38,7 @@ type surveyedLine struct {
 
 // inLine runs f in a line of nodes, of which those with a function report, and a further host
 // that has no node and is connected to number 1.
-func inLine(t *testing.T, reports []func(stream.ID) stream.Report, f func(t *testing.T, l *surveyedLine, stranger host.Host)) {
+func inLine(t *testing.T, reports []func(stream.ID) (stream.Report, bool), f func(t *testing.T, l *surveyedLine, stranger host.Host)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -84,8 +84,8 @@ func inLine(t *testing.T, reports []func(stream.ID) stream.Report, f func(t *tes
 func (l *surveyedLine) stats(i int) p2p.SwarmStats { return l.net.Node(i).Swarms()[0].Stats() }
 
 func TestReportsReachTheBroadcasterOverFourHops(t *testing.T) {
-	silent := (func(stream.ID) stream.Report)(nil)
-	inLine(t, []func(stream.ID) stream.Report{telling(9, 0), silent, telling(0, 0), silent, telling(2, 6*time.Second)}, func(t *testing.T, l *surveyedLine, _ host.Host) {
+	refuses := func(stream.ID) (r stream.Report, agreed bool) { return r, false }
+	inLine(t, []func(stream.ID) (stream.Report, bool){telling(9, 0), nil, telling(0, 0), refuses, telling(2, 6*time.Second)}, func(t *testing.T, l *surveyedLine, _ host.Host) {
 		time.Sleep(90 * time.Second)
 		a, ok := l.asks.Audience()
 		if !ok {
@@ -127,7 +127,7 @@ func TestReportsReachTheBroadcasterOverFourHops(t *testing.T) {
 // A broadcaster that comes back asks anew, and nodes report under keys that have nothing to do with
 // those of before.
 func TestABroadcasterThatComesBackIsAnswered(t *testing.T) {
-	inLine(t, []func(stream.ID) stream.Report{nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, _ host.Host) {
+	inLine(t, []func(stream.ID) (stream.Report, bool){nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, _ host.Host) {
 		time.Sleep(20 * time.Second)
 		again, err := l.net.Node(0).Survey(l.key, 2)
 		if err != nil {
@@ -200,13 +200,13 @@ func sealed(t *testing.T, s *stream.SignedSurvey, by *stream.Reporter, r stream.
 }
 
 func TestForgedAndReplayedReportsDoNotCount(t *testing.T) {
-	inLine(t, []func(stream.ID) stream.Report{nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, stranger host.Host) {
+	inLine(t, []func(stream.ID) (stream.Report, bool){nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, stranger host.Host) {
 		l.net.Connect(3, 1)
 		a := newAttacker(t, stranger, l.key.ID())
 		defer a.stop()
 		survey := l.survey(t, a.ps)
 		who, id := stream.NewReporter(), l.key.ID()
-		lie := telling(1, time.Second)(id)
+		lie, _ := telling(1, time.Second)(id)
 		send := func(reports ...[]byte) {
 			l.sendReports(t, stranger, p2p.MarshalReports(id, reports))
 			time.Sleep(300 * time.Millisecond)
@@ -265,7 +265,7 @@ func TestForgedAndReplayedReportsDoNotCount(t *testing.T) {
 
 // A forged survey is refused, passed on to nobody, and answered by nobody.
 func TestForgedSurveysAreNotAnswered(t *testing.T) {
-	inLine(t, []func(stream.ID) stream.Report{nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, stranger host.Host) {
+	inLine(t, []func(stream.ID) (stream.Report, bool){nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, stranger host.Host) {
 		l.net.Connect(3, 1)
 		a := newAttacker(t, stranger, l.key.ID())
 		defer a.stop()
@@ -304,7 +304,7 @@ func TestForgedSurveysAreNotAnswered(t *testing.T) {
 
 // Whoever floods has its own bucket emptied, and others are heard.
 func TestAFloodOfReportsIsHeldBack(t *testing.T) {
-	inLine(t, []func(stream.ID) stream.Report{nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, stranger host.Host) {
+	inLine(t, []func(stream.ID) (stream.Report, bool){nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, stranger host.Host) {
 		l.net.Connect(3, 1)
 		a := newAttacker(t, stranger, l.key.ID())
 		defer a.stop()

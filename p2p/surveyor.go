@@ -73,6 +73,9 @@ func (n *Node) Survey(key stream.Key, epoch uint64) (*Surveyor, error) {
 	return v, nil
 }
 
+// Surveyor returns who asks how nodes of the stream fare, nil unless this node does.
+func (s *Swarm) Surveyor() *Surveyor { return s.surveying.Load() }
+
 // Run asks until ctx ends.
 func (v *Surveyor) Run(ctx context.Context) {
 	timer := time.NewTimer(surveyFailed)

@@ -118,7 +118,9 @@ func (r *Report) clamp() {
 		playing[i] = p
 	}
 	r.Playing = playing
-	r.Version = r.Version[:min(len(r.Version), MaxReportVersion)]
+	if r.Version = r.Version[:min(len(r.Version), MaxReportVersion)]; !printable(r.Version) {
+		r.Version = ""
+	}
 	r.Window = max(0, min(r.Window, MaxReportWindow)).Truncate(time.Second)
 	for _, n := range []*int64{&r.FromPeers, &r.FromBroadcaster, &r.FromOrigins, &r.Given} {
 		*n = max(0, min(*n, MaxReportedBytes))
