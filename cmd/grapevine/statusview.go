@@ -223,7 +223,7 @@ func (v statusView) audience() []string {
 	}
 	lines := []string{"    " + joinFacts(facts...)}
 	if a.Nodes > 0 {
-		lines = append(lines, fmt.Sprintf("    %.0f%% from peers · %.0f%% of nodes fed by one · %.0f%% without spare upload", 100*a.FromPeers, 100*a.OneFeeder, 100*a.NoSpare))
+		lines = append(lines, fmt.Sprintf("    %.0f%% from each other · %.0f%% of nodes fed by one · %.0f%% without spare upload", 100*a.FromPeers, 100*a.OneFeeder, 100*a.NoSpare))
 	}
 	return lines
 }

@@ -41,7 +41,7 @@ func TestStatusSaysHowTheAudienceFares(t *testing.T) {
 	v.take(crowded(1, 3, ""), time.Now())
 	wants := []string{
 		"    812±40 viewers of 700±30 nodes that tell · 1.9 s behind (p95 6.6 s) · 3% stalled (p95 1.2 s)\n",
-		"    97% from peers · 10% of nodes fed by one · 25% without spare upload\n",
+		"    97% from each other · 10% of nodes fed by one · 25% without spare upload\n",
 	}
 	for _, whole := range []bool{false, true} {
 		v.whole = whole

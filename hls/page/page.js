@@ -1,4 +1,5 @@
 // The page: shows the node's figures, and plays the chosen stream.
+import { showAudience, showReporting } from "./audience.js";
 import { Controls } from "./controls.js";
 import { followDirectory } from "./directory.js";
 import { $, text } from "./dom.js";
@@ -38,6 +39,7 @@ function showNode(status) {
   showTraffic(status);
   showLimits(status.limits);
   showDisk(status.store.disk);
+  showReporting(status);
 }
 
 function showStream(stream) {
@@ -50,6 +52,7 @@ function showStream(stream) {
     showPeers(stream.peers);
     showOrigins(stream);
     showSwarm(stream, latest.now_millis);
+    showAudience(stream);
   }
   showLinks(stream);
 }
