@@ -17,6 +17,8 @@ const (
 	// leastStall is what a player has in hand beside what it fetched last, about: frames that are
 	// decoded, and sound that is handed to the system. What is shorter nobody sees.
 	leastStall = 500 * time.Millisecond
+	// patience is how many target durations a player may take to fetch what is there again.
+	patience = 2
 	// maxGap is how much of a stream may be missing before a player is taken to have gone elsewhere.
 	maxGap = 15 * time.Second
 	// maxStalls bounds the stalls that are kept of a player: those of a minute.
@@ -52,8 +54,14 @@ type playback struct {
 
 type stall struct{ from, to time.Time }
 
-// fetched notes that a player got a file. had reports whether this node had a segment to list.
-func (p *playback) fetched(s showing, now time.Time, had func(key) bool) {
+// offered is what this node lists and lately listed, and how long a player may take to fetch it.
+type offered struct {
+	since    func(key) (time.Time, bool)
+	patience time.Duration
+}
+
+// fetched notes that a player got a file.
+func (p *playback) fetched(s showing, now time.Time, l offered) {
 	if p.end.IsZero() {
 		p.begun = now
 		p.restart(s, now)
@@ -61,10 +69,13 @@ func (p *playback) fetched(s showing, now time.Time, had func(key) bool) {
 	}
 	p.advance(now)
 	gap := s.from.Sub(p.end)
-	follows := p.follows(s.key, had)
-	if !p.dry.IsZero() && follows && s.listed.After(p.dry) && now.Sub(p.dry) >= leastStall && s.to.After(p.end) {
-		p.stalls = append(p.stalls, stall{p.dry, now})
-		p.stalls = p.stalls[max(0, len(p.stalls)-maxStalls):]
+	first, follows := p.next(s, l)
+	if !p.dry.IsZero() && first.After(p.dry) && s.to.After(p.end) {
+		// Who did not fetch what was there again was paused meanwhile.
+		if to := earlier(now, first.Add(l.patience)); to.Sub(p.dry) >= leastStall {
+			p.stalls = append(p.stalls, stall{p.dry, to})
+			p.stalls = p.stalls[max(0, len(p.stalls)-maxStalls):]
+		}
 	}
 	switch {
 	case s.from.Before(p.head.Add(-maxGap)), gap > maxGap, gap > 0 && !follows:
@@ -80,20 +91,28 @@ func (p *playback) restart(s showing, now time.Time) {
 	p.key, p.head, p.at, p.end, p.dry = s.key, s.from, now, s.to, time.Time{}
 }
 
-// follows reports whether nothing that this node had is between the last file and one of segment k.
-func (p *playback) follows(k key, had func(key) bool) bool {
-	if k.epoch != p.epoch {
-		return k.epoch > p.epoch
+// next returns since when this node has something to show after the last file, and whether a file is
+// the first of that. A player that was away for so long that nobody knows was paused.
+func (p *playback) next(s showing, l offered) (first time.Time, follows bool) {
+	switch {
+	case s.epoch > p.epoch:
+		return s.listed, true
+	case s.epoch < p.epoch || s.number > p.number+uint64(maxGap/time.Second):
+		return time.Time{}, false
 	}
-	if k.number > p.number+uint64(maxGap/time.Second) {
-		return false
-	}
-	for n := p.number + 1; n < k.number; n++ {
-		if had(key{k.epoch, n}) {
-			return false
+	for n := p.number + 1; n < s.number; n++ {
+		if at, ok := l.since(key{s.epoch, n}); ok {
+			return at, false
 		}
 	}
-	return true
+	return s.listed, true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // advance shows what there is until now.
@@ -111,8 +130,8 @@ func (p *playback) advance(now time.Time) {
 }
 
 // report says how the player fares. next is what this node lists after a time, if there is anything,
-// and patience how long a player may take to fetch it.
-func (p *playback) report(now time.Time, next func(time.Time) (showing, bool), patience time.Duration) stream.PlayerReport {
+// and waits how long a player may take to fetch it.
+func (p *playback) report(now time.Time, next func(time.Time) (showing, bool), waits time.Duration) stream.PlayerReport {
 	q := *p
 	out := stream.PlayerReport{Kind: q.kind}
 	if q.end.IsZero() {
@@ -121,7 +140,7 @@ func (p *playback) report(now time.Time, next func(time.Time) (showing, bool), p
 	q.advance(now)
 	stalls := slices.Clone(q.stalls)
 	if !q.dry.IsZero() && now.Sub(q.dry) >= leastStall {
-		if s, there := next(q.end); !there || s.listed.After(q.dry) && now.Sub(s.listed) < patience {
+		if s, there := next(q.end); !there || s.listed.After(q.dry) && now.Sub(s.listed) < waits {
 			stalls = append(stalls, stall{q.dry, now})
 		}
 	}
@@ -156,7 +175,7 @@ type playbacks struct {
 func newPlaybacks() *playbacks { return &playbacks{all: make(map[viewerKey]*playback)} }
 
 // fetched notes that a player got a file; of one that is not of a live playlist shows is nil.
-func (p *playbacks) fetched(v viewerKey, shows *showing, now time.Time, had func(key) bool) {
+func (p *playbacks) fetched(v viewerKey, shows *showing, now time.Time, l offered) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	one := p.all[v]
@@ -172,7 +191,7 @@ func (p *playbacks) fetched(v viewerKey, shows *showing, now time.Time, had func
 	}
 	one.last = now
 	if shows != nil {
-		one.fetched(*shows, now, had)
+		one.fetched(*shows, now, l)
 	}
 }
 
@@ -186,7 +205,7 @@ func (p *playbacks) leaveLocked(now time.Time) {
 }
 
 // report counts the players by kind, and says how some of them fare.
-func (p *playbacks) report(now time.Time, next func(time.Time) (showing, bool), patience time.Duration) (kinds [stream.PlayerKinds]int, some []stream.PlayerReport) {
+func (p *playbacks) report(now time.Time, next func(time.Time) (showing, bool), waits time.Duration) (kinds [stream.PlayerKinds]int, some []stream.PlayerReport) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leaveLocked(now)
@@ -199,7 +218,7 @@ func (p *playbacks) report(now time.Time, next func(time.Time) (showing, bool), 
 	}
 	rand.Shuffle(len(live), func(i, j int) { live[i], live[j] = live[j], live[i] })
 	for _, one := range live[:min(len(live), stream.MaxPlaying)] {
-		some = append(some, one.report(now, next, patience))
+		some = append(some, one.report(now, next, waits))
 	}
 	return kinds, some
 }
@@ -234,10 +253,13 @@ func (s *Server) plays(r *http.Request, b *body) {
 	if rendition == nil || kindOf(rendition.timeline) != stream.KindMain {
 		return // sound of its own, or subtitles: the pictures tell
 	}
-	st.plays.fetched(viewerOf(r), b.shows, time.Now(), func(k key) bool {
-		view, _ := rendition.current()
-		return view.bodies[k] != nil
-	})
+	view, _ := rendition.current()
+	st.plays.fetched(viewerOf(r), b.shows, time.Now(), offered{func(k key) (time.Time, bool) {
+		if b := view.bodies[k]; b != nil && b.shows != nil {
+			return b.shows.listed, true
+		}
+		return time.Time{}, false
+	}, patience * view.window.targetDuration()})
 }
 
 // Playing counts the players of a stream that fetched some of it within the last half minute, by the
@@ -247,13 +269,13 @@ func (s *Server) Playing(id stream.ID, now time.Time) (kinds [stream.PlayerKinds
 	if st == nil {
 		return kinds, nil
 	}
-	var patience time.Duration
+	var waits time.Duration
 	var views []*view
 	for _, r := range st.renditions {
 		if kindOf(r.timeline) == stream.KindMain {
 			v, _ := r.current()
 			views = append(views, v)
-			patience = max(patience, 2*v.window.targetDuration())
+			waits = max(waits, patience*v.window.targetDuration())
 		}
 	}
 	return st.plays.report(now, func(after time.Time) (next showing, found bool) {
@@ -265,5 +287,5 @@ func (s *Server) Playing(id stream.ID, now time.Time) (kinds [stream.PlayerKinds
 			}
 		}
 		return next, found
-	}, patience)
+	}, waits)
 }

@@ -32,7 +32,7 @@ func (s *show) shows(n uint64) showing {
 func (s *show) list(n uint64, seconds float64) { s.held[n] = s.at(seconds) }
 
 func (s *show) fetch(n uint64, seconds float64) {
-	s.p.fetched(s.shows(n), s.at(seconds), func(k key) bool { _, ok := s.held[k.number]; return ok })
+	s.p.fetched(s.shows(n), s.at(seconds), offered{func(k key) (time.Time, bool) { at, ok := s.held[k.number]; return at, ok }, 4 * time.Second})
 }
 
 func (s *show) report(seconds float64) stream.PlayerReport {
@@ -126,6 +126,17 @@ func TestAPauseIsNoStall(t *testing.T) {
 	s.check(t, 36, 14, 0, 0)
 }
 
+// All that was missed comes at once, and the player goes on at the live edge.
+func TestAPlayerThatSkipsAheadHadStalled(t *testing.T) {
+	s := newShow()
+	s.begin()
+	for n := uint64(11); n <= 16; n++ {
+		s.list(n, 36)
+	}
+	s.fetch(14, 36.5)
+	s.check(t, 36.5, 8.5, 7.5, 1)
+}
+
 // A segment that was lost is left out, for which a player that has little waits.
 func TestASegmentThatIsLeftOutStalls(t *testing.T) {
 	s := newShow()
@@ -139,7 +150,7 @@ func TestABroadcasterThatComesBack(t *testing.T) {
 	s := newShow()
 	s.begin()
 	next := showing{key{2, 0}, s.at(60), s.at(62), s.at(63)}
-	s.p.fetched(next, s.at(63), func(key) bool { return false })
+	s.p.fetched(next, s.at(63), offered{func(key) (time.Time, bool) { return time.Time{}, false }, 4 * time.Second})
 	if r := s.report(63); r.Stalls != 1 || r.Stalled != 34*time.Second || r.Delay != 3*time.Second {
 		t.Errorf("%+v, want a stall of 34 s, and 3 s behind", r)
 	}
