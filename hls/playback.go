@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ type showing struct {
 }
 
 // playback is what can be told of a player that tells nothing itself, such as VLC, from what it
-// fetches: as if it showed the first file when it has it, and all others at the same pace, as long as
+// fetches, and of the page, which says where it is: as if it showed the first file when it has it, and all others at the same pace, as long as
 // it has some. Without any it stalls, if this node had none for it either; else it was paused.
 type playback struct {
 	kind  stream.PlayerKind
@@ -113,6 +114,17 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// told notes how far behind the player itself says that it is.
+func (p *playback) told(delay time.Duration, now time.Time) {
+	if p.end.IsZero() {
+		return
+	}
+	p.advance(now)
+	if head := now.Add(-delay); head.Before(p.end) {
+		p.head, p.dry = head, time.Time{}
+	}
 }
 
 // advance shows what there is until now.
@@ -195,6 +207,15 @@ func (p *playbacks) fetched(v viewerKey, shows *showing, now time.Time, l offere
 	}
 }
 
+// told notes how far behind a player says that it is, if it is known.
+func (p *playbacks) told(v viewerKey, delay time.Duration, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if one := p.all[v]; one != nil {
+		one.told(delay, now)
+	}
+}
+
 // leaveLocked forgets those who fetched nothing lately.
 func (p *playbacks) leaveLocked(now time.Time) {
 	for v, one := range p.all {
@@ -260,6 +281,23 @@ func (s *Server) plays(r *http.Request, b *body) {
 		}
 		return time.Time{}, false
 	}, patience * view.window.targetDuration()})
+}
+
+// told takes what the node's page says of its player when it asks for the figures: the stream, and
+// how many seconds its picture is behind the broadcaster. Others say nothing.
+func (s *Server) told(r *http.Request, now time.Time) {
+	q := r.URL.Query()
+	id, err := stream.ParseID(q.Get("stream"))
+	if err != nil {
+		return
+	}
+	seconds, err := strconv.ParseFloat(q.Get("delay"), 64)
+	if err != nil || !(seconds >= 0 && seconds <= stream.MaxReportedDelay.Seconds()) {
+		return
+	}
+	if st, _, _ := s.find(id); st != nil {
+		st.plays.told(viewerOf(r), time.Duration(seconds*float64(time.Second)), now)
+	}
 }
 
 // Playing counts the players of a stream that fetched some of it within the last half minute, by the

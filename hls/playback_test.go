@@ -164,6 +164,49 @@ func TestARewindBeginsAnew(t *testing.T) {
 	s.check(t, 84, 74, 0, 0)
 }
 
+// The page knows better where it is.
+func TestAPlayerThatSaysWhereItIs(t *testing.T) {
+	s := newShow()
+	s.p.told(time.Second, s.at(1)) // before it has anything
+	s.begin()
+	s.p.told(2500*time.Millisecond, s.at(24))
+	s.check(t, 24, 2.5, 0, 0)
+	s.check(t, 25, 3, 0.5, 1)          // of what it has it showed the last at 24.5 s
+	s.p.told(-time.Second, s.at(24.6)) // ahead of all there is
+	s.check(t, 25, 3, 0.5, 1)
+}
+
+// TestThePageTellsWhereItIs has the page ask for the figures.
+func TestThePageTellsWhereItIs(t *testing.T) {
+	running(t, 3, func(t *testing.T, b *broadcast, s *Server, h http.Handler, _ context.CancelFunc) {
+		ask := func(path string) {
+			r := newRequest("GET", path)
+			r.Header.Set("User-Agent", "Mozilla/5.0")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		delay := func() time.Duration {
+			_, some := s.Playing(b.key.ID(), time.Now())
+			if len(some) != 1 {
+				t.Fatalf("%+v", some)
+			}
+			return some[0].Delay
+		}
+		ask(b.path(b.order[2].name))
+		before := delay()
+		for _, wrong := range []string{"", "?delay=1", "?stream=x&delay=1", "?stream=" + b.key.ID().String() + "&delay=NaN", "?stream=" + b.key.ID().String() + "&delay=-1", "?stream=" + b.key.ID().String() + "&delay=1e9", "?stream=" + stream.NewKey().ID().String() + "&delay=1"} {
+			ask("/api/v1/status" + wrong)
+			if d := delay(); d != before {
+				t.Errorf("%q made it %v behind, before it was %v", wrong, d, before)
+			}
+		}
+		want := before + 500*time.Millisecond
+		ask(fmt.Sprintf("/api/v1/status?stream=%v&delay=%.2f", b.key.ID(), want.Seconds()))
+		if d := delay(); d != want {
+			t.Errorf("%v behind, told %v", d, want)
+		}
+	})
+}
+
 func TestPlayersByWhatTheySayThatTheyAre(t *testing.T) {
 	for agent, kind := range map[string]stream.PlayerKind{
 		"VLC/3.0.20 LibVLC/3.0.20":           stream.PlayerVLC,

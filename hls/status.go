@@ -197,6 +197,7 @@ type counters struct {
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	s.told(r, time.Now())
 	s.serveJSON(w, http.StatusOK, s.figures(time.Now(), prefixOf(r)))
 }
 

@@ -212,7 +212,7 @@ func (v statusView) audience() []string {
 		}
 		return fmt.Sprintf("%.0f", n)
 	}
-	facts := []string{estimate(a.Viewers, a.ViewersError) + " viewers of " + estimate(a.Nodes, a.NodesError) + " " + tellers(a.Nodes)}
+	facts := []string{estimate(a.Viewers, a.ViewersError) + plural(" viewer", a.Viewers) + " of " + estimate(a.Nodes, a.NodesError) + " " + tellers(a.Nodes)}
 	if a.Viewers > 0 {
 		facts = append(facts, fmt.Sprintf("%.1f s behind (p95 %.1f s)", a.DelayP50, a.DelayP95))
 		stalls := fmt.Sprintf("%.0f%% stalled (p95 %.1f s)", 100*a.Stalling, a.StalledP95)
@@ -233,6 +233,13 @@ func tellers(nodes float64) string {
 		return "node that tells"
 	}
 	return "nodes that tell"
+}
+
+func plural(noun string, n float64) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
 }
 
 // delay returns how far the best rendition's newest segment is behind, in seconds.

@@ -18,7 +18,7 @@ export function showAudience(stream) {
   text($("audience-delay"), watched ? seconds(a.delay_p50_seconds) : "–");
   text($("audience-delay-p95"), watched ? `95% below ${seconds(a.delay_p95_seconds)}` : "");
   text($("audience-stalls"), watched ? percent(a.stalling) : "–");
-  text($("audience-stalls-p95"), watched ? `95% below ${seconds(a.stalled_p95_seconds)} a minute, half below ${seconds(a.stalled_p50_seconds)}` : "");
+  text($("audience-stalls-p95"), watched ? `95% below ${seconds(a.stalled_p95_seconds)} a minute` : "");
   text($("audience-peers"), a.from_peers + a.from_broadcaster + a.from_origins > 0 ? percent(a.from_peers) : "–");
   const rest = [];
   if (a.from_broadcaster > 0) rest.push(`${percent(a.from_broadcaster)} from this node`);

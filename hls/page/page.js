@@ -63,9 +63,17 @@ function lost(is) {
   document.body.classList.toggle("lost", is);
 }
 
+// How far behind the picture is, which the node cannot see from what is fetched. A gateway is not told:
+// its answers are for all.
+function playing() {
+  const chosen = latest && !latest.public ? choose(latest.streams) : null;
+  if (!chosen || player.state !== "playing" || !(player.delay >= 0)) return null;
+  return { stream: chosen.id, delay: player.delay.toFixed(2) };
+}
+
 follow(show, () => {
   player.lost = true;
   lost(true);
-});
+}, playing);
 followDirectory();
 addEventListener("hashchange", () => latest && show(latest));
