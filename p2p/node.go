@@ -85,6 +85,9 @@ type Config struct {
 	Allowed func(stream.ID) bool
 	// Paused has the node begin as after [Node.Pause].
 	Paused bool
+	// ClockOff is how far this machine's clock is off, positive if it is ahead, where headers' times
+	// are held against it. nil means not at all. The simulator sets clocks by it.
+	ClockOff func() time.Duration
 	// Metrics gets libp2p's own metrics: of connections, streams, dials and resources, if the host is
 	// the node's own. nil has none made.
 	Metrics prometheus.Registerer

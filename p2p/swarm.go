@@ -53,6 +53,7 @@ type Swarm struct {
 	met     chan struct{} // closed when a peer is known to hold the stream, or this node begins it
 
 	promised atomic.Int64 // bits per second, to children
+	starved  atomic.Bool  // nothing new comes though the stream has not ended
 
 	exchange *exchange // the loop's
 	repair   *repair   // the loop's

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints figures: of swarms and a relay's months in virtual time, where a busy machine takes longer
+# Prints figures: of swarms, their faults and a relay's months in virtual time, where a busy machine takes longer
 # and prints the same, and of one relay, one HLS server, one ingest, what keeps streams on a disk,
 # of discovery and of sealing in real time, where it does not.
 set -euo pipefail
@@ -108,6 +108,16 @@ half of the nodes agreed to report. Options:
   --seed N          instead of 1
   --json            one JSON object, and nothing else, on stdout
 
+       scripts/bench.sh chaos [options]
+
+Everything goes wrong in a swarm in virtual time, by seeds, and what must hold is checked all the
+time; scripts/bench/chaos/doc.go says what. Fails if something did not hold. Options:
+  --seeds N         instead of 8
+  --minutes M       of virtual time each, instead of 10
+  --first SEED      the first of them, instead of 1
+  --parallel N      runs at a time; as many as there are cores unless told otherwise
+  --json            one JSON object, and nothing else, on stdout
+
        scripts/bench.sh seal [options]
 
 What it costs to seal a stream: a broadcaster and a viewer on loopback, with the same parts plain
@@ -144,6 +154,14 @@ reports)
   trap 'rm -rf "$dir"' EXIT
   go test -c -o "$dir/reports" ./scripts/bench/reports
   "$dir/reports" -test.timeout 0 -nodes 60 "$@"
+  ;;
+chaos)
+  shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  go test -c -o "$dir/chaos" ./scripts/bench/chaos
+  "$dir/chaos" -test.timeout 0 -seeds 8 "$@"
   ;;
 relay | hls | ingest | discovery | store | seal)
   what=$1

@@ -20,7 +20,8 @@ const (
 	StaleAfter = time.Minute
 	// AheadAfter is how far ahead of both the stream and this node's clock, in
 	// programme time, a gossiped header may be. Either clock alone may be wrong:
-	// a machine that slept knows an old stream, one without NTP a wrong time.
+	// a machine that slept knows an old stream, one without NTP a wrong time. The next epoch
+	// may be from any time: the broadcaster's clock may have been set before it.
 	AheadAfter = time.Minute
 	// FirstTolerance is how far a gossiped header's programme time may be from this
 	// node's clock while the timeline is empty and nothing better is known. Either clock
@@ -57,11 +58,30 @@ type Timeline struct {
 	recalls    bool          // somebody rewinds
 	epochSince time.Time     // when the newest epoch's first header was added
 	newestAt   time.Time     // when the newest header was added
+	newestWall time.Time     // likewise, by the machine's clock
+	clockOff   func() time.Duration
 }
 
 // NewTimeline returns an empty timeline.
 func NewTimeline(stream ID, rendition string) *Timeline {
 	return &Timeline{stream: stream, rendition: rendition}
+}
+
+// UseClock has the timeline go by a machine's clock that is off by what off returns, ahead if it is
+// positive. What time passes is measured without it, as monotonic clocks do.
+func (t *Timeline) UseClock(off func() time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clockOff = off
+}
+
+// wallLocked returns what the machine's clock shows at now.
+func (t *Timeline) wallLocked(now time.Time) time.Time {
+	now = now.Round(0) // without its monotonic reading
+	if t.clockOff != nil {
+		now = now.Add(t.clockOff())
+	}
+	return now
 }
 
 // Stream returns the ID of the stream.
@@ -80,8 +100,9 @@ func (t *Timeline) Changed() <-chan struct{} { return t.changed.wait() }
 func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	wall := t.wallLocked(now)
 	if len(t.headers) == 0 {
-		if off := h.ProgramTime.Sub(now); off.Abs() > FirstTolerance {
+		if off := h.ProgramTime.Sub(wall); off.Abs() > FirstTolerance {
 			return fmt.Errorf("%w: part %v is %v off", ErrClock, h.Position, off)
 		}
 		return nil
@@ -99,11 +120,14 @@ func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	if _, err := t.findLocked(h); err != nil {
 		return err
 	}
-	// The monotonic clock stands still while a machine sleeps, and the wall clock, which
-	// Round(0) leaves, may have been set back: the stream went on at least as long as either says.
-	passed := max(0, now.Sub(t.newestAt), now.Round(0).Sub(t.newestAt.Round(0)))
+	if h.Epoch > newest.Epoch {
+		return nil
+	}
+	// The monotonic clock stands still while a machine sleeps, and the wall clock may have been
+	// set back: the stream went on at least as long as either says.
+	passed := max(0, now.Sub(t.newestAt), wall.Sub(t.newestWall))
 	streamNow := newest.ProgramTime.Add(passed)
-	if h.ProgramTime.Sub(streamNow) > AheadAfter && h.ProgramTime.Sub(now) > AheadAfter {
+	if h.ProgramTime.Sub(streamNow) > AheadAfter && h.ProgramTime.Sub(wall) > AheadAfter {
 		return fmt.Errorf("%w: part %v is %v ahead", ErrAhead, h.Position, h.ProgramTime.Sub(streamNow))
 	}
 	return nil
@@ -150,7 +174,7 @@ func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 		i--
 	}
 	if i == len(t.headers) {
-		t.newestAt = now
+		t.newestAt, t.newestWall = now, t.wallLocked(now)
 		if i == 0 || t.headers[i-1].Epoch < h.Epoch {
 			t.epochSince = now
 		}
