@@ -31,6 +31,7 @@ type player struct {
 	last string // segment
 
 	mu     sync.Mutex // guards all following
+	began  time.Time  // it had the first
 	head   time.Time  // is shown at at
 	at     time.Time  // zero before it shows anything
 	end    time.Time  // of what it has
@@ -114,7 +115,7 @@ func (p *player) take(s segment) {
 	now := time.Now()
 	p.last = s.name
 	if p.at.IsZero() {
-		p.head, p.at, p.end = s.from, now.Add(caching), s.from
+		p.began, p.head, p.at, p.end = now, s.from, now.Add(caching), s.from
 	}
 	p.showLocked(now)
 	if !p.dry.IsZero() {
@@ -143,7 +144,8 @@ func (p *player) showLocked(now time.Time) {
 	p.at = now
 }
 
-// fares returns how far behind the player is, and for how long it stalled of the last minute.
+// fares returns how far behind the player is, and for how long it stalled of a minute: the last one,
+// or what there was of it.
 func (p *player) fares(now time.Time) (delay, stalled time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,12 +157,16 @@ func (p *player) fares(now time.Time) (delay, stalled time.Duration, err error) 
 	if !p.dry.IsZero() {
 		stalls = append(stalls[:len(stalls):len(stalls)], stall{p.dry, now})
 	}
+	since := now.Add(-time.Minute)
+	if p.began.After(since) {
+		since = p.began
+	}
 	for _, s := range stalls {
 		from := s.from
-		if since := now.Add(-time.Minute); from.Before(since) {
+		if from.Before(since) {
 			from = since
 		}
 		stalled += max(0, s.to.Sub(from))
 	}
-	return now.Sub(p.head), stalled, nil
+	return now.Sub(p.head), time.Duration(float64(stalled) / float64(now.Sub(since)) * float64(time.Minute)), nil
 }

@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	nodes  = flag.Int("nodes", 0, "`N` viewers' nodes; as a test, twelve")
+	nodes  = flag.Int("nodes", 0, "`N` viewers' nodes; as a test, six")
 	seed   = flag.Int64("seed", 1, "who is connected to whom")
 	asJSON = flag.Bool("json", false, "one JSON object, and nothing else")
 )
@@ -45,8 +45,18 @@ const (
 	dials   = 6
 	rate    = 300_000
 	cutFor  = 15 * time.Second
-	phase   = time.Minute
-	rest    = 45 * time.Second
+)
+
+// course is how long each phase lasts.
+type course struct {
+	settle time.Duration // before anything is measured, and while surveys find out how many there are
+	phase  time.Duration // without surveys, with them, and of playing before anything fails
+	rest   time.Duration // after that
+}
+
+var (
+	whole = course{30 * time.Second, time.Minute, 45 * time.Second}
+	brief = course{10 * time.Second, 20 * time.Second, 36 * time.Second}
 )
 
 // figures are of the players of some nodes, or what is said of them.
@@ -81,12 +91,12 @@ type result struct {
 }
 
 func TestReportsAreTrue(t *testing.T) {
-	n, show := *nodes, io.Writer(stdout)
+	n, c, show := *nodes, whole, io.Writer(stdout)
 	if n == 0 {
-		n, show = 12, io.Discard
+		n, c, show = 6, brief, io.Discard
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := run(t, n)
+		r := run(t, n, c)
 		if *asJSON {
 			_ = json.NewEncoder(show).Encode(r)
 		} else {
@@ -154,7 +164,7 @@ func (v *viewer) Streams() []hls.Stream {
 func (v *viewer) Status() hls.Status { return hls.Status{} }
 
 // run compares once.
-func run(t *testing.T, n int) *result {
+func run(t *testing.T, n int, c course) *result {
 	s := &swarm{t: t, net: p2ptest.New(t, latency), key: stream.NewKey()}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -173,17 +183,17 @@ func run(t *testing.T, n int) *result {
 	for i, v := range s.viewers {
 		s.join(ctx, &running, i, v)
 	}
-	time.Sleep(30 * time.Second)
+	time.Sleep(c.settle)
 
 	r := &result{}
-	node, broadcaster := s.bytes(phase)
+	node, broadcaster := s.bytes(c.phase)
 	r.Baseline = node
 	running.Go(func() { asks.Run(ctx) })
-	time.Sleep(30 * time.Second) // while it finds out how many there are
+	time.Sleep(c.settle)
 	reports := asks.Stats().Reports
-	nodeAsked, broadcasterAsked := s.bytes(phase)
+	nodeAsked, broadcasterAsked := s.bytes(c.phase)
 	r.Node, r.Source = nodeAsked-node, broadcasterAsked-broadcaster
-	r.Reports = float64(asks.Stats().Reports-reports) / phase.Seconds()
+	r.Reports = float64(asks.Stats().Reports-reports) / c.phase.Seconds()
 
 	running.Go(func() {
 		(&p2ptest.Source{Key: s.key, Epoch: 1, Rate: rate}).Run(ctx, t, source, 1000, false)
@@ -196,11 +206,11 @@ func run(t *testing.T, n int) *result {
 		}
 	}
 	defer close(stop)
-	time.Sleep(phase)
+	time.Sleep(c.phase)
 	s.cut(true)
 	time.Sleep(cutFor)
 	s.cut(false)
-	time.Sleep(rest)
+	time.Sleep(c.rest)
 	s.compare(r, asks)
 	return r
 }
