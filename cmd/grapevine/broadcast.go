@@ -364,6 +364,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		clock(time.Since(s.started)),
 		source,
 		countPeers(peers),
+		s.audienceFact(),
 		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		inputLine(in),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,33 @@ func (c *casts) survey(s *session) error {
 	}
 	s.running.Go(func() { v.Run(s.ctx) })
 	return nil
+}
+
+// audienceFact says how many viewers a broadcaster was told of, "" if it was told nothing.
+func (s *session) audienceFact() string {
+	for _, sw := range s.node.Swarms() {
+		if v := sw.Surveyor(); v != nil {
+			if a, ok := v.Audience(); ok && a.Nodes > 0 {
+				return estimate(a.Viewers, a.ViewersError) + plural(" viewer", a.Viewers) + " told of"
+			}
+		}
+	}
+	return ""
+}
+
+// estimate writes a number with its standard error, if it has one.
+func estimate(n, err float64) string {
+	if err >= 0.5 {
+		return fmt.Sprintf("%.0f±%.0f", n, err)
+	}
+	return fmt.Sprintf("%.0f", n)
+}
+
+func plural(noun string, n float64) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
 }
 
 // audienceStatus is what was reported of a stream, nil unless this node asks.

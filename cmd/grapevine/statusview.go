@@ -206,12 +206,6 @@ func (v statusView) audience() []string {
 	if a == nil || a.At == 0 {
 		return nil
 	}
-	estimate := func(n, err float64) string {
-		if err >= 0.5 {
-			return fmt.Sprintf("%.0f±%.0f", n, err)
-		}
-		return fmt.Sprintf("%.0f", n)
-	}
 	facts := []string{estimate(a.Viewers, a.ViewersError) + plural(" viewer", a.Viewers) + " of " + estimate(a.Nodes, a.NodesError) + " " + tellers(a.Nodes)}
 	if a.Viewers > 0 {
 		facts = append(facts, fmt.Sprintf("%.1f s behind (p95 %.1f s)", a.DelayP50, a.DelayP95))
@@ -233,13 +227,6 @@ func tellers(nodes float64) string {
 		return "node that tells"
 	}
 	return "nodes that tell"
-}
-
-func plural(noun string, n float64) string {
-	if n == 1 {
-		return noun
-	}
-	return noun + "s"
 }
 
 // delay returns how far the best rendition's newest segment is behind, in seconds.
