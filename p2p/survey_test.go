@@ -334,3 +334,40 @@ func TestAFloodOfReportsIsHeldBack(t *testing.T) {
 		}
 	})
 }
+
+// By way of a trusted relay, which alone both know, the broadcaster of a private stream hears of its
+// viewer, and the relay has nothing of that in plain.
+func TestReportsOfAPrivateStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		net := p2ptest.New(t, latency)
+		for i := range 3 {
+			var cfg p2p.Config
+			if i == 2 {
+				cfg.Report = telling(1, time.Second)
+			}
+			net.AddNodeWith(p2ptest.Link{}, cfg)
+		}
+		net.Start()
+		t.Cleanup(net.Close)
+		s := hide(t, net, 1)
+		asks, err := net.Node(0).Survey(s.key, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		t.Cleanup(func() { cancel(); running.Wait() })
+		running.Go(func() { asks.Run(ctx) })
+		join(t, net, 1, s.link)
+		time.Sleep(2 * time.Second)
+		s.view(t, join(t, net, 2, s.link), s.guests.invite(t, s.key, 1), stream.NewViewerSeed())
+		time.Sleep(25 * time.Second)
+		if a, ok := asks.Audience(); !ok || a.Nodes != 1 || a.Viewers != 1 {
+			t.Errorf("%+v, %t: want the viewer", a, ok)
+		}
+		if st := net.Node(1).Swarms()[0].Stats(); st.ReportsPassed == 0 || st.ReportsSent > 0 {
+			t.Errorf("the relay passed %d reports and sent %d", st.ReportsPassed, st.ReportsSent)
+		}
+	})
+}
