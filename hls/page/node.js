@@ -6,7 +6,7 @@ const address = new URL("api/v1/status", import.meta.url);
 // Calls answered(status) for each answer, and lost() when there was none twice in a row:
 // one may be late while the machine is busy. It tells the node what playing() returns of the page's own
 // player. It never ends.
-export async function follow(answered, lost, playing) {
+export async function follow(answered, lost, playing = () => null) {
   let missed = 0;
   for (;;) {
     let status = null;
