@@ -97,6 +97,37 @@ func TestAudienceOfNobody(t *testing.T) {
 	}
 }
 
+// That nobody of a small sample answered is not told as that there is nobody.
+func TestASampleOfNobodySaysNothing(t *testing.T) {
+	round := func(sampling uint64, reports int) *surveyRound {
+		survey, err := stream.NewKey().SignSurvey(stream.Survey{Round: 1, Sampling: sampling, Interval: surveySoon}, stream.NewSurveyKey(stream.ID{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &surveyRound{survey: survey, began: time.Unix(1, 0), reports: make(map[stream.ReporterID]*stream.Report)}
+		for i := range reports {
+			r.reports[stream.ReporterID{byte(i)}] = &stream.Report{}
+		}
+		return r
+	}
+	for _, c := range []struct {
+		rounds []*surveyRound
+		nodes  float64
+		ok     bool
+	}{
+		{nil, 0, false},
+		{[]*surveyRound{round(stream.MaxSampling, 7)}, 0, false}, // which is under way
+		{[]*surveyRound{round(stream.MaxSampling/16, 0), round(stream.MaxSampling, 0)}, 0, false},
+		{[]*surveyRound{round(stream.MaxSampling/16, 1), round(stream.MaxSampling, 0)}, 16, true},
+		{[]*surveyRound{round(stream.MaxSampling, 0), round(stream.MaxSampling, 3)}, 0, true},
+	} {
+		v := &Surveyor{rounds: c.rounds}
+		if a, ok := v.Audience(); ok != c.ok || ok && a.Nodes != c.nodes {
+			t.Errorf("%d surveys: %g nodes, %t; want %g, %t", len(c.rounds), a.Nodes, ok, c.nodes, c.ok)
+		}
+	}
+}
+
 // However large the swarm is and whatever it was before, the sample grows or shrinks to what is
 // wanted within a few surveys.
 func TestTheShareFollowsTheSwarm(t *testing.T) {

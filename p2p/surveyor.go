@@ -142,15 +142,14 @@ func (v *Surveyor) ask(ctx context.Context, now time.Time) (*stream.SignedSurvey
 func nextShare(share float64, reports, dropped int) (float64, time.Duration) {
 	n := float64(reports + max(0, dropped))
 	nodes := (n + 2*math.Sqrt(n+1) + 1) / share
-	for _, interval := range []time.Duration{surveySoon, surveyEvery} {
-		wanted := reportsRate * interval.Seconds()
-		next := min(1, share*mostGrowth, wanted/nodes)
-		// Nothing is known well yet while the share grows.
-		if next == 1 || next >= 2*share || interval == surveyEvery {
-			return next, interval
-		}
+	next := func(interval time.Duration) float64 {
+		return min(1, share*mostGrowth, reportsRate*interval.Seconds()/nodes)
 	}
-	panic("unreachable")
+	// Nothing is known well yet while the share grows.
+	if soon := next(surveySoon); soon == 1 || soon >= 2*share {
+		return soon, surveySoon
+	}
+	return next(surveyEvery), surveyEvery
 }
 
 // take opens a report that reached the broadcaster.
@@ -202,7 +201,8 @@ func (v *Surveyor) Stats() SurveyorStats {
 	return out
 }
 
-// Audience returns what the last surveys that are over brought, or false if none is.
+// Audience returns what the last surveys that are over brought, or false if none is, or if none of a
+// sample answered yet: that says little.
 func (v *Surveyor) Audience() (Audience, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -217,5 +217,6 @@ func (v *Surveyor) Audience() (Audience, bool) {
 	if len(over) == 0 {
 		return Audience{}, false
 	}
-	return newAudience(over), true
+	a := newAudience(over)
+	return a, a.Reports > 0 || a.Share == 1
 }
