@@ -21,6 +21,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -205,6 +206,9 @@ func (t tools) cases(ctx context.Context, names []string) (bool, error) {
 		if len(names) > 0 && slices.Contains(names, c.name) || len(names) == 0 && !slices.Contains(onlyByName, c.name) {
 			chosen = append(chosen, c)
 		}
+	}
+	if t.atOnce > 1 { // none that takes long is to be waited for alone at the end
+		slices.SortStableFunc(chosen, func(a, b testCase) int { return cmp.Compare(b.limit, a.limit) })
 	}
 	passed, failed := 0, 0
 	for o := range t.outcomes(ctx, chosen) {

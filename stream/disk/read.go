@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -19,6 +20,7 @@ func (s *Store) Read(id stream.PartID, want stream.Bitmap) [][]byte {
 		s.mu.Unlock()
 		return nil
 	}
+	s.streams[id.Stream].used = time.Now()
 	at := *e
 	have := e.have() // bad is not to be read without the lock
 	s.mu.Unlock()
