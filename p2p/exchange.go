@@ -379,7 +379,7 @@ func (e *exchange) step(now time.Time) time.Duration {
 		e.publish(f, actions)
 		for _, n := range f.x.Suspects() {
 			if id, ok := e.ids[n]; ok {
-				e.s.cutOff(id)
+				e.s.challenge(id)
 			}
 		}
 	}
