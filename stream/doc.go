@@ -111,7 +111,7 @@
 //	}
 //
 // It is read only as it is written here. Whatever a delegate signs carries it, in a field of its
-// own (delegation in SignedHeader and SignedEntry, 8 in Grant and Invite, by= in links), and the
+// own (delegation in SignedHeader, SignedEntry and SignedSurvey, 8 in Grant and Invite, by= in links), and the
 // signature is of
 //
 //	"grapevine delegated v1\n" + a field 3 with the delegation + what the stream's key would sign
@@ -233,6 +233,7 @@
 //	message SignedSurvey {
 //	  bytes survey    = 1;  // a serialised Survey, with its fields in order
 //	  bytes signature = 2;  // Ed25519 of "grapevine survey v1\n" + survey
+//	  bytes delegation = 3; // as of headers
 //	}
 //	message Survey {
 //	  bytes  stream   = 1;  // ID, 32 bytes
