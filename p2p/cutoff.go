@@ -1,9 +1,12 @@
 package p2p
 
 import (
+	"context"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
 const (
@@ -12,21 +15,55 @@ const (
 	// looks like a liar, too.
 	cutOffFor  = time.Minute
 	cutOffMost = time.Hour
+	// deafFor is the same for one that hears nothing, the first time.
+	deafFor = time.Second
+	// challengeTimeout is how long a suspect may take to answer, if that is longer than some round
+	// trips. Who takes longer did not hear.
+	challengeTimeout = 500 * time.Millisecond
+	challengeTrips   = 4
 	// cutOffScore puts it below every threshold.
 	cutOffScore = 10 * graylistThreshold
 	// maxCutOff bounds the peers remembered.
 	maxCutOff = 4096
 )
 
-// cutOff ends all dealings with a peer that says that it has and will send what it
-// never does. It must not be called from pubsub's event loop.
+// challenge finds out whether a peer that says that it has and will send what it never does lies,
+// or only hears nothing of what it is asked for, as where a network has failed in one direction.
+// Who lies is cut off. Who does not answer either is disconnected, and may soon come again: a
+// connection over which it hears can only be a new one.
+func (s *Swarm) challenge(id peer.ID) {
+	s.node.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(network.WithNoDial(s.ctx, "challenge"), max(challengeTimeout, challengeTrips*s.node.rtt(id)))
+		defer cancel()
+		answer, answered := <-ping.Ping(ctx, s.node.host, id) // none when the time is over
+		switch {
+		case s.ctx.Err() != nil:
+		case answered && answer.Error == nil:
+			s.cutOff(id)
+		case s.node.host.Network().Connectedness(id) != network.NotConnected:
+			s.log.Info("connection closed: the peer does not answer what it is asked", "peer", id)
+			s.node.cutOff(id, deafFor)
+			s.node.closeDeaf(id)
+		}
+	})
+}
+
+// closeDeaf closes the connections to a peer that hears nothing.
+func (n *Node) closeDeaf(id peer.ID) {
+	n.mu.Lock()
+	n.silent++
+	n.mu.Unlock()
+	_ = n.host.Network().ClosePeer(id) // it fails only if it is closed already
+}
+
+// cutOff ends all dealings with a peer that lies.
 func (s *Swarm) cutOff(id peer.ID) {
 	s.count(func(c *counters) {
 		c.stats.PeersCutOff++
 		c.stats.Penalties++
 	})
 	s.log.Warn("peer cut off: it claims and promises, and does not send", "peer", id)
-	s.node.cutOff(id)
+	s.node.cutOff(id, cutOffFor)
 	s.node.wg.Go(func() { s.node.host.Network().ClosePeer(id) })
 }
 
@@ -36,7 +73,8 @@ type ban struct {
 	next  time.Duration // for how long the next time
 }
 
-func (n *Node) cutOff(id peer.ID) {
+// cutOff has a peer not listened to, for least the first time.
+func (n *Node) cutOff(id peer.ID, least time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
@@ -45,7 +83,7 @@ func (n *Node) cutOff(id peer.ID) {
 			delete(n.banned, old)
 		}
 	}
-	d := max(n.banned[id].next, cutOffFor)
+	d := max(n.banned[id].next, least)
 	n.banned[id] = ban{now.Add(d), min(2*d, cutOffMost)}
 }
 

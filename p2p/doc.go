@@ -17,6 +17,7 @@
 //	repair     fetching what gossip did not bring
 //	origin     an HTTP server of the stream, asked for what no peer brought in time
 //	offload    the share of the payload that came from peers and not from origins
+//	survey     the broadcaster's signed question, how nodes fare; a report is an answer
 //
 // # The way through
 //
@@ -311,6 +312,42 @@
 // Where a link names trusted relays, a node that is none of them connects to nobody else, in or
 // out; joins no other stream; and shares a link with the relays' addresses and not its own. These
 // relays tell nobody of peers. What is plain to them is who asks, and when; they see no media.
+//
+// # Surveys
+//
+// A broadcaster cannot see who watches by way of others. [Node.Survey] asks: each survey is signed by
+// the stream's key, and draws a sample of the nodes whose owners agreed ([Config].Report), who
+// answer with a report that only the broadcaster can open. See package stream for both.
+//
+//	gv1/<stream>/-survey  the topic: surveys, as ordinary messages; every node passes them on
+//	/grapevine/report/1   the protocol: reports, one hop at a time; see reportwire.go
+//
+//	broadcaster              node                  node                  node that agreed
+//	    | --- survey ---------> | --- survey --------> | --- survey --------> |
+//	    | <-- reports --------- | <-- reports -------- | <-- report --------- |  (at any moment of
+//	                                                                              60% of the interval)
+//
+// Each node has a survey from some neighbour first, which had it before: these ways are a tree that
+// leads to the broadcaster, and reports go back along the newest. So no node connects to the
+// broadcaster for it, nobody but the first hop sees who reports, and of a way that is lost the
+// next survey knows nothing. A report waits 0.1 s at each hop for others that go with it.
+//
+// The share that is asked follows from what the last survey brought, so that no more than ten reports
+// a second are to be expected of a swarm of any size: small swarms are asked whole every 3 s, others
+// every 10 s. A report stands for 1/share nodes; [Audience] has the estimates, and how uncertain they
+// are.
+//
+// What a node takes of reports is bounded: of a neighbour 16 a second (64 at once), of all together
+// twice as many, 256 in its queue; only of the last two rounds, and no bytes twice. What is beyond is
+// dropped and counted, and what is malformed costs score. Reports cannot be read, changed or
+// made in another's name on their way; whoever is on it can drop them, as those who passed the
+// survey on first are chosen for being fast. Each survey finds another way.
+//
+// What is reported is what nodes say. A liar skews its own report, once in each round; as many liars as
+// the buckets let in skew all, and keys cost nothing but to be drawn: see [Audience].Largest for how
+// much is one report's word. Who did not agree is in no figure. The broadcaster is told no address, and
+// by a node's key that two reports of one epoch are of one node; the version, and how many play, may
+// tell more of a node in a small swarm.
 //
 // # Ways to a peer
 //

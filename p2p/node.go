@@ -93,6 +93,10 @@ type Config struct {
 	// Metrics gets libp2p's own metrics: of connections, streams, dials and resources, if the host is
 	// the node's own. nil has none made.
 	Metrics prometheus.Registerer
+	// Report says how a stream fares at this node's players, and has the node tell its broadcaster,
+	// who asks; what p2p itself knows is filled in. It returns false if the owner does not agree.
+	// nil has nothing reported, whoever asks.
+	Report func(stream.ID) (stream.Report, bool)
 	// Observer is told what happens, if not nil.
 	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.
@@ -231,6 +235,7 @@ func (n *Node) Start() (err error) {
 		return err
 	}
 	n.host.SetStreamHandler(checkProtocol, newChecker(n).handle)
+	n.host.SetStreamHandler(reportProtocol, (&reportServer{node: n}).handle)
 	if n.reach != nil {
 		if err := n.reach.start(n.host); err != nil {
 			return err
@@ -274,6 +279,7 @@ func (n *Node) Close() error {
 	if n.host != nil {
 		n.host.RemoveStreamHandler(fetchProtocol)
 		n.host.RemoveStreamHandler(checkProtocol)
+		n.host.RemoveStreamHandler(reportProtocol)
 	}
 	for _, s := range swarms {
 		s.close()

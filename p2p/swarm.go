@@ -62,6 +62,9 @@ type Swarm struct {
 	restored sync.Once
 	roles    *stream.Roles
 
+	surveys   *surveys
+	surveying atomic.Pointer[Surveyor] // this node's, if it broadcasts the stream
+
 	enrol   enrolments
 	hosting atomic.Pointer[Private] // this node's, if it broadcasts the stream sealed
 	viewing atomic.Bool             // this node opens the stream, and joins enrolments by itself
@@ -102,6 +105,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 	s.origins = newOrigins(s)
 	s.dialer = newDialer(s)
 	s.past = newPast(s)
+	s.surveys = newSurveys(s)
 	return s
 }
 
@@ -125,6 +129,10 @@ func (s *Swarm) start() error {
 	s.mu.Lock()
 	s.topic = topic
 	s.mu.Unlock()
+	if err := s.surveys.start(); err != nil {
+		events.Cancel()
+		return err
+	}
 	if s.source {
 		close(s.met)
 	}
@@ -154,6 +162,7 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 	case <-s.met:
 	case <-time.After(subscribeAfter):
 	}
+	s.surveys.subscribe()
 	sub, err := topic.Subscribe(pubsub.WithBufferSize(headerBuffer))
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -180,7 +189,7 @@ func (s *Swarm) end() {
 	topics := []*pubsub.Topic{s.topic}
 	renditions := slices.Collect(maps.Values(s.renditions))
 	s.mu.Unlock()
-	topics = append(topics, s.enrol.end()...)
+	topics = append(append(topics, s.surveys.topic), s.enrol.end()...)
 	for _, r := range renditions {
 		if r.topic == nil {
 			continue

@@ -111,7 +111,7 @@
 //	}
 //
 // It is read only as it is written here. Whatever a delegate signs carries it, in a field of its
-// own (delegation in SignedHeader and SignedEntry, 8 in Grant and Invite, by= in links), and the
+// own (delegation in SignedHeader, SignedEntry and SignedSurvey, 8 in Grant and Invite, by= in links), and the
 // signature is of
 //
 //	"grapevine delegated v1\n" + a field 3 with the delegation + what the stream's key would sign
@@ -221,6 +221,68 @@
 // hashes of parts; its renditions with their codecs, languages and names; how many viewers
 // may open it, and when one enrols, by which invite's public key; and who is connected to whom.
 // Whoever could open a period can show others what it held, or give them its secret.
+//
+// # Surveys and reports
+//
+// A broadcaster asks the nodes that agreed to it how they fare, in rounds of which each asks a
+// sample, and they answer without saying who or where they are:
+//
+//	broadcaster                        nodes                         a node that agreed
+//	    | ---- survey, signed by the stream's key, to everybody ----> |  is it drawn?
+//	    | <--- report, signed by a key of its own, sealed ----------- |
+//
+//	message SignedSurvey {
+//	  bytes survey    = 1;  // a serialised Survey, with its fields in order
+//	  bytes signature = 2;  // Ed25519 of "grapevine survey v1\n" + survey
+//	  bytes delegation = 3; // as of headers
+//	}
+//	message Survey {
+//	  bytes  stream   = 1;  // ID, 32 bytes
+//	  uint64 epoch    = 2;
+//	  uint64 round    = 3;  // from 1 in each epoch
+//	  uint64 sampling = 4;  // of 2^32 nodes so many report, 1 to 2^32
+//	  uint32 interval = 5;  // milliseconds until the next round, 1000 to 60000
+//	  bytes  salt     = 6;  // 16 random bytes
+//	  bytes  key      = 7;  // X25519, made anew by each run of the broadcaster
+//	}
+//	message SealedReport {
+//	  uint64 epoch  = 1;  // of the survey that it answers
+//	  uint64 round  = 2;
+//	  bytes  sealed = 3;  // by HPKE as above to the survey's key, info "grapevine report v1\n" + place
+//	}
+//	place   stream + epoch + round + salt, in big endian
+//	sealed  448 bytes: the length of a SignedReport in two, that, and zeros
+//	message SignedReport {
+//	  Report report    = 1;
+//	  bytes  key       = 2;  // Ed25519, made anew for each epoch
+//	  bytes  signature = 3;  // of "grapevine report v1\n" + place + report
+//	}
+//	message Report {
+//	  bool   relay            = 1;  // set up to be one, rather than to watch
+//	  string version          = 2;  // of the program: at most 64 bytes, printable
+//	  bytes  players          = 3;  // now, as varints: others, VLC, browsers, mpv, ffmpeg, GStreamer; each at most 10,000
+//	  repeated Player playing = 4;  // some of them, at most 8
+//	  uint32 window           = 5;  // seconds of which the following bytes of live payload are, at most 600
+//	  uint64 from_peers       = 6;  // at most 2^48, as the next
+//	  uint64 from_broadcaster = 7;
+//	  uint64 from_origins     = 8;
+//	  uint64 given            = 9;
+//	  uint32 feeders          = 10; // neighbours that send stripes; at most 16384, as the next
+//	  uint32 children         = 11; // neighbours that get stripes, each stripe of each counted
+//	  uint32 slots            = 12; // children that the uplink feeds
+//	}
+//	message Player {
+//	  uint32 kind    = 1; // as the place in players
+//	  uint32 delay   = 2; // milliseconds behind the broadcaster, at most a day
+//	  uint32 watched = 3; // milliseconds of the last minute, as the next
+//	  uint32 stalled = 4;
+//	  uint32 stalls  = 5;
+//	}
+//
+// A node is drawn if the first four bytes of SHA-256 of "grapevine report draw v1\n" + place + its
+// key are less than sampling. So the broadcaster refuses whoever was not, and a liar has to make
+// 2^32 / sampling keys for each report; he can tell of what is not there, and of that no more than
+// by honest nodes: see package p2p. All messages have one way to be written.
 //
 // # Wire format of a directory entry
 //

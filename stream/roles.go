@@ -44,6 +44,11 @@ func (r *Roles) OpenEnrolment(raw []byte) (*Enrolment, error) {
 	return openEnrolment(r.id, raw, r.delegation)
 }
 
+// OpenSurvey is the function of that name, and remembers delegations.
+func (r *Roles) OpenSurvey(raw []byte) (*SignedSurvey, error) {
+	return openSurvey(r.id, raw, r.delegation)
+}
+
 // delegation is [OpenDelegation] for one that may be known.
 func (r *Roles) delegation(_ ID, raw []byte) (*Delegation, error) {
 	r.mu.Lock()

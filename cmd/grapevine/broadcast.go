@@ -270,6 +270,9 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err := b.seal(s, casts, h); err != nil {
 		return err
 	}
+	if err := casts.survey(s); err != nil {
+		return err
+	}
 	if len(b.privacy.relays) == 0 {
 		link = s.reachable(set, link)
 	}
@@ -374,6 +377,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		clock(time.Since(s.started)),
 		source,
 		countPeers(peers),
+		s.audienceFact(),
 		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		inputLine(in),

@@ -90,6 +90,7 @@ type nodeConfig struct {
 	allowed   func(stream.ID) bool
 	paused    bool                 // at first
 	metrics   *prometheus.Registry // nil for none
+	reporter  *reporter            // nil for none
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -125,6 +126,8 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
 	}
 	metrics := newMetrics()
+	reporter := &reporter{relay: role == roleRelay}
+	reporter.agreed.Store(set.report)
 	node, err := startNode(nodeConfig{
 		identity:  id,
 		listen:    set.listen,
@@ -145,12 +148,13 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		allowed:   set.policy.Carries,
 		paused:    keeper.closed(),
 		metrics:   metrics,
+		reporter:  reporter,
 	}, newStore(set.cache, cache), log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder), cache.close())
 	}
 	keeper.begin(node, time.Now())
-	s, err := serveNode(ctx, role, node, serveConfig{listener, door, gateway, recorder, keeper, set.dvr, metrics}, scr, log)
+	s, err := serveNode(ctx, role, node, serveConfig{listener, door, gateway, recorder, keeper, set.dvr, metrics, reporter}, scr, log)
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close(), gateway.close(), id.release(), closeRecorder(recorder), cache.close())
 	}
@@ -203,6 +207,9 @@ func startNode(cfg nodeConfig, store *stream.Store, log *slog.Logger) (*p2p.Node
 		Allowed:     cfg.allowed,
 		Paused:      cfg.paused,
 	}
+	if cfg.reporter != nil {
+		c.Report = cfg.reporter.report
+	}
 	if cfg.metrics != nil { // a nil *Registry is no nil Registerer
 		c.Metrics = cfg.metrics
 	}
@@ -228,18 +235,22 @@ type serveConfig struct {
 	keeper   *keeper          // nil in a demo
 	dvr      time.Duration
 	metrics  *prometheus.Registry
+	reporter *reporter // nil in a demo
 }
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
 func serveNode(ctx context.Context, role string, node *p2p.Node, by serveConfig, scr *screen, log *slog.Logger) (*session, error) {
 	s := &session{role: role, screen: scr, node: node, recorder: by.recorder, keeper: by.keeper, log: log, started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
 	s.base, s.others = doorURLs(by.listener, by.door.Token)
-	shown := &hlsNode{node: node, role: role, recorder: by.recorder, keeper: by.keeper, started: s.started, opened: &s.opened}
+	shown := &hlsNode{node: node, role: role, recorder: by.recorder, keeper: by.keeper, started: s.started, opened: &s.opened, reporter: by.reporter}
 	server, err := hls.NewServer(hls.Config{Node: shown, DVR: by.dvr, Directory: listingsOf(node), Door: by.door, Metrics: by.metrics, Logger: log})
 	if err != nil {
 		return nil, err
 	}
 	s.shown, s.server = shown, server
+	if by.reporter != nil {
+		by.reporter.server.Store(server)
+	}
 	s.release = func() error { return nil }
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -82,6 +82,7 @@ var cases = []testCase{
 	{"leaves", "an encoder of three languages is replaced by one of the first: players of all go on", 2 * time.Minute, leavesCase},
 	{"subtitles", "a Matroska file with two languages of sound and of subtitles: cues are with their pictures, and on the page", 2 * time.Minute, subtitlesCase},
 	{"encodedtext", "the same with --encode to two renditions", 2 * time.Minute, encodedSubtitlesCase},
+	{"audience", "VLC and ffmpeg play behind a relay at a viewer that agreed to report, and ffmpeg at one that did not: the broadcaster's API has the first two", 90 * time.Second, audienceCase},
 	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},

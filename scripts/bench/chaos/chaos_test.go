@@ -93,19 +93,16 @@ func TestInvariantsHold(t *testing.T) {
 	if *oneJob != "" {
 		t.Skip("something else was asked for")
 	}
-	base := job{Minutes: 1}.run(t)
+	base := job{Minutes: 0.5}.run(t)
 	if len(base.Broken) > 0 || base.Segments == 0 || base.Parts == 0 {
 		t.Fatalf("without faults: %+v", base)
 	}
-	for seed := range int64(2) {
-		j := job{seed + 1, 1, base.Base}
-		res := j.run(t)
-		for _, b := range res.Broken {
-			t.Error(b)
-		}
-		if len(res.Faults) == 0 || len(res.Resumes) == 0 {
-			t.Errorf("nothing went wrong: %+v", res)
-		}
+	res := job{1, 1, base.Base}.run(t)
+	for _, b := range res.Broken {
+		t.Error(b)
+	}
+	if len(res.Faults) == 0 || len(res.Resumes)+len(res.Spoiled) == 0 {
+		t.Errorf("nothing went wrong: %+v", res)
 	}
 }
 
