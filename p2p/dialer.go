@@ -29,9 +29,11 @@ const (
 	// alone, at first and at last.
 	dialFirst  = 500 * time.Millisecond
 	dialRarest = 30 * time.Second
-	// dialAlone is instead of dialRarest while there is no holder at all: the network, or
-	// this machine, may be back any moment.
-	dialAlone = 3 * time.Second
+	// dialAlone is instead of dialRarest while there is no holder at all, or none of them has
+	// anything new: the network, or this machine, may be back any moment.
+	dialAlone = time.Second
+	// mostStarved bounds the holders that who is starved seeks more of.
+	mostStarved = 2 * targetHolders
 	// dialRound is how often the dialer looks for what to do, at the latest.
 	dialRound = time.Second
 	// maxDials bounds the attempts under way.
@@ -239,8 +241,13 @@ func (d *dialer) run() {
 
 // due picks the candidates to dial now, and marks them busy.
 func (d *dialer) due(now time.Time) []peer.AddrInfo {
-	have := len(d.s.holders())
-	if have >= targetHolders || d.s.node.gate.shut.Load() {
+	have, seeks := len(d.s.holders()), targetHolders
+	alone := have == 0
+	if d.s.starved.Load() {
+		// Others may have been cut off together with this node: they lack what it lacks.
+		alone, seeks = true, mostStarved
+	}
+	if have >= seeks || d.s.node.gate.shut.Load() {
 		return nil
 	}
 	d.mu.Lock()
@@ -250,7 +257,7 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	for id, c := range d.candidates {
 		if c.busy {
 			busy++
-		} else if have == 0 && now.Add(dialAlone).Before(c.next) {
+		} else if alone && now.Add(dialAlone).Before(c.next) {
 			c.next = now.Add(rand.N(dialAlone))
 		} else if !now.Before(c.next) && !d.s.node.isCutOff(id) && d.s.node.host.Network().Connectedness(id) == network.NotConnected {
 			ready = append(ready, id)
@@ -259,7 +266,7 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
 	slices.SortStableFunc(ready, func(a, b peer.ID) int { return d.candidates[a].rank() - d.candidates[b].rank() })
 	var out []peer.AddrInfo
-	for _, id := range ready[:max(0, min(len(ready), maxDials-busy, targetHolders-have))] {
+	for _, id := range ready[:max(0, min(len(ready), maxDials-busy, seeks-have))] {
 		c := d.candidates[id]
 		c.busy = true
 		out = append(out, peer.AddrInfo{ID: id, Addrs: c.addrs()})

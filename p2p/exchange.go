@@ -276,6 +276,9 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	e.s.count(func(k *counters) {
 		k.stats.ChunksReceived++
 		k.stats.BytesReceived += int64(len(c.data))
+		if f.x.Broadcasts(n) {
+			k.stats.BytesFromBroadcaster += int64(len(c.data))
+		}
 		if fetched {
 			k.stats.ChunksFetched++
 		}
@@ -385,12 +388,10 @@ func (e *exchange) step(now time.Time) time.Duration {
 		next = min(next, wait)
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
-			if id, ok := e.ids[suspect.Peer]; ok {
-				why := Withheld
-				if suspect.Forges {
-					why = Forged
-				}
-				e.s.cutOff(id, why)
+			if id, ok := e.ids[suspect.Peer]; ok && suspect.Forges {
+				e.s.cutOff(id, Forged)
+			} else if ok {
+				e.s.challenge(id)
 			}
 		}
 	}
@@ -436,7 +437,13 @@ func (e *exchange) refresh(now time.Time) {
 	}
 	e.s.promised.Store(int64(e.promised()))
 	sum, supply := e.ended, 0.0
+	feeders := make(map[schedule.Peer]struct{})
 	for _, f := range e.flows {
+		for _, n := range f.x.Parents() {
+			if n != schedule.None {
+				feeders[n] = struct{}{}
+			}
+		}
 		s := f.x.Stats()
 		sum.Feeding += s.Feeding
 		sum.Slots += s.Slots
@@ -451,6 +458,7 @@ func (e *exchange) refresh(now time.Time) {
 	e.s.count(func(c *counters) {
 		c.stats.Wanted = wanted
 		c.stats.Children, c.stats.Slots, c.stats.Parents = sum.Feeding, sum.Slots, sum.Fed
+		c.stats.Feeders = len(feeders)
 		c.stats.WantsExpired, c.stats.ChunksOverdue, c.stats.PromisesRevoked = sum.Expired, sum.Overdue, sum.Revoked
 		c.stats.ChunksLost = sum.Lost
 		c.stats.Supply = supply

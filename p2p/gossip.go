@@ -28,9 +28,10 @@ const (
 	// groupTTL is how many heartbeats (of a second) pubsub keeps a part's state.
 	groupTTL = int(exchangeTTL / time.Second)
 	// maxPeerGroups is how many parts a peer may tell us of before their headers reach
-	// us, maxGroups for all peers of a topic.
-	maxPeerGroups = 32
-	maxGroups     = 512
+	// us, maxGroups for all peers of a topic. Who was away is told of all parts of exchangeTTL,
+	// and hears nothing of new ones from who told it of too many.
+	maxPeerGroups = 128
+	maxGroups     = 1024
 )
 
 // errNotJoined refuses partial messages on topics that this node is not part of. An

@@ -66,6 +66,7 @@ func (n *Node) onDisconnected(id peer.ID) {
 		return // it is back
 	}
 	n.subscriptions.forget(id)
+	n.unprotect(id)
 	n.mu.Lock()
 	delete(n.records, id)
 	n.mu.Unlock()

@@ -34,6 +34,9 @@ const (
 	// and, while nothing new is learned, at last.
 	timelineEvery  = 500 * time.Millisecond
 	timelineRarest = 10 * time.Second
+	// starvedMost is how long this node may hear nothing new until it seeks peers as seldom as
+	// before: the broadcaster may be gone for good, and nobody has more.
+	starvedMost = 10 * time.Minute
 	// maxTimelineAsks bounds the timeline requests under way, which is how many
 	// neighbours a joiner asks at once.
 	maxTimelineAsks = 3
@@ -68,6 +71,7 @@ type repair struct {
 	interval     time.Duration // from that time on
 	firstHeader  time.Time     // when the first header was added
 	lastHeader   time.Time     // when the last header was added
+	began        time.Time     // when this node did
 	gapSince     time.Time     // since when a header is missing; zero if none is
 	joined       bool          // a peer answered with its timeline
 }
@@ -171,6 +175,7 @@ func (r *repair) old(h *stream.SignedHeader) bool {
 
 // step asks for whatever is due, and returns when to look again at the latest.
 func (r *repair) step(now time.Time) time.Duration {
+	r.stepStarved(now)
 	r.stepTimeline(now)
 	r.stepJoin(now)
 	r.stepChunks(now)
@@ -178,6 +183,32 @@ func (r *repair) step(now time.Time) time.Duration {
 		return time.Second
 	}
 	return 100 * time.Millisecond
+}
+
+// stepStarved tells the dialer whether nothing new comes.
+func (r *repair) stepStarved(now time.Time) {
+	if r.began.IsZero() {
+		r.began = now
+	}
+	starved := r.starved(now)
+	if was := r.s.starved.Swap(starved); starved && !was {
+		r.s.dialer.wake()
+	}
+}
+
+// starved reports whether there should have been news for a while, and was none.
+func (r *repair) starved(now time.Time) bool {
+	if r.s.publishing() {
+		return false
+	}
+	since, part, ended := r.began, time.Duration(0), false
+	for _, t := range r.s.Timelines() {
+		if newest := t.Newest(); newest != nil {
+			since, part, ended = r.lastHeader, max(part, newest.Duration), ended || newest.End
+		}
+	}
+	quiet := now.Sub(since)
+	return !ended && quiet > stallAfter+part && quiet < starvedMost
 }
 
 // stepTimeline asks a peer for headers when some are missing or none come.
@@ -287,6 +318,9 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 		after, _ := r.firstGap(timelines[0])
 		req.timeline = &timelineRequest{rendition: timelines[0].Rendition(), from: after}
 	}
+	if l := r.s.roles.Revocations(); l != nil {
+		req.revocations = l.Bytes()
+	}
 	r.asks++
 	r.s.wg.Go(func() {
 		result := r.s.fetch(id, req, nil)
@@ -316,7 +350,7 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 
 // restAfter returns how long a peer is not asked again after err, nil if it had nothing.
 func restAfter(err error) time.Duration {
-	for _, lie := range []error{errWire, stream.ErrBadChunk, stream.ErrForged, stream.ErrMalformed} {
+	for _, lie := range []error{errWire, stream.ErrBadChunk, stream.ErrForged, stream.ErrMalformed, stream.ErrRevocationsForged, stream.ErrBadRevocations} {
 		if errors.Is(err, lie) {
 			return liarRest
 		}

@@ -79,13 +79,6 @@ type fetchTurn struct {
 	ready chan struct{} // closed when it was taken
 }
 
-// connMark is what was last seen of a connection.
-type connMark struct {
-	sent, lost int64
-	busy       time.Time // when it last sent something worth speaking of
-	seen       bool      // in this sample
-}
-
 // newUplink returns the uplink of so many bits per second; 0 is for an unknown one.
 func newUplink(bits int) *uplink {
 	return &uplink{
@@ -282,15 +275,11 @@ func (l *uplink) observe(conns []network.Conn, bytesTo func(peer.ID) int64, now 
 		}
 		m.seen = true
 		st := q.ConnectionStats()
-		sent, lost := int64(st.BytesSent), int64(st.BytesLost)
-		l.sent += sent - m.sent
-		l.lost += lost - m.lost
-		rate := float64(sent-m.sent) / since
-		if sent-m.sent >= busyBytes {
-			m.busy = now
-		}
-		m.sent, m.lost = sent, lost
-		if now.Sub(m.busy) <= busyFor && st.MinRTT > 0 {
+		sent, lost := m.observe(st, now)
+		l.sent += sent
+		l.lost += lost
+		rate := float64(sent) / since
+		if now.Sub(m.busy) <= busyFor && st.MinRTT > 0 && m.tells(st, now) {
 			delays = append(delays, max(0, st.SmoothedRTT-st.MinRTT))
 			if rate*st.SmoothedRTT.Seconds() >= fullWindow*float64(st.CongestionWindow) {
 				full++

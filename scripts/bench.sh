@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints figures: of swarms and a relay's months in virtual time, where a busy machine takes longer
+# Prints figures: of swarms, their faults and a relay's months in virtual time, where a busy machine takes longer
 # and prints the same, and of one relay, one HLS server, one ingest, what keeps streams on a disk,
 # of discovery and of sealing in real time, where it does not.
 set -euo pipefail
@@ -109,6 +109,24 @@ viewers come and go. Options:
   --seed N          instead of 1
   --json            one JSON object a day, and nothing else, on stdout
 
+       scripts/bench.sh reports [options]
+
+What a broadcaster is told of its swarm, beside the truth, and what that costs, in virtual time;
+half of the nodes agreed to report. Options:
+  --nodes N         instead of 60
+  --seed N          instead of 1
+  --json            one JSON object, and nothing else, on stdout
+
+       scripts/bench.sh chaos [options]
+
+Everything goes wrong in a swarm in virtual time, by seeds, and what must hold is checked all the
+time; scripts/bench/chaos/doc.go says what. Fails if something did not hold. Options:
+  --seeds N         instead of 8
+  --minutes M       of virtual time each, instead of 10
+  --first SEED      the first of them, instead of 1
+  --parallel N      runs at a time; as many as there are cores unless told otherwise
+  --json            one JSON object, and nothing else, on stdout
+
        scripts/bench.sh seal [options]
 
 What it costs to seal a stream: a broadcaster and a viewer on loopback, with the same parts plain
@@ -140,6 +158,22 @@ soak)
   trap 'rm -rf "$dir"' EXIT
   go test -c -o "$dir/soak" ./scripts/bench/soak
   "$dir/soak" -test.timeout 0 -days 30 "$@"
+  ;;
+reports)
+  shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  go test -c -o "$dir/reports" ./scripts/bench/reports
+  "$dir/reports" -test.timeout 0 -nodes 60 "$@"
+  ;;
+chaos)
+  shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  go test -c -o "$dir/chaos" ./scripts/bench/chaos
+  "$dir/chaos" -test.timeout 0 -seeds 8 "$@"
   ;;
 relay | hls | ingest | discovery | store | seal)
   what=$1

@@ -20,12 +20,17 @@ const (
 	StaleAfter = time.Minute
 	// AheadAfter is how far ahead of both the stream and this node's clock, in
 	// programme time, a gossiped header may be. Either clock alone may be wrong:
-	// a machine that slept knows an old stream, one without NTP a wrong time.
+	// a machine that slept knows an old stream, one without NTP a wrong time. The next epoch
+	// may be from any time: the broadcaster's clock may have been set before it.
 	AheadAfter = time.Minute
 	// FirstTolerance is how far a gossiped header's programme time may be from this
 	// node's clock while the timeline is empty and nothing better is known. Either clock
 	// may be wrong: then the timeline has to be fetched.
 	FirstTolerance = 24 * time.Hour
+	// MaxEpochAhead is how far ahead of this node's clock the epoch of a delegate's run may be,
+	// which is in milliseconds since 1970. A key that was stolen could else begin a run after
+	// which none is new.
+	MaxEpochAhead = 2 * time.Minute
 	// EpochGrace is how long after a new epoch began its predecessor's headers may
 	// still be under way from honest peers.
 	EpochGrace = 30 * time.Second
@@ -48,6 +53,7 @@ type Timeline struct {
 	rendition string
 	changed   signal
 	lasting   lasting
+	roles     *Roles // see Heed; nil for none
 
 	mu         sync.Mutex // guards all following
 	headers    []*SignedHeader
@@ -57,11 +63,56 @@ type Timeline struct {
 	recalls    bool          // somebody rewinds
 	epochSince time.Time     // when the newest epoch's first header was added
 	newestAt   time.Time     // when the newest header was added
+	newestWall time.Time     // likewise, by the machine's clock
+	clockOff   func() time.Duration
 }
 
 // NewTimeline returns an empty timeline.
 func NewTimeline(stream ID, rendition string) *Timeline {
 	return &Timeline{stream: stream, rendition: rendition}
+}
+
+// Heed has the timeline refuse what roles say was signed by a key that was revoked. It is to be
+// called before the timeline is used.
+func (t *Timeline) Heed(roles *Roles) { t.roles = roles }
+
+// Roles returns what [Timeline.Heed] was given, nil for none.
+func (t *Timeline) Roles() *Roles { return t.roles }
+
+// allows checks that a header is not of a key that was revoked, nor of a delegate's run that
+// begins later than the machine's clock shows.
+func (t *Timeline) allows(h *SignedHeader, wall time.Time) error {
+	if h.by == nil {
+		return nil
+	}
+	if t.revoked(h) {
+		return fmt.Errorf("%w: part %v", ErrRevoked, h.Position)
+	}
+	if h.Epoch > uint64(max(0, wall.Add(MaxEpochAhead).UnixMilli())) {
+		return fmt.Errorf("%w: epoch %d is later than this node's clock", ErrAhead, h.Epoch)
+	}
+	return nil
+}
+
+func (t *Timeline) revoked(h *SignedHeader) bool {
+	return t.roles != nil && t.roles.Revoked(h.by) != nil
+}
+
+// UseClock has the timeline go by a machine's clock that is off by what off returns, ahead if it is
+// positive. What time passes is measured without it, as monotonic clocks do.
+func (t *Timeline) UseClock(off func() time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clockOff = off
+}
+
+// wallLocked returns what the machine's clock shows at now.
+func (t *Timeline) wallLocked(now time.Time) time.Time {
+	now = now.Round(0) // without its monotonic reading
+	if t.clockOff != nil {
+		now = now.Add(t.clockOff())
+	}
+	return now
 }
 
 // Stream returns the ID of the stream.
@@ -75,13 +126,22 @@ func (t *Timeline) Rendition() string { return t.rendition }
 func (t *Timeline) Changed() <-chan struct{} { return t.changed.wait() }
 
 // Fresh says whether a header that arrived by gossip at now may be passed on.
-// Errors wrap [ErrKnown], [ErrLate], [ErrClock] (honest peers may send these),
-// [ErrStale], [ErrAhead] or [ErrEquivocation] (they do not).
+// Errors wrap [ErrKnown], [ErrLate], [ErrClock], [ErrRevoked], [ErrDelegationTime] (honest peers
+// may send these), [ErrStale], [ErrAhead] or [ErrEquivocation] (they do not).
 func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	wall := t.wallLocked(now)
+	if err := t.allows(h, wall); err != nil {
+		return err
+	}
+	if h.by != nil {
+		if err := h.by.HoldsAt(wall); err != nil {
+			return err
+		}
+	}
 	if len(t.headers) == 0 {
-		if off := h.ProgramTime.Sub(now); off.Abs() > FirstTolerance {
+		if off := h.ProgramTime.Sub(wall); off.Abs() > FirstTolerance {
 			return fmt.Errorf("%w: part %v is %v off", ErrClock, h.Position, off)
 		}
 		return nil
@@ -99,18 +159,21 @@ func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	if _, err := t.findLocked(h); err != nil {
 		return err
 	}
-	// The monotonic clock stands still while a machine sleeps, and the wall clock, which
-	// Round(0) leaves, may have been set back: the stream went on at least as long as either says.
-	passed := max(0, now.Sub(t.newestAt), now.Round(0).Sub(t.newestAt.Round(0)))
+	if h.Epoch > newest.Epoch {
+		return nil
+	}
+	// The monotonic clock stands still while a machine sleeps, and the wall clock may have been
+	// set back: the stream went on at least as long as either says.
+	passed := max(0, now.Sub(t.newestAt), wall.Sub(t.newestWall))
 	streamNow := newest.ProgramTime.Add(passed)
-	if h.ProgramTime.Sub(streamNow) > AheadAfter && h.ProgramTime.Sub(now) > AheadAfter {
+	if h.ProgramTime.Sub(streamNow) > AheadAfter && h.ProgramTime.Sub(wall) > AheadAfter {
 		return fmt.Errorf("%w: part %v is %v ahead", ErrAhead, h.Position, h.ProgramTime.Sub(streamNow))
 	}
 	return nil
 }
 
-// Add puts a header in its place. Errors wrap [ErrKnown], [ErrEquivocation] or, for
-// a full timeline, [ErrStale]. Unlike [Timeline.Fresh] it takes old headers, which
+// Add puts a header in its place. Errors wrap [ErrKnown], [ErrEquivocation], [ErrRevoked],
+// [ErrAhead] or, for a full timeline, [ErrStale]. Unlike [Timeline.Fresh] it takes old headers, which
 // a late joiner fetches.
 func (t *Timeline) Add(h *SignedHeader, now time.Time) error {
 	if h.Stream != t.stream || h.Rendition != t.rendition {
@@ -144,6 +207,9 @@ func (t *Timeline) Replace(h *SignedHeader) bool {
 func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.allows(h, t.wallLocked(now)); err != nil {
+		return err
+	}
 	i, err := t.findLocked(h)
 	if err != nil {
 		return err
@@ -167,7 +233,7 @@ func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 		i--
 	}
 	if i == len(t.headers) {
-		t.newestAt = now
+		t.newestAt, t.newestWall = now, t.wallLocked(now)
 		if i == 0 || t.headers[i-1].Epoch < h.Epoch {
 			t.epochSince = now
 		}

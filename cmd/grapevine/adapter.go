@@ -22,6 +22,7 @@ type hlsNode struct {
 	started  time.Time
 	input    atomic.Pointer[func() *inputStats] // of a broadcaster, once it has one
 	opened   *openedStreams                     // the private ones of which it has keys
+	reporter *reporter                          // nil in a demo
 }
 
 // Streams implements hls.Node.
@@ -105,6 +106,7 @@ func (n *hlsNode) Status() hls.Status {
 
 		Misconduct: misconductStatus(n.node.Stats()),
 	}
+	out.Reports = n.reporter != nil && n.reporter.agreed.Load()
 	if input := n.input.Load(); input != nil {
 		out.Input = (*input)()
 	}
@@ -153,6 +155,15 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		Penalised:       st.Penalties,
 		PeersCutOff:     st.PeersCutOff,
 		Equivocations:   st.Equivocations,
+
+		Surveys:        st.Surveys,
+		SurveysRefused: st.SurveysRefused,
+		ReportsSent:    st.ReportsSent,
+		ReportsPassed:  st.ReportsPassed,
+		ReportsRefused: st.ReportsRefused,
+		ReportsDropped: st.ReportsDropped,
+		ReportsLost:    st.ReportsLost,
+		Audience:       audienceStatus(s.Surveyor()),
 
 		DialError:      st.LastDialError,
 		Found:          make(map[string]int64),

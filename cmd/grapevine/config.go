@@ -21,8 +21,8 @@ const (
 	configName = "config"
 	// systemConfig is read where the user has no file of his own.
 	systemConfig = "/etc/grapevine/config.yaml"
-	// maxConfig is more than anybody writes; a file beyond it is another one.
-	maxConfig = 1 << 20
+	// maxConfig is more than anybody writes, in bytes; a file beyond it is another one.
+	maxConfig = 64 << 10
 )
 
 // configFile is a configuration file whose keys are all known.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -101,4 +104,44 @@ func TestDistance(t *testing.T) {
 			t.Errorf("from %q to %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
+}
+
+// FuzzConfig has every text be read, or be refused with one line that has a place in it.
+func FuzzConfig(f *testing.F) {
+	for _, text := range []string{
+		"", "# nothing\n", "max-uplaod: 3M", "relay:\n  max-peers: 5\n  streams: [a, b]\nwatch: {open: true}\n", "relay:", "a: &x [*x]",
+		"max-upload:\r\n  2M", "title: |\n  two\n  lines\n", "title: \"\\u0000\\x1b\"", "? [a]\n: b", "<<: {max-peers: 1}", "%YAML 1.2\n---\n!!binary x: y\n...\n",
+		"max-peers: 5\n---\nmax-peers: 6", "\xef\xbb\xbfdvr: 4h", "\tdvr: 4h", "dvr: 4h\n dvr: 4h", "schedule: ['22:00-07:00', {a: b}]",
+	} {
+		f.Add(text)
+	}
+	commands := configured(newApp(&environment{stdin: os.Stdin}))
+	place := regexp.MustCompile(`^c\.yaml:([0-9]+): [^\n]+[.?]$`)
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseConfig("c.yaml", []byte(text), commands)
+		lines := 1 + strings.Count(text, "\n") + strings.Count(text, "\r")
+		if err != nil {
+			var usage *usageError
+			if !errors.As(err, &usage) {
+				t.Fatalf("%q is refused with %v", text, err)
+			}
+			found := place.FindStringSubmatch(usage.sentence)
+			if found == nil {
+				t.Fatalf("%q is refused with %q", text, usage.sentence)
+			}
+			if n, err := strconv.Atoi(found[1]); err != nil || n < 1 || n > lines {
+				t.Errorf("%q is refused in line %s of %d: %s", text, found[1], lines, usage.sentence)
+			}
+			return
+		}
+		for _, flags := range append(slices.Collect(maps.Values(c.of)), c.all) {
+			for name, e := range flags {
+				for _, v := range e.values {
+					if v.line < 1 || v.line > lines {
+						t.Errorf("%q: %s is in line %d of %d", text, name, v.line, lines)
+					}
+				}
+			}
+		}
+	})
 }

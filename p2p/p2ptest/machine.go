@@ -38,13 +38,19 @@ type machine struct {
 	guard   *p2p.Guard // of a node's host
 	hostile bool
 	cut     atomic.Bool
+	faults  *faults // of the place where the host is, whichever host that is
 	closing sync.Once
 	onClose func()    // what runs on the host and is no node; may be nil
 	node    *p2p.Node // guarded by Network.mu
 
-	mu   sync.Mutex // guards all following
-	loss float64
-	rand *rand.Rand
+	mu       sync.Mutex // guards all following
+	loss     float64
+	rand     *rand.Rand
+	disorder Disorder
+	chance   *rand.Rand // of disorder
+	still    bool
+	in, out  held
+	conns    []*conn
 }
 
 // address is where a host listens; at is its inverse.
@@ -81,7 +87,7 @@ func (m *machine) loses(from net.Addr) bool {
 	if m.cut.Load() {
 		return true
 	}
-	if sender := m.net.at(from); sender != nil && sender.cut.Load() {
+	if sender := m.net.at(from); sender != nil && (sender.cut.Load() || !m.faults.hears(sender)) {
 		return true
 	}
 	m.mu.Lock()
@@ -132,10 +138,14 @@ func (m *machine) newQUIC(l Link, reset quic.StatelessResetKey, token quic.Token
 			}
 			m.net.endpoints.Lock() // the simulator does not
 			defer m.net.endpoints.Unlock()
-			return &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
+			c := &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
 				Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
 				Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
-			})}, nil
+			})}
+			m.mu.Lock()
+			m.conns = append(m.conns, c)
+			m.mu.Unlock()
+			return c, nil
 		}))...)
 }
 
@@ -169,19 +179,25 @@ type source net.IP
 
 func (s source) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error) { return net.IP(s), nil }
 
-// conn is a machine's end of the network. The simulator has no loss, so it happens here.
+// conn is a machine's end of the network. The simulator has no faults, so they happen here.
 type conn struct {
 	*machine
 	*simnet.SimConn
-	asked int // times for the socket
+	asked    int       // times for the socket
+	deadline time.Time // that quic-go set for reading; guarded by machine.mu
+	woken    bool      // likewise: reading was interrupted to look at what was held
 }
 
 var _ net.PacketConn = (*conn)(nil)
 
 func (c *conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
+		if n, from, ok := c.release(b); ok {
+			c.wire.in.Add(int64(n + packetHeaders))
+			return n, from, nil
+		}
 		n, from, err := c.SimConn.ReadFrom(b)
-		if err == nil && c.loses(from) {
+		if err != nil && c.interrupted(err) || err == nil && (c.loses(from) || c.holdIn(b[:n], from)) {
 			continue
 		}
 		if err == nil {
@@ -192,7 +208,20 @@ func (c *conn) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (c *conn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.holdOut(c, b, to) {
+		return len(b), nil
+	}
+	return c.send(b, to)
+}
+
+// send hands a packet to the network, which may deliver it twice.
+func (c *conn) send(b []byte, to net.Addr) (int, error) {
 	c.wire.out.Add(int64(len(b) + packetHeaders))
+	if c.twice() {
+		if _, err := c.SimConn.WriteTo(b, to); err != nil {
+			return 0, err
+		}
+	}
 	return c.SimConn.WriteTo(b, to)
 }
 

@@ -4,7 +4,8 @@
 // bounds, not values.
 //
 // A [Network] grows and shrinks while it runs: hosts can be added, cut off, stopped and
-// killed at any time. Its methods are safe for several goroutines.
+// killed at any time, and more can go wrong, see faults.go. Its methods are safe for several
+// goroutines.
 package p2ptest
 
 import (
@@ -48,6 +49,13 @@ type Network struct {
 	started  bool
 	loss     float64
 	lossSeed int64
+	disorder Disorder
+
+	late struct { // what is late by disorder; apart, as Close waits for the router, which asks
+		mu sync.Mutex // guards all following
+		Disorder
+		chance *rand.Rand
+	}
 }
 
 // New returns a network without hosts, whose packets take latency one way unless a
@@ -60,7 +68,7 @@ func New(tb testing.TB, latency time.Duration) *Network {
 		if from == nil || to == nil {
 			return latency
 		}
-		return (from.latency + to.latency) / 2
+		return (from.latency+to.latency)/2 + n.delay(from, to)
 	}}
 	return n
 }
@@ -88,7 +96,7 @@ func (n *Network) addMachine(l Link, guarded bool) *machine {
 		l.Latency = n.latency
 	}
 	n.mu.Lock()
-	m := &machine{net: n, index: len(n.machines), latency: l.Latency}
+	m := &machine{net: n, index: len(n.machines), latency: l.Latency, faults: newFaults()}
 	n.machines = append(n.machines, m)
 	n.mu.Unlock()
 	n.startMachine(m, l, guarded)
@@ -105,6 +113,7 @@ func (n *Network) startMachine(m *machine, l Link, guarded bool) {
 	}
 	n.mu.RLock()
 	m.lose(n.loss, n.lossSeed)
+	m.disturb(n.disorder)
 	n.mu.RUnlock()
 	if err := m.start(l, guarded); err != nil {
 		n.tb.Fatalf("make host: %v", err)
@@ -118,7 +127,7 @@ func (n *Network) AddNode(l Link) *p2p.Node {
 	return n.AddNodeWith(l, p2p.Config{})
 }
 
-// AddNodeWith is AddNode with a configuration, whose host is set.
+// AddNodeWith is AddNode with a configuration, of which the host and its clock are set.
 func (n *Network) AddNodeWith(l Link, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
 	return n.startNode(n.addMachine(l, true), cfg)
@@ -128,8 +137,18 @@ func (n *Network) AddNodeWith(l Link, cfg p2p.Config) *p2p.Node {
 // the same address, or, if it moved, as a further host, and has forgotten all else.
 func (n *Network) Restart(i int, l Link, moved bool) *p2p.Node {
 	n.tb.Helper()
+	return n.RestartWith(i, l, moved, p2p.Config{})
+}
+
+// RestartWith is Restart with a configuration, of which the host and its clock are set.
+func (n *Network) RestartWith(i int, l Link, moved bool, cfg p2p.Config) *p2p.Node {
+	n.tb.Helper()
 	old := n.machine(i)
-	m := &machine{net: n, index: old.index, latency: old.latency, key: old.key}
+	m := &machine{net: n, index: old.index, latency: old.latency, key: old.key, faults: old.faults}
+	if moved {
+		m.faults = newFaults()
+		m.faults.clock.Store(old.faults.clock.Load()) // which the machine took along
+	}
 	n.mu.Lock()
 	if moved {
 		m.index = len(n.machines)
@@ -139,12 +158,12 @@ func (n *Network) Restart(i int, l Link, moved bool) *p2p.Node {
 	}
 	n.mu.Unlock()
 	n.startMachine(m, l, true)
-	return n.startNode(m, p2p.Config{})
+	return n.startNode(m, cfg)
 }
 
 func (n *Network) startNode(m *machine, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	cfg.Host, cfg.Guard, cfg.Bandwidth = m.host, m.guard, &m.streams
+	cfg.Host, cfg.Guard, cfg.Bandwidth, cfg.ClockOff = m.host, m.guard, &m.streams, m.faults.clockOff
 	node, err := p2p.New(cfg)
 	if err != nil {
 		n.tb.Fatalf("make node: %v", err)

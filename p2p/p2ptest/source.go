@@ -19,6 +19,7 @@ type Source struct {
 	Rate      int           // bits per second
 	Segment   time.Duration // default 2 s
 	Part      time.Duration // default 500 ms
+	ClockOff  time.Duration // by which its clock is ahead
 
 	run int
 }
@@ -62,7 +63,7 @@ func (s *Source) Run(ctx context.Context, tb testing.TB, node *p2p.Node, n int, 
 			EndsSegment:   i%parts == parts-1,
 			Independent:   i%parts == 0,
 			Duration:      s.Part,
-			ProgramTime:   start.Add(time.Duration(i) * s.Part),
+			ProgramTime:   start.Add(s.ClockOff + time.Duration(i)*s.Part),
 			Media:         stream.Media{Codecs: "avc1.64001f,mp4a.40.2", Width: 1280, Height: 720, FrameRate: 25},
 			Data:          data,
 		}

@@ -32,7 +32,7 @@ func (n *Network) NewStrangers(addresses int) *Strangers {
 	n.tb.Helper()
 	s := &Strangers{net: n}
 	for i := range addresses {
-		m := &machine{net: n, index: firstStranger + i}
+		m := &machine{net: n, index: firstStranger + i, faults: newFaults()}
 		var reset quic.StatelessResetKey
 		var token quic.TokenGeneratorKey
 		_, _ = crand.Read(reset[:]) // it never fails

@@ -111,7 +111,8 @@ const (
 	// maxUnknownParts bounds the parts kept for neighbours that speak of them before
 	// their headers arrived.
 	maxUnknownParts = 256
-	// maxOpened bounds those of them that one neighbour was the first to speak of.
+	// maxOpened bounds those of them that one neighbour was the first to speak of. The newest count:
+	// of what this node missed while it was away, headers may never come.
 	maxOpened = 16
 	// maxAhead is how many parts a promise, or its end, may lie ahead of the newest part
 	// here: neighbours are only a few parts apart.
@@ -300,9 +301,19 @@ func (x *Exchange) bindAhead(now time.Time) {
 	}
 }
 
-// mayOpen reports whether n may be the first to speak of one more part.
-func (x *Exchange) mayOpen(n *neighbour) bool {
-	return x.unknown < maxUnknownParts && n.opened < maxOpened
+// mayOpen reports whether n may be the first to speak of one more part. If it was of enough,
+// the oldest of them is forgotten for one that is newer.
+func (x *Exchange) mayOpen(n *neighbour, pos stream.Position, now time.Time) bool {
+	if x.unknown < maxUnknownParts && n.opened < maxOpened {
+		return true
+	}
+	i := slices.IndexFunc(x.order, func(p *part) bool { return !p.known && p.opener == n.id })
+	if i < 0 || pos.Compare(x.order[i].pos) <= 0 {
+		return false
+	}
+	x.forget(x.order[i], now)
+	x.order = slices.Delete(x.order, i, i+1)
+	return true
 }
 
 // settled notes that a part is not unknown any more.

@@ -25,7 +25,7 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 	}
 	p := x.parts[pos]
 	if p == nil {
-		if !x.mayOpen(n) || len(x.order) > 0 && pos.Compare(x.order[0].pos) < 0 && m.Want.Count() == 0 {
+		if len(x.order) > 0 && pos.Compare(x.order[0].pos) < 0 && m.Want.Count() == 0 || !x.mayOpen(n, pos, now) {
 			return // of the past
 		}
 		p = x.get(pos, from, now)

@@ -99,3 +99,25 @@ func TestThePastIsFetchedOfWhoHasIt(t *testing.T) {
 		t.Error("what was fetched in vain is not wanted of the neighbour that has it")
 	}
 }
+
+// TestThePastLeavesRoomForWhatOutrunsItsHeader has a parent speak of many parts of which the headers
+// never come, as this node was away when they were told, and then send a chunk a moment before its
+// part's header.
+func TestThePastLeavesRoomForWhatOutrunsItsHeader(t *testing.T) {
+	x, now := fed(t)
+	have := stream.NewBitmap(16)
+	have.Set(0)
+	for part := range uint32(3 * maxOpened) {
+		x.Metadata(1, at(part+1), Metadata{Have: have}, now)
+	}
+	next := at(3*maxOpened + 1)
+	if v := x.Admit(1, next, 0, false, now); v != Early {
+		t.Errorf("the verdict is %v, want to keep the chunk until its header is here", v)
+	}
+	if n := x.peers[1]; n.opened != maxOpened || x.unknown != maxOpened || len(x.order) != maxOpened+1 {
+		t.Errorf("%d parts are unknown, %d of them opened by a neighbour, %d kept; want %d and the known one", x.unknown, n.opened, len(x.order), maxOpened)
+	}
+	if v := x.Admit(1, at(1), 0, false, now); v == Early {
+		t.Error("an old part took the place of a newer one")
+	}
+}

@@ -24,7 +24,7 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 	n := x.peers[from]
 	pushed := !fetched && n != nil && n.mayPush.Has(Stripe(pos, i))
 	p := x.parts[pos]
-	if pushed && p == nil && x.mayOpen(n) && x.newest.Compare(pos) < 0 {
+	if pushed && p == nil && x.newest.Compare(pos) < 0 && x.mayOpen(n, pos, now) {
 		p = x.get(pos, from, now) // it outran its header
 	}
 	if pushed && p != nil && !p.known {

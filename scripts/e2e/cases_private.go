@@ -160,7 +160,7 @@ func (b *bench) hidden(ctx context.Context, relay, viewer *node, port int) (stri
 	case searched < 10<<20 || bytes < 1<<20:
 		return "", fmt.Errorf("only %d bytes of the relay's memory and %d of its packets were searched", searched, bytes)
 	}
-	return fmt.Sprintf("of %d patterns of what plays %d are in the viewer's memory, none in %d MB of the relay's, its files and %.1f MB of its packets",
+	return fmt.Sprintf("%d patterns of what plays are at %d places of the viewer's memory, and at none of %d MB of the relay's, its files and %.1f MB of its packets",
 		text.count, at, searched>>20, float64(bytes)/1e6), nil
 }
 

@@ -45,7 +45,7 @@ async function keyboard(page) {
   const press = (key) => page.keyboard.press(key);
   await press('Space');
   await until(page, 'pauses', (s) => s.paused);
-  assert.equal(await page.$eval('.toggle', (b) => b.getAttribute('aria-label')), 'Play');
+  await page.waitForSelector('.toggle[aria-label="Play"]'); // the element tells that it pauses a moment after
   await press('k');
   await until(page, 'plays', (s) => !s.paused);
   await press('m');

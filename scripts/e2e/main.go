@@ -21,6 +21,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -81,12 +82,14 @@ var cases = []testCase{
 	{"leaves", "an encoder of three languages is replaced by one of the first: players of all go on", 2 * time.Minute, leavesCase},
 	{"subtitles", "a Matroska file with two languages of sound and of subtitles: cues are with their pictures, and on the page", 2 * time.Minute, subtitlesCase},
 	{"encodedtext", "the same with --encode to two renditions", 2 * time.Minute, encodedSubtitlesCase},
+	{"audience", "VLC and ffmpeg play behind a relay at a viewer that agreed to report, and ffmpeg at one that did not: the broadcaster's API has the first two", 90 * time.Second, audienceCase},
 	{"streams", "the page of a relay of two streams", 90 * time.Second, streamsCase},
 	{"restart", "the broadcaster is killed and comes back: ffmpeg and VLC go on", 2 * time.Minute, restartCase},
 	{"relay", "the relay in use is killed, another is there: no frame is lost", 2 * time.Minute, relayCase},
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
 	{"gateway", "ffmpeg and VLC play by HTTPS from a relay's gateway; a viewer too many is refused", 90 * time.Second, gatewayCase},
 	{"private", "two viewers play a private stream by way of a trusted relay, which has nothing plain; one's invite is taken back", 3 * time.Minute, privateCase},
+	{"roles", "machines broadcast to which the stream's key delegated, offline: one's is revoked, the next goes on, and both players play on", 3 * time.Minute, rolesCase},
 	{"origin-hybrid", "the only peer is killed while ffmpeg and mpv play, and later another comes: the origin bridges the time", 3 * time.Minute, hybridCase},
 	{"origin-rewind", "who comes late and has no peers plays from the start, by way of an origin", 2 * time.Minute, originRewindCase},
 	{"nat", "two hosts behind routers that let in only whom they sent to, and a public relay: connected directly, and media flow directly", 3 * time.Minute, natCase},
@@ -205,6 +208,9 @@ func (t tools) cases(ctx context.Context, names []string) (bool, error) {
 		if len(names) > 0 && slices.Contains(names, c.name) || len(names) == 0 && !slices.Contains(onlyByName, c.name) {
 			chosen = append(chosen, c)
 		}
+	}
+	if t.atOnce > 1 { // none that takes long is to be waited for alone at the end
+		slices.SortStableFunc(chosen, func(a, b testCase) int { return cmp.Compare(b.limit, a.limit) })
 	}
 	passed, failed := 0, 0
 	for o := range t.outcomes(ctx, chosen) {

@@ -3,6 +3,7 @@ package disk
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -10,8 +11,9 @@ import (
 // catalogue is what there is of one stream, and where. Store.mu guards it but for growing.
 type catalogue struct {
 	id      stream.ID
+	roles   *stream.Roles // remembers delegations
 	dir     string
-	used    bool                // this run takes part in the stream
+	used    time.Time           // when this run last wrote of it, read of it or joined it
 	parts   map[string][]entry  // by rendition, in order
 	volumes []*volume           // oldest first
 	bytes   int64               // in all of them
@@ -41,7 +43,7 @@ type verdict struct {
 }
 
 func newCatalogue(id stream.ID, dir string) *catalogue {
-	return &catalogue{id: id, dir: dir, parts: make(map[string][]entry), recent: make(map[string]*verdict)}
+	return &catalogue{id: id, roles: stream.NewRoles(id), dir: dir, parts: make(map[string][]entry), recent: make(map[string]*verdict)}
 }
 
 func (e *entry) chunks() int {
@@ -109,11 +111,14 @@ func (c *catalogue) forget(rendition string, p stream.Position) {
 func (c *catalogue) forgetVolume(v *volume) {
 	for name, list := range c.parts {
 		list = slices.DeleteFunc(list, func(e entry) bool { return e.volume == v })
-		if len(list) == 0 {
+		switch {
+		case len(list) == 0:
 			delete(c.parts, name)
-			continue
+		case len(list) < cap(list)/2:
+			c.parts[name] = slices.Clone(list) // what is gone takes no memory
+		default:
+			c.parts[name] = list
 		}
-		c.parts[name] = list
 	}
 	c.recent = make(map[string]*verdict)
 }

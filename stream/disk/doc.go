@@ -57,6 +57,7 @@
 // them. When it begins and when it ends is told once.
 //
 // What is let go is the oldest volume of the stream that has most, so that all streams have
-// as much in the end, but for those that need less. Streams that this run takes no part in go
-// first.
+// as much in the end, but for those that need less. Streams of which this run wrote and read
+// nothing for a day go first, the one that is unused for longest before others. A stream of which
+// nothing is left has no directory, and one of which nothing comes for a minute no open file.
 package disk

@@ -1,8 +1,10 @@
 package disk
 
 import (
+	"os"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -72,6 +74,47 @@ func TestTheOldestIsLetGoAndTheBoundHolds(t *testing.T) {
 	})
 }
 
+func TestAStreamOfWhichNothingIsLeftLeavesNoDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		cfg := small(dir)
+		s := open(t, cfg)
+		var last *source
+		for range 400 { // each with a volume, and there is room for some 220
+			last = newSource(t, stream.NewKey(), "main", 1)
+			s.keep(t, last.part(smallPart))
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := int64(len(entries)); n > 2+cfg.Size/smallPart {
+			t.Errorf("%d entries in the directory, and there is room for the parts of %d streams", n, cfg.Size/smallPart)
+		}
+		s.mu.Lock()
+		known := len(s.streams)
+		s.mu.Unlock()
+		if known > len(entries) {
+			t.Errorf("%d streams are remembered, of which %d have a directory", known, len(entries))
+		}
+		first := newSource(t, stream.NewKey(), "main", 1)
+		early, late := first.part(smallPart), first.part(smallPart)
+		s.keep(t, early)
+		for range 300 {
+			time.Sleep(time.Second)
+			s.keep(t, newSource(t, stream.NewKey(), "main", 1).part(smallPart))
+		}
+		s.keep(t, late)
+		if s.Have(early.header.ID()) != nil {
+			t.Error("the first part is still held")
+		}
+		wantHeld(t, s.Store, late)
+		s.stop()
+		s = open(t, cfg)
+		wantHeld(t, s.Store, late)
+	})
+}
+
 func TestStreamsShareTheRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, small(t.TempDir()))
@@ -90,6 +133,37 @@ func TestStreamsShareTheRoom(t *testing.T) {
 			t.Errorf("the slow stream has %d of %d bytes, want %d at least", got, s.cfg.Size, want)
 		}
 		wantHeld(t, s.Store, slow[len(slow)-95:]...)
+	})
+}
+
+func TestWhatIsUnusedForLongestGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, small(t.TempDir()))
+		stay := func(n int) (*source, []part) {
+			from := newSource(t, stream.NewKey(), "main", 1)
+			parts := several(n, func() part { return from.part(smallPart) })
+			s.keep(t, parts...)
+			time.Sleep(time.Minute)
+			return from, parts
+		}
+		first, _ := stay(20)
+		second, _ := stay(20)
+		_, rewound := stay(60)
+		time.Sleep(usedFor + time.Hour)
+		wantHeld(t, s.Store, rewound...) // somebody watches it
+		stay(165)                        // the room of one stream is missing
+		if n := s.streams[first.id]; n != nil {
+			t.Errorf("%d bytes are left of the stream that is unused for longest", n.bytes)
+		}
+		if n := s.streams[second.id]; n == nil {
+			t.Error("nothing is left of another, and there is room for it")
+		}
+		wantHeld(t, s.Store, rewound...)
+		stay(110)
+		if n := s.streams[second.id]; n != nil {
+			t.Errorf("%d bytes are left of the stream that is unused for a day", n.bytes)
+		}
+		wantHeld(t, s.Store, rewound...)
 	})
 }
 

@@ -184,7 +184,10 @@ func (s *Store) loadStream(id stream.ID, dir string) error {
 		c.bytes += v.bytes()
 		s.bytes += v.bytes()
 	}
-	c.volumes = kept
+	if c.volumes = kept; len(kept) == 0 {
+		_ = s.cfg.files.Remove(dir) // unless somebody keeps something else there
+		return nil
+	}
 	s.streams[id] = c
 	return nil
 }
@@ -247,7 +250,7 @@ func (s *Store) Renditions(id stream.ID) []string {
 	if c == nil {
 		return nil
 	}
-	c.used = true
+	c.used = time.Now()
 	clear(s.leaving)
 	return c.renditions()
 }

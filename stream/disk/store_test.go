@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,6 +206,56 @@ func volumeFiles(t testing.TB, dir string) []string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// counted is the machine's files, of which it counts those that are open.
+type counted struct {
+	unsynced
+	open *atomic.Int64
+}
+
+func (d counted) Create(path string) (file, error) {
+	f, err := d.unsynced.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	d.open.Add(1)
+	return countedFile{f, d.open}, nil
+}
+
+type countedFile struct {
+	file
+	open *atomic.Int64
+}
+
+func (f countedFile) Close() error {
+	f.open.Add(-1)
+	return f.file.Close()
+}
+
+func TestAStreamThatRestsHasNoFilesOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var files atomic.Int64
+		s := open(t, Config{Dir: t.TempDir(), files: counted{open: &files}})
+		one, other := newSource(t, stream.NewKey(), "main", 1), newSource(t, stream.NewKey(), "main", 1)
+		first := one.part(300_000)
+		s.keep(t, first)
+		var others []part
+		for range 150 {
+			others = append(others, other.part(1000))
+			s.keep(t, others[len(others)-1])
+			time.Sleep(time.Second)
+		}
+		if n := files.Load(); n != 2 {
+			t.Errorf("%d files are open, want the two of the stream that is on air", n)
+		}
+		again := one.part(300_000) // it is on air once more
+		s.keep(t, again)
+		if n := files.Load(); n != 4 {
+			t.Errorf("%d files are open, want two of each stream", n)
+		}
+		wantHeld(t, s.Store, append(others, first, again)...)
+	})
 }
 
 func TestOneProcessHasADirectory(t *testing.T) {

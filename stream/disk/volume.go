@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -102,6 +103,7 @@ func (v *volume) read() (records []record, damaged int, usable bool, err error) 
 type growing struct {
 	*volume
 	partsFile, indexFile file
+	written              time.Time // last
 }
 
 func (v *volume) grow(fsys files) (*growing, error) {
@@ -115,7 +117,7 @@ func (v *volume) grow(fsys files) (*growing, error) {
 		_ = fsys.Remove(v.path + partsSuffix)
 		return nil, err
 	}
-	return &growing{v, parts, index}, nil
+	return &growing{v, parts, index, time.Now()}, nil
 }
 
 // add writes a part behind the others, its chunks before its record, so that a record never

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 const (
 	// retryEvery is how soon a disk that refused something is tried again.
 	retryEvery = 5 * time.Second
+	// restAfter is how long nothing comes of a stream before its volume that grows ends, and with
+	// it the files that are open for it. What comes later begins another.
+	restAfter = time.Minute
 	// drainFor is how long what waits is written once the node ends.
 	drainFor = time.Second
 )
@@ -18,15 +22,23 @@ const (
 // Run writes what waits until ctx ends, and then for at most a second more. It is to be called
 // once.
 func (s *Store) Run(ctx context.Context) error {
+	ticker := time.NewTicker(restAfter)
+	defer ticker.Stop()
+	var resting error // the first
 	for ctx.Err() == nil {
 		s.drain(ctx)
 		select {
 		case <-ctx.Done():
 		case <-s.queue.ready:
+		case now := <-ticker.C:
+			err := s.end(func(g *growing) bool { return now.Sub(g.written) >= restAfter })
+			if resting == nil {
+				resting = err
+			}
 		}
 	}
 	s.drain(ctx)
-	return s.closeAll()
+	return errors.Join(resting, s.end(func(*growing) bool { return true }))
 }
 
 // drain writes all that waits.
@@ -91,7 +103,7 @@ func (s *Store) write(h *stream.SignedHeader, chunks [][]byte) error {
 		c = newCatalogue(h.Stream, filepath.Join(s.cfg.Dir, h.Stream.String()))
 		s.streams[h.Stream] = c
 	}
-	c.used = true
+	c.used = time.Now()
 	known := c.entry(h.Rendition, h.Position) != nil
 	s.mu.Unlock()
 	if known {
@@ -123,6 +135,7 @@ func (s *Store) begin(c *catalogue) error {
 		return err
 	}
 	s.mu.Lock()
+	s.streams[c.id] = c // it may have been dropped to make room for this
 	v := volumeAt(c.dir, c.next)
 	c.next++ // even if it fails, as files may be left of it
 	s.mu.Unlock()
@@ -157,6 +170,7 @@ func (s *Store) add(c *catalogue, h *stream.SignedHeader, chunks [][]byte) error
 	parts, index := int64(len(s.payload)), r.headerAt+int64(len(r.header))-v.index
 	v.parts += parts
 	v.index += index
+	c.growing.written = time.Now()
 	c.bytes += parts + index
 	s.bytes += parts + index
 	s.stats.Written += parts + index
@@ -194,12 +208,12 @@ func (s *Store) mend(chunk stream.Chunk) error {
 	return nil
 }
 
-// closeAll ends all volumes that grow.
-func (s *Store) closeAll() error {
+// end ends those volumes that grow which are chosen.
+func (s *Store) end(chosen func(*growing) bool) error {
 	s.mu.Lock()
 	var all []*growing
 	for _, c := range s.streams {
-		if c.growing != nil {
+		if c.growing != nil && chosen(c.growing) {
 			all = append(all, c.growing)
 			c.growing = nil
 		}

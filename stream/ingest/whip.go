@@ -13,10 +13,10 @@ import (
 	"path"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -24,6 +24,9 @@ const (
 	defaultWHIPPath = "/live"
 	// maxOffer bounds an offer: browsers' have 8 KB.
 	maxOffer = 64 << 10
+	// whipConns bounds the HTTP connections at a time. A publisher needs one for a moment, a page
+	// of it some; further ones wait.
+	whipConns = 64
 	// whipTries is how often two free ports of one number are looked for.
 	whipTries = 20
 	// sdpType is what offers and answers are (RFC 9725, section 4.2).
@@ -117,12 +120,12 @@ func openWHIP(ctx context.Context, in input, i *Ingest) (*source, error) {
 		sessions: make(map[string]*whipSession),
 	}
 	server := &http.Server{
-		Handler: w, ReadTimeout: maxGreeting, WriteTimeout: maxGreeting, IdleTimeout: time.Minute,
+		Handler: w, ReadTimeout: maxGreeting, WriteTimeout: maxGreeting, IdleTimeout: maxGreeting,
 		MaxHeaderBytes: maxOffer, ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelDebug),
 	}
 	w.r = newReception(i, func() { cancel(); server.Close() })
 	w.r.running.Go(func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(netutil.LimitListener(l, whipConns)); !errors.Is(err, http.ErrServerClosed) {
 			w.r.failed <- err
 		}
 		w.gate.Lock()

@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -57,6 +60,62 @@ func TestParseWHIP(t *testing.T) {
 			t.Errorf("%s is taken", input)
 		}
 	}
+}
+
+// Whoever opens more connections than there may be waits until others have closed theirs.
+func TestWHIPBoundsConnections(t *testing.T) {
+	t.Parallel()
+	r := start(t, whipConfig())
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	// Each is let in once it has an answer, and stays.
+	conns := make([]net.Conn, whipConns)
+	for i := range conns {
+		conns[i] = dial()
+		if answer := ask(t, conns[i]); !strings.HasPrefix(answer, "HTTP/1.1 200") {
+			t.Fatalf("connection %d has the answer %q", i, answer)
+		}
+	}
+	late := dial()
+	if _, err := io.WriteString(late, pageRequest); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(late).ReadString('\n')
+		answered <- line
+	}()
+	ask(t, conns[0]) // the server had time to answer the late one, too
+	select {
+	case line := <-answered:
+		t.Fatalf("one too many has the answer %q", line)
+	default:
+	}
+	conns[1].Close()
+	if line := <-answered; !strings.HasPrefix(line, "HTTP/1.1 200") {
+		t.Errorf("whoever waited has the answer %q", line)
+	}
+}
+
+const pageRequest = "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+// ask asks for the page, and returns the answer's first line.
+func ask(t *testing.T, c net.Conn) string {
+	t.Helper()
+	if _, err := io.WriteString(c, pageRequest); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodHead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Proto + " " + answer.Status
 }
 
 // Every frame arrives, with its time, also where packets are lost on their way.

@@ -3,11 +3,14 @@ package soak
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -18,6 +21,7 @@ import (
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
 	"github.com/grapevine-live/grapevine/p2p/policy"
 	"github.com/grapevine-live/grapevine/stream"
+	"github.com/grapevine-live/grapevine/stream/disk"
 )
 
 var (
@@ -43,6 +47,7 @@ const (
 	rate     = 100_000
 	carried  = 2
 	memory   = 4 << 20 // full after six minutes of one stream
+	onDisk   = disk.MinSize
 	quiet    = 30 * time.Minute
 	follow   = 10 * time.Second
 	shortDay = 90 * time.Minute
@@ -55,6 +60,8 @@ type holdings struct {
 	Goroutines  int     `json:"goroutines"`  // likewise
 	Descriptors int     `json:"descriptors"` // of files
 	Store       float64 `json:"store_mb"`    // in memory
+	Disk        float64 `json:"disk_mb"`     // in the directory, as the file system counts
+	Written     float64 `json:"written_mb"`  // to the disk, so far
 	Peers       int     `json:"peers"`       // remembered
 	Streams     int     `json:"streams"`     // carried, which should be 0
 	Hosts       int     `json:"hosts"`       // that came and went so far
@@ -75,11 +82,11 @@ func TestRelayIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := run(t, day, rounds, show)
 		first, last := all[0], all[len(all)-1]
-		if last.Received <= first.Received || last.Sent <= first.Sent {
+		if last.Received <= first.Received || last.Sent <= first.Sent || last.Written <= first.Written {
 			t.Errorf("the relay carried nothing: %+v", all)
 		}
 		for _, h := range all {
-			if h.Streams > 0 || h.Directory > 0 || h.Store > memory/1e6 {
+			if h.Streams > 0 || h.Directory > 0 || h.Store > memory/1e6 || h.Disk > onDisk/1e6 {
 				t.Errorf("too much is left: %+v", h)
 			}
 		}
@@ -94,6 +101,8 @@ type soak struct {
 	t     *testing.T
 	net   *p2ptest.Network
 	relay *p2p.Node
+	disk  *disk.Store // the relay's
+	dir   string      // where that is
 	rng   *rand.Rand
 	// relayHost is the relay's index in the network.
 	relayHost int
@@ -108,6 +117,8 @@ type soak struct {
 // run leaves a relay alone for some days, and returns what it holds at the end of each.
 func run(t *testing.T, day time.Duration, rounds int, show io.Writer) (all []holdings) {
 	s := &soak{t: t, net: p2ptest.New(t, latency), rng: rand.New(rand.NewSource(*seed))}
+	store := stream.NewStore(memory)
+	defer s.keep(store)()
 	defer s.net.Close()
 	s.net.Start()
 	s.calibrate()
@@ -115,7 +126,7 @@ func run(t *testing.T, day time.Duration, rounds int, show io.Writer) (all []hol
 	s.relay = s.net.AddNodeWith(p2ptest.Link{Up: 20_000_000}, p2p.Config{
 		Directory: true,
 		MaxUpload: 20_000_000,
-		Store:     stream.NewStore(memory),
+		Store:     store,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -133,10 +144,48 @@ func run(t *testing.T, day time.Duration, rounds int, show io.Writer) (all []hol
 			}
 			continue
 		}
-		fmt.Fprintf(show, "day %2d  heap %6.1f MB  %4d goroutines  %3d descriptors  store %.1f MB  %3d peers remembered  %5d hosts came and went  %.0f MB received, %.0f sent  (%.0f s)\n",
-			h.Day, h.Heap, h.Goroutines, h.Descriptors, h.Store, h.Peers, h.Hosts, h.Received, h.Sent, h.Took)
+		fmt.Fprintf(show, "day %2d  heap %6.1f MB  %4d goroutines  %3d descriptors  store %.1f MB, on disk %.1f of %.0f written  %3d peers remembered  %5d hosts came and went  %.0f MB received, %.0f sent  (%.0f s)\n",
+			h.Day, h.Heap, h.Goroutines, h.Descriptors, h.Store, h.Disk, h.Written, h.Peers, h.Hosts, h.Received, h.Sent, h.Took)
 	}
 	return all
+}
+
+// keep has what the store takes kept on a disk, too, until the returned function is called.
+func (s *soak) keep(store *stream.Store) (end func()) {
+	s.dir = s.t.TempDir()
+	d, err := disk.Open(disk.Config{Dir: s.dir, Size: onDisk})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.disk = d
+	store.KeepOn(d)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := errors.Join(<-ended, d.Close()); err != nil {
+			s.t.Errorf("end the disk store: %v", err)
+		}
+	}
+}
+
+// kept returns the bytes of all files in the disk store's directory.
+func (s *soak) kept() (bytes int64) {
+	err := filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			bytes += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Errorf("read the disk store's directory: %v", err)
+	}
+	return bytes
 }
 
 // calibrate measures what hosts that are gone leave behind, without any node.
@@ -174,6 +223,10 @@ func (s *soak) measure(day int) holdings {
 	heap, goroutines := s.held()
 	st, dir := s.relay.Stats(), s.relay.DirectoryStats()
 	gone := float64(s.net.Len() - 1)
+	kept := s.disk.Stats()
+	if kept.Failed+kept.Slow+kept.Damaged > 0 {
+		s.t.Errorf("parts not kept, or damaged: %+v", kept)
+	}
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		files = nil // not on this system
@@ -184,6 +237,8 @@ func (s *soak) measure(day int) holdings {
 		Goroutines:  goroutines - int(s.resting*gone),
 		Descriptors: len(files),
 		Store:       float64(s.relay.Store().Stats().Bytes) / 1e6,
+		Disk:        float64(s.kept()) / 1e6,
+		Written:     float64(kept.Written) / 1e6,
 		Peers:       len(s.net.Host(s.relayHost).Peerstore().Peers()),
 		Streams:     len(s.relay.Swarms()),
 		Hosts:       s.hosts,

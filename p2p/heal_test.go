@@ -1,0 +1,61 @@
+package p2p_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grapevine-live/grapevine/p2p/p2ptest"
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// healLimit is far below QUIC's idle timeout and the minute for which liars are cut off.
+const healLimit = 8 * time.Second
+
+// TestBothEndsFindThatAConnectionIsOver has the network fail between a broadcaster and its only
+// viewer, in one direction or both, for so long that none, one or both of them give their
+// connection up. Each may still hold to what the other has forgotten.
+func TestBothEndsFindThatAConnectionIsOver(t *testing.T) {
+	for name, fail := range map[string]func(net *p2ptest.Network, on bool){
+		"the viewer is deaf":           func(net *p2ptest.Network, on bool) { net.Deafen(1, on) },
+		"the broadcaster is deaf":      func(net *p2ptest.Network, on bool) { net.Deafen(0, on) },
+		"neither hears":                func(net *p2ptest.Network, on bool) { net.Cut(1, on) },
+		"the viewer stands still":      func(net *p2ptest.Network, on bool) { net.Pause(1, on) },
+		"the broadcaster stands still": func(net *p2ptest.Network, on bool) { net.Pause(0, on) },
+	} {
+		for _, lasts := range []time.Duration{3 * time.Second, 8 * time.Second, 14 * time.Second, 25 * time.Second, 50 * time.Second} {
+			t.Run(fmt.Sprintf("%s for %v", name, lasts), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { heals(t, fail, lasts) })
+			})
+		}
+	}
+}
+
+func heals(t *testing.T, fail func(net *p2ptest.Network, on bool), lasts time.Duration) {
+	src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+	// A second viewer answers the broadcaster all the time, so that this one knows its own network to work.
+	net := line(t, 3, 0, src.Key)
+	defer net.Close()
+	viewer := join(t, net, 1, net.Link(src.Key.ID(), 0))
+	net.Mute(1, 2, true)
+	net.Mute(2, 1, true)
+	join(t, net, 2, net.Link(src.Key.ID(), 0))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { src.Run(ctx, t, net.Node(0), 1000, false); close(done) }()
+	defer func() { cancel(); <-done }()
+	time.Sleep(5 * time.Second)
+	fail(net, true)
+	time.Sleep(lasts)
+	fail(net, false)
+	newest := func() *stream.SignedHeader { return net.Node(0).Swarms()[0].Timelines()[0].Newest() }
+	last := newest().Position
+	took := waitFor(t, healLimit, "the viewer to have a part of after that", func() bool {
+		h := viewer.Timelines()[0].Newest()
+		return h.Position.Compare(last) > 0 && net.Node(1).Store().Whole(h.ID())
+	})
+	t.Logf("has a part after %v", took)
+}
