@@ -50,6 +50,7 @@ type exchange struct {
 	repeatAt  time.Time
 	left      map[string]time.Time // renditions, last
 	ended     schedule.Stats       // what the exchanges of those counted
+	accused   []accusation         // the oldest first
 }
 
 // loss is a message about a part that did not go out.
@@ -258,8 +259,8 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	h := f.headers[id.Position].header
 	chunk, err := stream.OpenChunk(h, c.index, c.data)
 	if err != nil {
-		e.s.refuse(from, refusedForged, err)
 		f.x.Forged(n, id.Position, c.index, now)
+		e.accuse(from, id, err, now)
 		return err
 	}
 	e.s.node.store.Put(chunk)
@@ -374,13 +375,17 @@ func (e *exchange) step(now time.Time) time.Duration {
 		actions, wait := f.x.Step(now)
 		next = min(next, wait)
 		e.publish(f, actions)
-		for _, n := range f.x.Suspects() {
-			if id, ok := e.ids[n]; ok {
-				e.s.cutOff(id)
+		for _, suspect := range f.x.Suspects() {
+			if id, ok := e.ids[suspect.Peer]; ok {
+				why := Withheld
+				if suspect.Forges {
+					why = Forged
+				}
+				e.s.cutOff(id, why)
 			}
 		}
 	}
-	return next
+	return min(next, e.judge(now))
 }
 
 // refresh chooses the neighbours, measures their round trips, and forgets the headers

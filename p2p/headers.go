@@ -33,8 +33,12 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 	reason, penalty := refusal(err)
 	s.countRefusedHeader(from, reason)
 	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
+	if errors.Is(err, stream.ErrEquivocation) && s.dispute(h.ID()) {
+		return pubsub.ValidationAccept // as evidence
+	}
 	if penalty {
 		s.count(func(c *counters) { c.stats.Penalties++ })
+		s.fault(from, misconduct(reason))
 		return pubsub.ValidationReject // which lowers the score
 	}
 	return pubsub.ValidationIgnore

@@ -52,7 +52,7 @@ type Liar struct {
 func (n *Network) AddLiar(l Link, id stream.ID, forge bool) *Liar {
 	n.tb.Helper()
 	a := &Liar{
-		m:        n.addMachine(l),
+		m:        n.addMachine(l, false),
 		topic:    headersTopic(id) + "/main",
 		forge:    forge,
 		events:   make(chan func(), 4096),

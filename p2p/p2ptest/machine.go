@@ -35,6 +35,7 @@ type machine struct {
 	quic    *quicreuse.ConnManager
 	streams meter // bytes in libp2p's streams
 	wire    struct{ in, out atomic.Int64 }
+	guard   *p2p.Guard // of a node's host
 	cut     atomic.Bool
 	closing sync.Once
 	onClose func()    // what runs on the host and is no node; may be nil
@@ -87,20 +88,28 @@ func (m *machine) loses(from net.Addr) bool {
 	return m.loss > 0 && m.rand.Float64() < m.loss
 }
 
-// start makes the host.
-func (m *machine) start(l Link) (err error) {
+// start makes the host, guarded as a node's is or with no bounds at all.
+func (m *machine) start(l Link, guarded bool) (err error) {
 	ip := address(m.index)
 	if m.key == nil {
 		if m.key, _, err = crypto.GenerateEd25519Key(crand.Reader); err != nil {
 			return err
 		}
 	}
+	limits, accept := libp2p.ResourceManager(&network.NullResourceManager{}), quicreuse.Option(func(*quicreuse.ConnManager) error { return nil })
+	if guarded {
+		if m.guard, err = p2p.NewGuard(false); err != nil {
+			return err
+		}
+		limits, accept = m.guard.Option(), m.guard.QUIC()
+	}
 	m.host, err = libp2p.New(
 		libp2p.Identity(m.key),
+		limits,
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)),
 		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 			var err error
-			m.quic, err = quicreuse.NewConnManager(reset, token,
+			m.quic, err = quicreuse.NewConnManager(reset, token, accept,
 				quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
 				quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
 					return &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
@@ -111,7 +120,6 @@ func (m *machine) start(l Link) (err error) {
 			return m.quic, err
 		}),
 		libp2p.DisableIdentifyAddressDiscovery(), // it never rests, so virtual time would not advance
-		libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.BandwidthReporter(&m.streams),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),

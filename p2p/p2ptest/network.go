@@ -75,10 +75,10 @@ func (n *Network) Lose(share float64, seed int64) {
 // AddHost adds a host behind a link, and returns it.
 func (n *Network) AddHost(l Link) host.Host {
 	n.tb.Helper()
-	return n.addMachine(l).host
+	return n.addMachine(l, false).host
 }
 
-func (n *Network) addMachine(l Link) *machine {
+func (n *Network) addMachine(l Link, guarded bool) *machine {
 	n.tb.Helper()
 	if l.Latency == 0 {
 		l.Latency = n.latency
@@ -87,11 +87,11 @@ func (n *Network) addMachine(l Link) *machine {
 	m := &machine{net: n, index: len(n.machines), latency: l.Latency}
 	n.machines = append(n.machines, m)
 	n.mu.Unlock()
-	n.startMachine(m, l)
+	n.startMachine(m, l, guarded)
 	return m
 }
 
-func (n *Network) startMachine(m *machine, l Link) {
+func (n *Network) startMachine(m *machine, l Link, guarded bool) {
 	n.tb.Helper()
 	if l.Up == 0 {
 		l.Up = defaultRate
@@ -102,7 +102,7 @@ func (n *Network) startMachine(m *machine, l Link) {
 	n.mu.RLock()
 	m.lose(n.loss, n.lossSeed)
 	n.mu.RUnlock()
-	if err := m.start(l); err != nil {
+	if err := m.start(l, guarded); err != nil {
 		n.tb.Fatalf("make host: %v", err)
 	}
 }
@@ -117,7 +117,7 @@ func (n *Network) AddNode(l Link) *p2p.Node {
 // AddNodeWith is AddNode with a configuration, whose host is set.
 func (n *Network) AddNodeWith(l Link, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	return n.startNode(n.addMachine(l), cfg)
+	return n.startNode(n.addMachine(l, true), cfg)
 }
 
 // Restart starts host i again, which was killed or stopped, with a node. It is the same peer at
@@ -134,13 +134,13 @@ func (n *Network) Restart(i int, l Link, moved bool) *p2p.Node {
 		n.machines[m.index] = m
 	}
 	n.mu.Unlock()
-	n.startMachine(m, l)
+	n.startMachine(m, l, true)
 	return n.startNode(m, p2p.Config{})
 }
 
 func (n *Network) startNode(m *machine, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	cfg.Host, cfg.Bandwidth = m.host, &m.streams
+	cfg.Host, cfg.Guard, cfg.Bandwidth = m.host, m.guard, &m.streams
 	node, err := p2p.New(cfg)
 	if err != nil {
 		n.tb.Fatalf("make node: %v", err)

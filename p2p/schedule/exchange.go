@@ -65,7 +65,7 @@ type Exchange struct {
 	openAt     time.Time // from when on the broadcaster makes promises
 	most       int       // children that the uplink was found to feed at most
 	mostUntil  time.Time
-	suspects   []Peer
+	suspects   []Suspect
 	stats      Stats
 }
 
@@ -342,9 +342,15 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 	p.dirty = true
 }
 
-// Suspects returns the peers that were found to lie since it was last called: they
-// claim and promise, and never deliver.
-func (x *Exchange) Suspects() []Peer {
+// Suspect is a peer that was found to lie: it claims and promises, and never delivers, or
+// delivers what the broadcaster did not publish.
+type Suspect struct {
+	Peer   Peer
+	Forges bool
+}
+
+// Suspects returns the peers that were found to lie since it was last called.
+func (x *Exchange) Suspects() []Suspect {
 	s := x.suspects
 	x.suspects = nil
 	return s

@@ -1,0 +1,106 @@
+package p2p
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/grapevine-live/grapevine/stream"
+)
+
+// A broadcaster that signs two headers for one part, or somebody else who has its key, can
+// show different pictures to different viewers. Nobody can keep it from that, but it must not
+// set nodes against each other: the chunks of one header are forgeries to who has the other.
+// So a second header is passed on once, as evidence, and its part's chunks are nobody's fault.
+
+const (
+	// accuseAfter is how long a chunk that is not as its header says waits for such evidence,
+	// until its sender is blamed: a header is everywhere in less.
+	accuseAfter = 500 * time.Millisecond
+	// maxAccused bounds the chunks that wait; others are blamed for at once.
+	maxAccused = 1024
+	// maxDisputed bounds the parts that are known to have two headers.
+	maxDisputed = 1024
+)
+
+// accusation is of a peer that sent a chunk which is not as its header says.
+type accusation struct {
+	from peer.ID
+	part stream.PartID
+	err  error
+	at   time.Time
+}
+
+// accuse notes that a peer sent a chunk that is not as its header says.
+func (e *exchange) accuse(from peer.ID, id stream.PartID, err error, now time.Time) {
+	a := accusation{from, id, err, now}
+	if len(e.accused) >= maxAccused {
+		e.blame(a, now)
+		return
+	}
+	e.accused = append(e.accused, a)
+}
+
+// judge blames the peers for whom no evidence came, and returns when to look again.
+func (e *exchange) judge(now time.Time) time.Duration {
+	for len(e.accused) > 0 {
+		a := e.accused[0]
+		if wait := a.at.Add(accuseAfter).Sub(now); wait > 0 {
+			return wait
+		}
+		e.accused = e.accused[1:]
+		e.blame(a, now)
+	}
+	return refreshEvery
+}
+
+func (e *exchange) blame(a accusation, now time.Time) {
+	if e.s.disputed(a.part) {
+		e.s.count(func(c *counters) { c.stats.ChunksRefused++ })
+		return
+	}
+	e.s.refuse(a.from, refusedForged, a.err)
+	if f := e.flow(a.part.Rendition); f != nil {
+		f.x.Blame(e.number(a.from), now)
+	}
+}
+
+// disputes are the parts of which two headers were signed.
+type disputes struct {
+	parts  map[stream.PartID]struct{}
+	oldest []stream.PartID // in the order in which they came
+}
+
+// dispute notes that there is a second header for a part, and reports whether that is news.
+func (s *Swarm) dispute(id stream.PartID) bool {
+	s.mu.Lock()
+	d := &s.disputes
+	if _, known := d.parts[id]; known {
+		s.mu.Unlock()
+		return false
+	}
+	if d.parts == nil {
+		d.parts = make(map[stream.PartID]struct{})
+	}
+	if len(d.oldest) >= maxDisputed {
+		delete(d.parts, d.oldest[0])
+		d.oldest = d.oldest[1:]
+	}
+	d.parts[id] = struct{}{}
+	d.oldest = append(d.oldest, id)
+	s.counters.stats.Equivocations++
+	first := s.counters.stats.Equivocations == 1
+	s.mu.Unlock()
+	if first {
+		s.log.Warn("two headers were signed for one part: viewers may see different pictures, and whoever has the stream's key does that", "part", id.Position)
+	}
+	return true
+}
+
+// disputed reports whether two headers are known for a part.
+func (s *Swarm) disputed(id stream.PartID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.disputes.parts[id]
+	return ok
+}
