@@ -25,15 +25,16 @@ const (
 
 // accusation is of a peer that sent a chunk which is not as its header says.
 type accusation struct {
-	from peer.ID
-	part stream.PartID
-	err  error
-	at   time.Time
+	from   peer.ID
+	part   stream.PartID
+	reason string
+	err    error
+	at     time.Time
 }
 
 // accuse notes that a peer sent a chunk that is not as its header says.
-func (e *exchange) accuse(from peer.ID, id stream.PartID, err error, now time.Time) {
-	a := accusation{from, id, err, now}
+func (e *exchange) accuse(from peer.ID, id stream.PartID, reason string, err error, now time.Time) {
+	a := accusation{from, id, reason, err, now}
 	if len(e.accused) >= maxAccused {
 		e.blame(a, now)
 		return
@@ -59,8 +60,8 @@ func (e *exchange) blame(a accusation, now time.Time) {
 		e.s.count(func(c *counters) { c.stats.ChunksRefused++ })
 		return
 	}
-	e.s.refuse(a.from, refusedForged, a.err)
-	if f := e.flow(a.part.Rendition); f != nil {
+	e.s.refuse(a.from, a.reason, a.err)
+	if f := e.flow(a.part.Rendition); f != nil && a.reason == refusedForged {
 		f.x.Blame(e.number(a.from), now)
 	}
 }

@@ -245,7 +245,7 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 			return nil
 		}
 		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, c.index, id.Position)
-		e.s.refuse(from, refusedUnsolicited, err)
+		e.accuse(from, id, refusedUnsolicited, err, now) // the other header may have more chunks
 		return err
 	case schedule.Early:
 		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
@@ -260,7 +260,7 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	chunk, err := stream.OpenChunk(h, c.index, c.data)
 	if err != nil {
 		f.x.Forged(n, id.Position, c.index, now)
-		e.accuse(from, id, err, now)
+		e.accuse(from, id, refusedForged, err, now)
 		return err
 	}
 	e.s.node.store.Put(chunk)

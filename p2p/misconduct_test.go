@@ -218,3 +218,112 @@ func TestEquivocationIsNobodysFaultAndKnownToAll(t *testing.T) {
 		}
 	})
 }
+
+// Whoever has two broadcasters' key runs two at a time: viewers of one and the other are not
+// set against each other.
+func TestTwoBroadcastersOfOneKeySetNobodyAgainstAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := stream.NewKey()
+		net := p2ptest.New(t, latency)
+		for range 6 {
+			net.AddNode(p2ptest.Link{})
+		}
+		net.Start()
+		defer net.Close()
+		var viewers []*p2p.Swarm
+		for i := 2; i < 6; i++ {
+			viewers = append(viewers, join(t, net, i, net.Link(key.ID(), i%2)))
+		}
+		for i := 2; i < 6; i++ {
+			for j := 2; j < i; j++ {
+				net.Connect(i, j)
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var runs sync.WaitGroup
+		for i := range 2 {
+			// Of another rate, so that the parts differ.
+			src := &p2ptest.Source{Key: key, Epoch: 1, Rate: 500_000 + 100_000*i}
+			runs.Go(func() { src.Run(ctx, t, net.Node(i), 1000, false) })
+		}
+		time.Sleep(30 * time.Second)
+		cancel()
+		runs.Wait()
+		for i, s := range viewers {
+			st := s.Stats()
+			if st.Equivocations == 0 {
+				t.Errorf("viewer %d does not know that two headers were signed", i)
+			}
+			if st.PeersCutOff > 0 || st.Penalties > 0 {
+				t.Errorf("viewer %d cut off %d peers, and penalised %d times", i, st.PeersCutOff, st.Penalties)
+			}
+			t.Logf("viewer %d: %d parts with two headers, %d chunks refused", i, st.Equivocations, st.ChunksRefused)
+		}
+	})
+}
+
+// One that is thrown out comes back as somebody else, until nobody new is let in from its
+// address; who is there from the same address stays.
+func TestSybilsOfOneAddressAreLetInNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		sybil := net.AddSybil(p2ptest.Link{}, src.Key.ID(), p2ptest.ForgeHeaders(50))
+		net.Start()
+		defer net.Close()
+		net.Connect(1, 0)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+		time.Sleep(3 * time.Second)
+		sybil.Attack()
+		time.Sleep(30 * time.Second)
+		st, figures := sybil.Stats(), net.Node(0).Stats()
+		if n := figures.CutOff[p2p.Forged]; n != 4 {
+			t.Errorf("%d identities of %d were cut off, want 4 until the address was", n, st.Identities)
+		}
+		if figures.BannedAddrs != 1 || figures.ConnsRefused == 0 {
+			t.Errorf("%d addresses are banned, and %d connections were refused", figures.BannedAddrs, figures.ConnsRefused)
+		}
+		time.Sleep(time.Minute)
+		if n := net.Node(0).Stats().CutOff[p2p.Forged]; n < 5 || n > 8 {
+			t.Errorf("%d identities were cut off within 90 s; want that one is let in again after a minute, and not many", n)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// Ten thousand connections from a thousand addresses find no room, and cost those who watch nothing.
+func TestConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		net.AddNode(p2ptest.Link{})
+		net.AddNode(p2ptest.Link{})
+		net.Start()
+		defer net.Close()
+		strangers := net.NewStrangers(20)
+		defer strangers.Close()
+		join(t, net, 1, net.Link(src.Key.ID(), 0))
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+		k := strangers.Knock(ctx, 0, 1000, 500)
+		t.Logf("%+v", k)
+		if n := len(net.Host(0).Network().Conns()); n > 321 {
+			t.Errorf("%d connections", n)
+		}
+		if k.Opened+k.Refused != 1000 || k.Held > 320 {
+			t.Errorf("%+v, want at most 320 to be held", k)
+		}
+		sent := <-done
+		time.Sleep(3 * time.Second)
+		if missing := p2ptest.Missing(net.Node(1), src.Key.ID(), sent); len(missing) > 0 {
+			t.Errorf("the viewer lacks %d of %d parts: %v", len(missing), len(sent), missing)
+		}
+	})
+}

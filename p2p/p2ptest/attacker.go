@@ -10,6 +10,7 @@ import (
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
@@ -37,6 +38,8 @@ type Attacker struct {
 	// Check is called for all headers and chunks that peers send it.
 	check  func(b []byte, chunk bool, p stream.Position)
 	m      *machine
+	host   host.Host
+	sybil  bool // it comes back as somebody else
 	id     stream.ID
 	attack Attack
 	ctx    context.Context
@@ -52,6 +55,7 @@ type Attacker struct {
 	cutOff   []time.Duration // from the first attack on a peer until it threw the attacker out
 	suffers  map[peer.ID]time.Time
 	back     int // times that it was let in again
+	aliases  []*Attacker
 }
 
 // Victim is a peer as an attacker sees it.
@@ -67,19 +71,41 @@ type Victim struct {
 // AddAttacker adds a host behind a link that attacks those who are part of a stream.
 func (n *Network) AddAttacker(l Link, id stream.ID, attack Attack) *Attacker {
 	n.tb.Helper()
+	m := n.addMachine(l, false)
+	a := newAttacker(m, m.host, id, attack)
+	m.onClose = a.close
+	return a
+}
+
+// AddSybil is AddAttacker for one that comes back as somebody else, at the same address.
+func (n *Network) AddSybil(l Link, id stream.ID, attack Attack) *Attacker {
+	a := n.AddAttacker(l, id, attack)
+	a.sybil = true
+	return a
+}
+
+func newAttacker(m *machine, h host.Host, id stream.ID, attack Attack) *Attacker {
 	a := &Attacker{
-		m: n.addMachine(l, false), id: id, attack: attack, began: make(chan struct{}),
+		m: m, host: h, id: id, attack: attack, began: make(chan struct{}),
 		victims: make(map[peer.ID]*Victim), suffers: make(map[peer.ID]time.Time),
 		check: func([]byte, bool, stream.Position) {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
-	a.m.onClose = func() { a.cancel(); a.wg.Wait() }
-	a.m.host.SetStreamHandler(gossip, a.listen)
-	a.m.host.Network().Notify(&network.NotifyBundle{
+	h.SetStreamHandler(gossip, a.listen)
+	h.Network().Notify(&network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, c network.Conn) { a.meet(c.RemotePeer()) },
 		DisconnectedF: func(_ network.Network, c network.Conn) { a.lose(c.RemotePeer()) },
 	})
 	return a
+}
+
+func (a *Attacker) close() {
+	a.cancel()
+	a.wg.Wait()
+	for _, o := range a.aliases {
+		o.close()
+		_ = o.host.Close() // its machine is closed next
+	}
 }
 
 // OnHeard has a function called for all that peers send the attacker: each header, and each
@@ -101,16 +127,24 @@ func (a *Attacker) Attack() {
 
 // AttackStats are what became of an attacker.
 type AttackStats struct {
-	CutOff []time.Duration // of each peer that threw it out: how long after it was first attacked
-	Spared int             // peers that were attacked, are connected, and did not throw it out
-	Back   int             // times that it was let in again by who had thrown it out
+	CutOff     []time.Duration // of each peer that threw it out: how long after it was first attacked
+	Spared     int             // peers that were attacked, are connected, and did not throw it out
+	Back       int             // times that it was let in again by who had thrown it out
+	Identities int             // that it had: one, unless it is a sybil
 }
 
 // Stats returns what happened since the attacker began.
 func (a *Attacker) Stats() AttackStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := AttackStats{CutOff: append([]time.Duration(nil), a.cutOff...), Back: a.back}
+	s := AttackStats{CutOff: append([]time.Duration(nil), a.cutOff...), Back: a.back, Identities: 1}
+	for _, o := range a.aliases {
+		of := o.Stats()
+		s.CutOff = append(s.CutOff, of.CutOff...)
+		s.Spared += of.Spared
+		s.Back += of.Back
+		s.Identities++
+	}
 	for id := range a.victims {
 		if at, ok := a.suffers[id]; ok && !at.IsZero() {
 			s.Spared++
@@ -150,7 +184,7 @@ func (a *Attacker) lose(id peer.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v := a.victims[id]
-	if v == nil || len(a.m.host.Network().ConnsToPeer(id)) > 0 {
+	if v == nil || len(a.host.Network().ConnsToPeer(id)) > 0 {
 		return
 	}
 	delete(a.victims, id)
@@ -173,7 +207,24 @@ func (a *Attacker) comeBack(id peer.ID) {
 			return
 		case <-time.After(comeBack):
 		}
-		if a.m.host.Connect(a.ctx, a.m.host.Peerstore().PeerInfo(id)) == nil {
+		to := peer.AddrInfo{ID: id, Addrs: a.m.net.addrsOf(id)}
+		if a.sybil {
+			h, err := a.m.alias()
+			if err != nil {
+				return
+			}
+			o := newAttacker(a.m, h, a.id, a.attack)
+			o.sybil, o.headers, o.recorded, o.check = true, a.Headers(), a.recorded, a.check
+			o.Attack()
+			a.mu.Lock()
+			a.aliases = append(a.aliases, o)
+			a.mu.Unlock()
+			if h.Connect(a.ctx, to) == nil {
+				return // it goes on from there
+			}
+			continue
+		}
+		if a.host.Connect(a.ctx, to) == nil {
 			return
 		}
 	}
@@ -184,7 +235,7 @@ func (v *Victim) run() {
 	ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
 	defer cancel()
 	var err error
-	if v.str, err = v.m.host.NewStream(network.WithNoDial(ctx, "attack"), v.ID, gossip); err != nil {
+	if v.str, err = v.host.NewStream(network.WithNoDial(ctx, "attack"), v.ID, gossip); err != nil {
 		return
 	}
 	defer v.str.Reset()
@@ -252,7 +303,7 @@ func (v *Victim) Publish(messages ...[]byte) error {
 func (v *Victim) Fetch(request []byte) (network.Stream, error) {
 	ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
 	defer cancel()
-	s, err := v.m.host.NewStream(network.WithNoDial(ctx, "attack"), v.ID, fetchID)
+	s, err := v.host.NewStream(network.WithNoDial(ctx, "attack"), v.ID, fetchID)
 	if err != nil {
 		return nil, err
 	}

@@ -109,14 +109,7 @@ func (m *machine) start(l Link, guarded bool) (err error) {
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)),
 		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 			var err error
-			m.quic, err = quicreuse.NewConnManager(reset, token, accept,
-				quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
-				quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
-					return &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
-						Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
-						Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
-					})}, nil
-				}))
+			m.quic, err = m.newQUIC(l, reset, token, accept)
 			return m.quic, err
 		}),
 		libp2p.DisableIdentifyAddressDiscovery(), // it never rests, so virtual time would not advance
@@ -125,6 +118,34 @@ func (m *machine) start(l Link, guarded bool) (err error) {
 		libp2p.DisableMetrics(),
 	)
 	return err
+}
+
+// newQUIC makes the machine's end of the network.
+func (m *machine) newQUIC(l Link, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
+	ip := address(m.index)
+	return quicreuse.NewConnManager(reset, token, append(opts,
+		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
+		quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
+			if a.IP.IsUnspecified() { // it only dials
+				a = &net.UDPAddr{IP: ip, Port: 8000}
+			}
+			return &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
+				Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
+				Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
+			})}, nil
+		}))...)
+}
+
+// alias makes another host of the machine, with an identity of its own, at the same address.
+func (m *machine) alias() (host.Host, error) {
+	return libp2p.New(
+		libp2p.NoListenAddrs,
+		libp2p.QUICReuse(func() (*quicreuse.ConnManager, error) { return m.quic, nil }),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+	)
 }
 
 // close closes the host, the first time that it is called.

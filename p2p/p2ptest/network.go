@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/marcopolo/simnet"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
@@ -209,6 +211,18 @@ func (n *Network) Link(id stream.ID, hosts ...int) stream.Link {
 		}
 	}
 	return l
+}
+
+// addrsOf returns the addresses of a peer, nil if there is none with that ID.
+func (n *Network) addrsOf(id peer.ID) []multiaddr.Multiaddr {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, m := range n.machines {
+		if m.host != nil && m.host.ID() == id {
+			return m.host.Addrs()
+		}
+	}
+	return nil
 }
 
 func (n *Network) machine(i int) *machine {

@@ -124,6 +124,9 @@ func (x *Exchange) Forged(from Peer, pos stream.Position, i int, now time.Time) 
 	if x.stripes[s].parent == from || x.stripes[s].next == from {
 		x.drop(s, from, now)
 	}
+	if n := x.peers[from]; n != nil {
+		n.vain, n.broken = 0, 0 // it withholds nothing
+	}
 	p := x.parts[pos]
 	if p == nil || !p.known || i >= p.n {
 		return
