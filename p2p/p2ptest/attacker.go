@@ -72,6 +72,7 @@ type Victim struct {
 func (n *Network) AddAttacker(l Link, id stream.ID, attack Attack) *Attacker {
 	n.tb.Helper()
 	m := n.addMachine(l, false)
+	m.hostile = true
 	a := newAttacker(m, m.host, id, attack)
 	m.onClose = a.close
 	return a
@@ -143,7 +144,7 @@ func (a *Attacker) Stats() AttackStats {
 		s.CutOff = append(s.CutOff, of.CutOff...)
 		s.Spared += of.Spared
 		s.Back += of.Back
-		s.Identities++
+		s.Identities += of.Identities
 	}
 	for id := range a.victims {
 		if at, ok := a.suffers[id]; ok && !at.IsZero() {
@@ -167,15 +168,12 @@ func (a *Attacker) Recorded() [][]byte { return a.recorded }
 func (a *Attacker) meet(id peer.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.victims[id] != nil || a.ctx.Err() != nil {
+	if a.victims[id] != nil || a.ctx.Err() != nil || a.m.net.attacker(id) {
 		return
 	}
 	v := &Victim{Attacker: a, ID: id, asked: make(chan *pb.PartialMessagesExtension, 64)}
 	v.ctx, v.cancel = context.WithCancel(a.ctx)
 	a.victims[id] = v
-	if at, ok := a.suffers[id]; ok && at.IsZero() {
-		a.back++
-	}
 	a.wg.Go(v.run)
 }
 
@@ -256,10 +254,21 @@ func (v *Victim) run() {
 		return
 	}
 	v.mu.Lock()
-	if _, again := v.suffers[v.ID]; !again {
+	_, again := v.suffers[v.ID]
+	if !again {
 		v.suffers[v.ID] = time.Now()
 	}
 	v.mu.Unlock()
+	if again {
+		select { // who dials does not know at once that it is refused
+		case <-time.After(comeBack / 2):
+		case <-v.ctx.Done():
+			return
+		}
+		v.mu.Lock()
+		v.back++
+		v.mu.Unlock()
+	}
 	v.attack(v.ctx, v)
 	<-v.ctx.Done()
 }

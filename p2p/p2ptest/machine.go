@@ -36,6 +36,7 @@ type machine struct {
 	streams meter // bytes in libp2p's streams
 	wire    struct{ in, out atomic.Int64 }
 	guard   *p2p.Guard // of a node's host
+	hostile bool
 	cut     atomic.Bool
 	closing sync.Once
 	onClose func()    // what runs on the host and is no node; may be nil

@@ -225,6 +225,18 @@ func (n *Network) addrsOf(id peer.ID) []multiaddr.Multiaddr {
 	return nil
 }
 
+// attacker reports whether a peer is an attacker, or a liar.
+func (n *Network) attacker(id peer.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, m := range n.machines {
+		if m.host != nil && m.host.ID() == id {
+			return m.hostile
+		}
+	}
+	return false
+}
+
 func (n *Network) machine(i int) *machine {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
