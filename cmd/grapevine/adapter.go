@@ -102,6 +102,8 @@ func (n *hlsNode) Status() hls.Status {
 
 		Directory: hls.DirectoryStatus(n.node.DirectoryStats()),
 		Limits:    limitsStatus(n.node, n.keeper),
+
+		Misconduct: misconductStatus(n.node.Stats()),
 	}
 	if input := n.input.Load(); input != nil {
 		out.Input = (*input)()
@@ -150,6 +152,7 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		PromisesRevoked: st.PromisesRevoked,
 		Penalised:       st.Penalties,
 		PeersCutOff:     st.PeersCutOff,
+		Equivocations:   st.Equivocations,
 
 		DialError:      st.LastDialError,
 		Found:          make(map[string]int64),
@@ -197,4 +200,19 @@ func transport(addr string) string {
 		}
 	}
 	return ""
+}
+
+// misconductStatus shows what a node did about peers that misbehave, in the server's terms.
+func misconductStatus(st p2p.Stats) hls.MisconductStatus {
+	out := hls.MisconductStatus{
+		CutOffBy:     make(map[string]int64, len(st.CutOff)),
+		BannedPeers:  st.BannedPeers,
+		BannedAddrs:  st.BannedAddrs,
+		ConnsRefused: st.ConnsRefused,
+		SaidTooMuch:  st.SaidTooMuch,
+	}
+	for why, n := range st.CutOff {
+		out.CutOffBy[string(why)] = n
+	}
+	return out
 }
