@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -232,6 +233,13 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	switch f.x.Admit(n, id.Position, c.index, fetched, now) {
 	case schedule.Duplicate:
 		e.s.count(func(k *counters) { k.stats.ChunksDuplicate++ })
+		// Who forges is found though others are faster.
+		if known := e.s.node.store.ChunkInMemory(id, c.index); known != nil && !bytes.Equal(known, c.data) {
+			err := fmt.Errorf("%w: chunk %d of part %v is there with other bytes", stream.ErrBadChunk, c.index, id.Position)
+			f.x.Forged(n, id.Position, c.index, now)
+			e.accuse(from, id, refusedForged, err, now)
+			return err
+		}
 		return nil
 	case schedule.Late:
 		e.s.count(func(k *counters) { k.stats.ChunksLate++ })

@@ -63,11 +63,13 @@ func attacked(t *testing.T, attack func(key stream.Key) p2ptest.Attack, after, l
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, _, err := old.Publish(stream.Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now().Add(-time.Hour), Data: []byte("old")})
-		if err != nil {
-			t.Fatal(err)
+		for range 10 {
+			h, _, err := old.Publish(stream.Part{StartsSegment: true, EndsSegment: true, Duration: time.Second, ProgramTime: time.Now().Add(-time.Hour), Data: []byte("old")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.attacker.Record(h.Bytes())
 		}
-		s.attacker.Record(h.Bytes())
 		var heard sync.Map // what honest nodes sent the attacker: header or chunk
 		s.attacker.OnHeard(func(b []byte, chunk bool, p stream.Position) {
 			if !chunk {
@@ -150,12 +152,7 @@ func TestWhoForgesHeadersIsCutOff(t *testing.T) {
 
 func TestWhoReplaysHeadersIsCutOff(t *testing.T) {
 	// Until the grace of an epoch is over, honest peers may have some of the one before.
-	attacked(t, func(stream.Key) p2ptest.Attack { return p2ptest.ReplayHeaders }, 35*time.Second, 30*time.Second, func(s *siege) {
-		// It has one header; gossip itself drops what it heard within two minutes.
-		if n := s.viewer.Stats().HeadersRefused["stale"]; n != 1 {
-			t.Errorf("%d stale headers, want 1", n)
-		}
-	})
+	attacked(t, noKey(p2ptest.ReplayHeaders), 35*time.Second, 15*time.Second, func(s *siege) { s.cutOff(t, p2p.Replayed) })
 }
 
 func TestWhoSendsChunksUnaskedIsCutOff(t *testing.T) {
@@ -203,7 +200,7 @@ func TestSlowReadersHoldNobodyUp(t *testing.T) {
 }
 
 func TestEquivocationIsNobodysFaultAndKnownToAll(t *testing.T) {
-	attacked(t, func(key stream.Key) p2ptest.Attack { return p2ptest.Equivocate(key) }, 5*time.Second, 15*time.Second, func(s *siege) {
+	attacked(t, p2ptest.Equivocate, 5*time.Second, 15*time.Second, func(s *siege) {
 		for i := range 3 {
 			st := s.net.Node(i).Swarms()[0].Stats()
 			if i > 0 && st.Equivocations < 10 {
@@ -219,7 +216,139 @@ func TestEquivocationIsNobodysFaultAndKnownToAll(t *testing.T) {
 	})
 }
 
-// Whoever has two broadcasters' key runs two at a time: viewers of one and the other are not
+// Somebody who has the stream's key says that it is next year: those who watch stay where they are.
+func TestHeadersOfNextYearAreLeftAlone(t *testing.T) {
+	attacked(t, p2ptest.Postdate, 5*time.Second, 10*time.Second, func(s *siege) {
+		for i := range 3 {
+			st := s.net.Node(i).Swarms()[0].Stats()
+			if st.HeadersRefused["ahead"] < 10 || st.PeersCutOff > 0 {
+				t.Errorf("node %d refused %d headers as from the future, and cut off %d peers", i, st.HeadersRefused["ahead"], st.PeersCutOff)
+			}
+		}
+	})
+}
+
+func TestStreamsOfAPeerAreBounded(t *testing.T) {
+	attacked(t, noKey(p2ptest.OpenStreams(500)), 5*time.Second, 5*time.Second, func(s *siege) {
+		for _, c := range s.net.Host(1).Network().ConnsToPeer(s.net.Host(3).ID()) {
+			n := c.Stat().NumStreams
+			t.Logf("%d streams", n)
+			if n < 200 || n > 270 {
+				t.Errorf("an attacker that opened 2500 streams has %d, want as many as one peer may and no more", n)
+			}
+		}
+	})
+}
+
+func TestWhoWithholdsIsCutOff(t *testing.T) {
+	lied(t, false, p2p.Withheld)
+}
+
+func TestWhoForgesChunksIsCutOff(t *testing.T) {
+	lied(t, true, p2p.Forged)
+}
+
+// lied runs a broadcaster, four viewers in a chain and a liar that knows them all.
+func lied(t *testing.T, forge bool, why p2p.Misconduct) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		const viewers = 4
+		for range 1 + viewers {
+			net.AddNode(p2ptest.Link{})
+		}
+		liar := net.AddLiar(p2ptest.Link{}, src.Key.ID(), forge)
+		net.Start()
+		defer net.Close()
+		for i := range viewers {
+			join(t, net, i+1, net.Link(src.Key.ID(), i))
+			net.Connect(1+viewers, i+1)
+		}
+		time.Sleep(3 * time.Second)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+		time.Sleep(3 * time.Second)
+		liar.Lie()
+		began := time.Now()
+		time.Sleep(20 * time.Second)
+		cancel()
+		sent := <-done
+		time.Sleep(3 * time.Second)
+		if st := liar.Stats(); st.Asked == 0 || st.Still || st.Last.Sub(began) > 10*time.Second {
+			t.Errorf("the liar was asked %d times, the last time after %v; still: %t", st.Asked, st.Last.Sub(began), st.Still)
+		}
+		cut := int64(0)
+		for i := range viewers {
+			cut += net.Node(i + 1).Stats().CutOff[why]
+			if missing := p2ptest.Missing(net.Node(i+1), src.Key.ID(), sent); len(missing) > 0 {
+				t.Errorf("viewer %d lacks %d of %d parts: %v", i+1, len(missing), len(sent), missing)
+			}
+		}
+		if cut == 0 {
+			t.Errorf("nobody cut the liar off for %s", why)
+		}
+	})
+}
+
+// Of the peers that a viewer knows four of five claim to have all, withhold it, and tell only of
+// each other.
+func TestEclipsedViewerPlaysFromTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
+		net := p2ptest.New(t, latency)
+		for range 4 {
+			net.AddNode(p2ptest.Link{})
+		}
+		var liars []*p2ptest.Liar
+		hosts := []int{1, 2}
+		for i := range 8 {
+			liars = append(liars, net.AddLiar(p2ptest.Link{}, src.Key.ID(), false))
+			hosts = append(hosts, 4+i)
+		}
+		net.Start()
+		defer net.Close()
+		for i := 1; i < 4; i++ {
+			join(t, net, i, net.Link(src.Key.ID(), 0))
+		}
+		for i := range liars {
+			net.Connect(4+i, 1+i%3)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
+		time.Sleep(12 * time.Second)
+		for _, l := range liars {
+			l.LieToNewcomers(liars)
+		}
+		viewer := net.AddNode(p2ptest.Link{})
+		s, err := viewer.Join(net.Link(src.Key.ID(), hosts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		whole := 0
+		for _, line := range s.Timelines() {
+			for _, seg := range line.Segments(stream.Position{}) {
+				ok := seg.Complete
+				for _, h := range seg.Headers {
+					ok = ok && viewer.Store().Whole(h.ID())
+				}
+				if ok {
+					whole++
+				}
+			}
+		}
+		if whole < 3 {
+			t.Errorf("after 10 s %d segments are whole, want the 3 with which players begin", whole)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// Whoever has a stream's key runs two broadcasters at a time: viewers of one and the other are not
 // set against each other.
 func TestTwoBroadcastersOfOneKeySetNobodyAgainstAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -295,7 +424,7 @@ func TestSybilsOfOneAddressAreLetInNoMore(t *testing.T) {
 	})
 }
 
-// Ten thousand connections from a thousand addresses find no room, and cost those who watch nothing.
+// Many connections from many addresses find no room, and cost those who watch nothing.
 func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}

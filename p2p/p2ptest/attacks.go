@@ -264,6 +264,47 @@ func Equivocate(key stream.Key) Attack {
 	}
 }
 
+// Postdate has whoever has the stream's key sign headers of a time to come, so that what comes
+// until then would be too old.
+func Postdate(key stream.Key) Attack {
+	return func(ctx context.Context, v *Victim) {
+		every(ctx, 5, func(i int) error {
+			h := v.newest()
+			if h == nil {
+				return nil
+			}
+			p, err := stream.NewPublisher(key, usualRendition, h.Epoch)
+			if err != nil {
+				return err
+			}
+			far, _, err := p.Publish(stream.Part{
+				StartsSegment: true, Absent: h.Segment + 1000 + uint64(i), Duration: h.Duration,
+				ProgramTime: h.ProgramTime.AddDate(1, 0, i), Data: []byte("of next year"),
+			})
+			if err != nil {
+				return err
+			}
+			return v.Publish(far.Bytes())
+		})
+	}
+}
+
+// OpenStreams opens streams, and says nothing by them.
+func OpenStreams(perSecond int) Attack {
+	return func(ctx context.Context, v *Victim) {
+		every(ctx, perSecond, func(int) error {
+			for _, c := range v.host.Network().ConnsToPeer(v.ID) {
+				ctx, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				if s, err := c.NewStream(ctx); err == nil {
+					_, _ = s.Write([]byte{1}) // else the peer does not hear of it
+				}
+			}
+			return nil
+		})
+	}
+}
+
 // secondHeader signs another header for a part.
 func secondHeader(key stream.Key, h *stream.SignedHeader) (other *stream.SignedHeader, err error) {
 	p, err := stream.NewPublisher(key, h.Rendition, h.Epoch)
