@@ -52,6 +52,7 @@ type exchange struct {
 	left      map[string]time.Time // renditions, last
 	ended     schedule.Stats       // what the exchanges of those counted
 	accused   []accusation         // the oldest first
+	rivals    []rival              // likewise
 }
 
 // loss is a message about a part that did not go out.
@@ -393,7 +394,7 @@ func (e *exchange) step(now time.Time) time.Duration {
 			}
 		}
 	}
-	return min(next, e.judge(now))
+	return min(next, e.judge(now), e.choose(now))
 }
 
 // refresh chooses the neighbours, measures their round trips, and forgets the headers

@@ -121,7 +121,7 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 			reason, _ := refusal(err)
 			s.countRefusedHeader(id, reason)
 			if errors.Is(err, stream.ErrEquivocation) {
-				s.dispute(h.ID())
+				s.dispute(h)
 			}
 		}
 	case answer.chunk != nil:

@@ -33,7 +33,7 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 	reason, penalty := refusal(err)
 	s.countRefusedHeader(from, reason)
 	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
-	if errors.Is(err, stream.ErrEquivocation) && s.dispute(h.ID()) {
+	if errors.Is(err, stream.ErrEquivocation) && s.dispute(h) {
 		return pubsub.ValidationAccept // as evidence
 	}
 	if penalty {
@@ -89,6 +89,9 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 		if err := s.openEnrolments(); err != nil {
 			return err
 		}
+	}
+	if s.foreign(r, h) {
+		return errForeign
 	}
 	now := time.Now()
 	if gossiped {

@@ -241,8 +241,8 @@ func ReadSlowly(ctx context.Context, v *Victim) {
 	})
 }
 
-// Equivocate has whoever has the stream's key sign a second header for each part, tells it to
-// half of the peers, and offers its chunks.
+// Equivocate has whoever has the stream's key sign another header for each part before the
+// broadcaster does, so that it is heard first, and claim its chunks.
 func Equivocate(key stream.Key) Attack {
 	return func(ctx context.Context, v *Victim) {
 		var last stream.Position
@@ -252,14 +252,14 @@ func Equivocate(key stream.Key) Attack {
 				return nil
 			}
 			last = h.Position
-			other, err := secondHeader(key, h)
+			other, err := rivalHeader(key, h)
 			if err != nil {
 				return err
 			}
 			if err := v.Publish(other.Bytes()); err != nil {
 				return err
 			}
-			return v.Partial(groupID(h.Position), claim(other, nil), nil)
+			return v.Partial(groupID(other.Position), claim(other, nil), nil)
 		})
 	}
 }
@@ -305,13 +305,17 @@ func OpenStreams(perSecond int) Attack {
 	}
 }
 
-// secondHeader signs another header for a part.
-func secondHeader(key stream.Key, h *stream.SignedHeader) (other *stream.SignedHeader, err error) {
-	p, err := stream.NewPublisher(key, h.Rendition, h.Epoch)
-	for part := uint32(0); err == nil && part <= h.Part; part++ {
+// rivalHeader signs a header for the part after another.
+func rivalHeader(key stream.Key, after *stream.SignedHeader) (other *stream.SignedHeader, err error) {
+	next := after.Position
+	if next.Part++; after.Last {
+		next.Segment, next.Part = next.Segment+1, 0
+	}
+	p, err := stream.NewPublisher(key, after.Rendition, next.Epoch)
+	for part := uint32(0); err == nil && part <= next.Part; part++ {
 		other, _, err = p.Publish(stream.Part{
-			StartsSegment: part == 0, Absent: h.Segment, EndsSegment: part == h.Part && h.Last,
-			Duration: h.Duration, ProgramTime: h.ProgramTime, Data: []byte("another picture"),
+			StartsSegment: part == 0, Absent: next.Segment, Duration: after.Duration,
+			ProgramTime: after.ProgramTime.Add(after.Duration), Data: []byte("another picture"),
 		})
 	}
 	return other, err
