@@ -65,14 +65,16 @@ type Guard struct {
 	resources network.ResourceManager
 }
 
-// NewGuard returns a guard. With metrics it tells Prometheus what is in use. It must be given
-// to a host, which closes it.
-func NewGuard(metrics bool) (*Guard, error) {
+// NewGuard returns a guard, which counts time from then on. With metrics it tells Prometheus what
+// is in use. It must be given to a host, which closes it.
+func NewGuard(metrics bool) (*Guard, error) { return newGuard(newGate(), metrics) }
+
+func newGuard(g *gate, metrics bool) (*Guard, error) {
 	resources, err := newResources(metrics)
 	if err != nil {
 		return nil, fmt.Errorf("limit resources: %w", err)
 	}
-	return &Guard{gate: newGate(), resources: resources}, nil
+	return &Guard{gate: g, resources: resources}, nil
 }
 
 // Option is for the host.

@@ -127,7 +127,6 @@ type Node struct {
 	own       ownAddrs
 	sockets   *sockets // nil with Config.Host
 	gate      *gate
-	guard     *Guard // nil with Config.Host and without Config.Guard
 	outbound  outbound
 	faults    *faults
 	said      *allowances // by gossipsub
@@ -186,13 +185,8 @@ func New(cfg Config) (*Node, error) {
 	n.limits, n.allowed = cfg.limits(), cfg.Allowed
 	n.uplink = newUplink(n.limits.Upload - n.limits.AsideUpload)
 	n.gate = newGate()
-	if n.guard = cfg.Guard; n.guard == nil && cfg.Host == nil {
-		if n.guard, err = NewGuard(cfg.Metrics != nil); err != nil {
-			return nil, err
-		}
-	}
-	if n.guard != nil {
-		n.gate = n.guard.gate
+	if cfg.Guard != nil {
+		n.gate = cfg.Guard.gate
 	}
 	n.gate.max.Store(int64(n.limits.Peers))
 	n.gate.shut.Store(cfg.Paused)
@@ -214,7 +208,11 @@ func (n *Node) Start() (err error) {
 	n.host, n.bandwidth = n.cfg.Host, n.cfg.Bandwidth
 	if n.host == nil {
 		n.bandwidth = metrics.NewBandwidthCounter()
-		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, n.sockets, n.guard, &n.router, &n.own); err != nil {
+		guard, err := newGuard(n.gate, n.cfg.Metrics != nil)
+		if err != nil {
+			return err
+		}
+		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, n.sockets, guard, &n.router, &n.own); err != nil {
 			return errors.Join(err, n.sockets.close())
 		}
 		n.ownHost = true
