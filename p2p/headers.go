@@ -90,14 +90,14 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 			return err
 		}
 	}
-	if s.foreign(r, h) {
-		return errForeign
-	}
 	now := time.Now()
 	if gossiped {
 		if err := r.timeline.Fresh(h, now); err != nil {
 			return err
 		}
+	}
+	if s.foreign(r, h) {
+		return errForeign
 	}
 	if err := r.timeline.Add(h, now); err != nil {
 		return err
