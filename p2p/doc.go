@@ -64,7 +64,8 @@
 // first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,
 // malformed or replayed, and ignores (honest peers may send them) headers that are
 // known, of the epoch just ended, from the future or, to who knows no
-// others yet, a day from the clock, or the second of two for one part.
+// others yet, a day from the clock, or the second of two for one part. The next epoch may be
+// of any time, as the broadcaster's clock may have been set.
 // Whole messages on the second are rejected.
 //
 // # Partial messages
@@ -95,7 +96,9 @@
 // A chunk that was not wanted from its sender, or is not what the header says, is
 // refused, counted, and lowers the sender's gossipsub score until nothing of it is
 // read any more. Who claims to have chunks, or promises them, and sends nothing for
-// some seconds is cut off: for a minute first, then for twice as long each time.
+// some seconds is cut off: for a minute first, then for twice as long each time. Before, it is
+// asked whether it hears: if it does not answer either, the connection is closed, and it may
+// come again after a second, then after twice as long each time.
 //
 // # Who sends what to whom
 //
@@ -159,7 +162,9 @@
 // the stream: the link, the [Memory] of those that served it in earlier runs, mDNS, records
 // that peers exchange (see below), and, if [Config.DHT] is set, a DHT, for which see package
 // discovery. [SwarmStats] counts peers by what told of them first. Those that did not answer
-// come after others, and those of the link and of the memory before others.
+// come after others, and those of the link and of the memory before others. They are dialled again
+// after half a minute at most; within a second while nobody is connected, or nobody who is has
+// anything new: they may have been cut off together with this node.
 //
 // The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
 // answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten
@@ -261,6 +266,30 @@
 // Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
 // least, and what live parts leave free.
 //
+// # Delegates and revocations
+//
+// Headers may be signed by keys to which the stream's key delegates, see package stream. Each
+// carries its delegation, so a node checks whatever it meets, from gossip, peers, origins or a
+// disk, by itself; one that is forged, or of another time than its header, costs its sender as any
+// forged header does. Where two machines broadcast at a time, the epoch that began last counts: the
+// other one's [Broadcast.Publish] fails with [ErrSuperseded] as soon as its node hears of that.
+//
+// Revocations go round on the topic of headers, as ordinary messages that are no header. Who learns
+// of some that are newer than its own passes them on once. Joiners, and whoever asks for
+// a timeline, tell theirs and are told the other's; who still passes on what is revoked is told,
+// once a minute. Origins put them before the headers of a timeline. [Config].Revocations keeps them
+// for the next run. From then on a node takes nothing of a revoked key, which costs nobody score, as who
+// sends it need not have heard, and connects to no trusted relay of that key. What was taken before
+// stays.
+//
+//	who revokes                     neighbour                      others
+//	    | --- revocations ------------> | --- revocations ------------> |   gossip, at once
+//	    |                               | <-- timeline request ---------|-- joiner, with its own
+//	    |                               | --- revocations, headers ---->|-->
+//
+// Who is connected to nobody but the thief of a key never hears; it refuses what is live when
+// the delegation ends, by its own clock.
+//
 // # Private streams
 //
 // [Node.Seal] broadcasts a stream that only invited viewers open, see package stream. Each 15 s it
@@ -271,7 +300,7 @@
 //	gv1/<stream>/-enrol   the topic: enrolments, as ordinary messages
 //
 // A node joins it when it sees a key block. It passes on what was made with an invite that the
-// stream's key signed and that has not expired; 128 a second of a neighbour (1024 at once), and
+// stream's key signed, or a delegate, and that has not expired; 128 a second of a neighbour (1024 at once), and
 // of an invite 16 and twice as many as it is for, and as many again a minute. Others are dropped
 // and counted; who sends forged ones is shut out as for forged headers. The broadcaster takes
 // them out, and answers within 0.1 s with a key block, to a viewer four times a period at most.
@@ -362,14 +391,16 @@
 //
 // # Guarantees
 //
-//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly
-//     or through a header's hashes.
+//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly,
+//     through a delegation that holds, or through a header's hashes.
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
 //     timed out, or while a parent is exchanged for another.
 //   - No peer is waited on beyond a deadline: 0.3 to 4 s for a want, 2 s of silence for
 //     a fetch or an origin, less if it seems to be dead and a neighbour has what is fetched.
 //   - Who dies without a word loses its place within about 6 s: nothing of what is sent to
 //     it by QUIC is acknowledged, though others answer. Over TCP the system decides.
+//   - Connections by which nothing is answered are probed each second, so that a network that
+//     is back, and an end that has given the connection up, are noticed at once.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in
 //     [SwarmStats].
 //   - [Node.Close] waits for all goroutines that the node started.

@@ -52,6 +52,8 @@ type Config struct {
 	Directory bool
 	// Memory keeps who served streams for the next run. nil keeps nothing.
 	Memory Memory
+	// Revocations keeps what streams' keys revoked for the next run. nil keeps nothing.
+	Revocations RevocationKeeper
 	// Peers are multiaddrs, with /p2p/, of nodes to stay connected to whatever streams there
 	// are: relays through which others reach this one, above all.
 	Peers []string
@@ -442,10 +444,18 @@ func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo, link s
 	if known != nil && known.id != id {
 		return nil, fmt.Errorf("join stream %s: its topics are those of %s, which this node is part of", id, known.id)
 	} else if known != nil {
+		if err := known.roles.Revoked(link.Delegation()); err != nil {
+			return nil, fmt.Errorf("join stream %s: %w: %w", id.Short(), ErrLinkRevoked, err)
+		}
 		known.dialer.addLink(peers)
 		return known, nil
 	}
 	s := newSwarm(n, id)
+	s.recallRevocations()
+	if err := s.roles.Revoked(link.Delegation()); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("join stream %s: %w: %w", id.Short(), ErrLinkRevoked, err)
+	}
 	if err := s.confine(link); err != nil {
 		s.cancel()
 		return nil, err

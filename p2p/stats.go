@@ -39,7 +39,7 @@ type SwarmStats struct {
 	Peers []PeerStats // those that hold the stream and are connected, neighbours first
 
 	HeadersReceived int64            // verified and new, from peers and origins
-	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, clock, equivocation, late
+	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, clock, equivocation, late, revoked, expired
 
 	ChunksReceived  int64 // verified and new, from peers
 	ChunksDuplicate int64 // verified or not, but already there

@@ -117,27 +117,17 @@ func (s *Swarm) validateSurvey(_ context.Context, from peer.ID, msg *pubsub.Mess
 	if from == s.node.host.ID() {
 		return pubsub.ValidationAccept
 	}
-	survey, err := stream.OpenSurvey(s.id, msg.Data)
+	survey, err := s.roles.OpenSurvey(msg.Data)
 	if err != nil {
 		s.count(func(c *counters) { c.stats.SurveysRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
 		s.log.Info("survey refused", "peer", from, "err", err)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {
+	if s.roles.Holds(survey.Delegation(), time.Now()) != nil || survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {
 		return pubsub.ValidationIgnore // an honest peer may be behind
 	}
 	s.count(func(c *counters) { c.stats.Surveys++ })
 	return pubsub.ValidationAccept
-}
-
-// newestEpoch returns the newest epoch of which a header is known, 0 if none is.
-func (s *Swarm) newestEpoch() (epoch uint64) {
-	for _, t := range s.Timelines() {
-		if h := t.Newest(); h != nil {
-			epoch = max(epoch, h.Epoch)
-		}
-	}
-	return epoch
 }
 
 // begin takes a survey that is later than the last, and draws whether this node reports.

@@ -34,15 +34,22 @@ type surveyedLine struct {
 	net  *p2ptest.Network
 	key  stream.Key
 	asks *p2p.Surveyor
+	end  context.CancelFunc // of what is published; the broadcaster goes on to ask
 }
 
 // inLine runs f in a line of nodes, of which those with a function report, and a further host
 // that has no node and is connected to number 1.
 func inLine(t *testing.T, reports []func(stream.ID) (stream.Report, bool), f func(t *testing.T, l *surveyedLine, stranger host.Host)) {
 	t.Helper()
+	inLineOf(t, func(*testing.T) stream.Key { return stream.NewKey() }, reports, f)
+}
+
+// inLineOf is inLine with a key, which is made in the bubble.
+func inLineOf(t *testing.T, key func(*testing.T) stream.Key, reports []func(stream.ID) (stream.Report, bool), f func(t *testing.T, l *surveyedLine, stranger host.Host)) {
+	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &surveyedLine{net: p2ptest.New(t, 25*time.Millisecond), key: stream.NewKey()}
+		l := &surveyedLine{net: p2ptest.New(t, 25*time.Millisecond), key: key(t)}
 		for _, report := range reports {
 			l.net.AddNodeWith(p2ptest.Link{}, p2p.Config{Report: report})
 		}
@@ -71,10 +78,12 @@ func inLine(t *testing.T, reports []func(stream.ID) (stream.Report, bool), f fun
 			}
 		}
 		ctx, cancel := context.WithCancel(context.Background())
+		onAir, end := context.WithCancel(ctx)
+		l.end = end
 		var running sync.WaitGroup
 		defer func() { cancel(); running.Wait() }()
 		running.Go(func() {
-			(&p2ptest.Source{Key: l.key, Epoch: 1, Rate: 1_000_000}).Run(ctx, t, l.net.Node(0), 100, false)
+			(&p2ptest.Source{Key: l.key, Epoch: 1, Rate: 1_000_000}).Run(onAir, t, l.net.Node(0), 100, false)
 		})
 		running.Go(func() { l.asks.Run(ctx) })
 		f(t, l, stranger)
@@ -126,6 +135,33 @@ func TestReportsReachTheBroadcasterOverFourHops(t *testing.T) {
 
 // A broadcaster that comes back asks anew, and nodes report under keys that have nothing to do with
 // those of before.
+func TestADelegateIsAnsweredUntilItIsRevoked(t *testing.T) {
+	master := stream.NewKey()
+	key := func(t *testing.T) stream.Key { return delegated(t, master, time.Hour) }
+	inLineOf(t, key, []func(stream.ID) (stream.Report, bool){nil, nil, telling(2, time.Second)}, func(t *testing.T, l *surveyedLine, _ host.Host) {
+		time.Sleep(time.Minute)
+		if a, ok := l.asks.Audience(); !ok || a.Viewers != 2 {
+			t.Fatalf("%g viewers are told, want 2", a.Viewers)
+		}
+		l.end() // or else it would fail to publish
+		time.Sleep(10 * time.Second)
+		asked := l.stats(2).Surveys
+		time.Sleep(10 * time.Second)
+		if l.stats(2).Surveys == asked {
+			t.Error("it asks no more before it is revoked")
+		}
+		if _, err := l.net.Node(2).Swarms()[0].Revoke(revoke(t, master, 1, l.key)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		before := l.stats(2)
+		time.Sleep(time.Minute)
+		if after := l.stats(2); after.Surveys != before.Surveys || after.ReportsSent != before.ReportsSent {
+			t.Errorf("%d more surveys of a revoked key are passed on, %d more reports sent", after.Surveys-before.Surveys, after.ReportsSent-before.ReportsSent)
+		}
+	})
+}
+
 func TestABroadcasterThatComesBackIsAnswered(t *testing.T) {
 	inLine(t, []func(stream.ID) (stream.Report, bool){nil, nil, telling(1, time.Second)}, func(t *testing.T, l *surveyedLine, _ host.Host) {
 		time.Sleep(20 * time.Second)

@@ -60,6 +60,7 @@ type Swarm struct {
 	origins  *origins  // the loop's
 	past     *past
 	restored sync.Once
+	roles    *stream.Roles
 
 	surveys   *surveys
 	surveying atomic.Pointer[Surveyor] // this node's, if it broadcasts the stream
@@ -78,6 +79,7 @@ type Swarm struct {
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
 	advertised stream.Origins
 	relays     stream.Relays
+	told       map[peer.ID]time.Time // the revocations
 	counters   counters
 }
 
@@ -94,6 +96,8 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 		renditions: make(map[string]*rendition),
 		mesh:       make(map[string]map[peer.ID]struct{}),
 		subscribed: make(map[peer.ID]struct{}),
+		roles:      stream.NewRoles(id),
+		told:       make(map[peer.ID]time.Time),
 		counters:   newCounters(),
 	}
 	s.exchange = newExchange(s)

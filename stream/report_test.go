@@ -52,6 +52,49 @@ func TestSurveysComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestADelegateMaySurveyForItsTime(t *testing.T) {
+	k := delegate(t, 2)
+	d := k.Delegation()
+	at := func(epoch time.Time) []byte {
+		s := testSurvey()
+		s.Epoch = uint64(epoch.UnixMilli())
+		signed, err := k.SignSurvey(s, NewSurveyKey(k.ID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed.Bytes()
+	}
+	roles := NewRoles(testKey.ID())
+	got, err := roles.OpenSurvey(at(d.NotAfter))
+	if err != nil || got.Delegation() == nil || got.Delegation().Delegate != d.Delegate {
+		t.Fatalf("opened %+v, %v", got, err)
+	}
+	if _, err := roles.OpenSurvey(at(d.NotAfter.Add(time.Millisecond))); !errors.Is(err, ErrForgedSurvey) {
+		t.Errorf("an epoch after the delegation: %v", err)
+	}
+	var body, signature []byte
+	_ = wire.Fields(got.Bytes(), func(field int, _ uint64, raw []byte) {
+		switch field {
+		case fieldSignedHeader:
+			body = raw
+		case fieldSignedSignature:
+			signature = raw
+		}
+	})
+	other := testDelegation(t, seededKey(3))
+	for name, raw := range map[string][]byte{
+		"without its delegation": marshalSigned(body, signature, nil),
+		"with another's":         marshalSigned(body, signature, other.raw),
+	} {
+		if _, err := roles.OpenSurvey(raw); !errors.Is(err, ErrForgedSurvey) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := roles.OpenSurvey(marshalSigned(body, signature, []byte{1})); !errors.Is(err, ErrBadSurvey) {
+		t.Errorf("with what is no delegation: %v", err)
+	}
+}
+
 func TestForgedSurveysAreRefused(t *testing.T) {
 	signed, _ := surveyed(t, testSurvey())
 	more := signed.Survey
@@ -73,10 +116,10 @@ func TestForgedSurveysAreRefused(t *testing.T) {
 		err error
 	}{
 		"another stream's":   {seededKey(2).ID(), signed.Bytes(), ErrForgedSurvey},
-		"a later round":      {testKey.ID(), marshalSigned(more.marshal(), signature), ErrForgedSurvey},
-		"no signature":       {testKey.ID(), marshalSigned(body, nil), ErrForgedSurvey},
+		"a later round":      {testKey.ID(), marshalSigned(more.marshal(), signature, nil), ErrForgedSurvey},
+		"no signature":       {testKey.ID(), marshalSigned(body, nil, nil), ErrForgedSurvey},
 		"a further field":    {testKey.ID(), append(bytes.Clone(signed.Bytes()), 0x78, 1), ErrBadSurvey},
-		"unknown in its mid": {testKey.ID(), marshalSigned(append(bytes.Clone(body), 0x78, 1), signature), ErrBadSurvey},
+		"unknown in its mid": {testKey.ID(), marshalSigned(append(bytes.Clone(body), 0x78, 1), signature, nil), ErrBadSurvey},
 		"nothing":            {testKey.ID(), nil, ErrBadSurvey},
 		"too long":           {testKey.ID(), make([]byte, MaxSurveySize+1), ErrBadSurvey},
 	} {

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/rand"
 	"encoding/binary"
@@ -19,8 +18,8 @@ const (
 	MaxSampling       = 1 << 32
 	MinSurveyInterval = time.Second
 	MaxSurveyInterval = time.Minute
-	MaxSurveySize     = 256 // bytes of a serialised SignedSurvey
-	surveySalt        = 16  // bytes
+	MaxSurveySize     = 256 + maxDelegation // bytes of a serialised SignedSurvey
+	surveySalt        = 16                  // bytes
 )
 
 const (
@@ -33,7 +32,8 @@ const (
 var (
 	// ErrBadSurvey is wrapped by errors about what is no survey.
 	ErrBadSurvey = errors.New("malformed survey")
-	// ErrForgedSurvey is wrapped by errors about surveys that the stream's key did not sign.
+	// ErrForgedSurvey is wrapped by errors about surveys that neither the stream's key signed nor
+	// one to which it delegated that.
 	ErrForgedSurvey = errors.New("survey not signed by the stream's key")
 )
 
@@ -60,7 +60,11 @@ func (s *Survey) Share() float64 { return float64(s.Sampling) / MaxSampling }
 type SignedSurvey struct {
 	Survey
 	raw []byte
+	by  *Delegation
 }
+
+// Delegation returns what let another key sign the survey; nil if the stream's own key did.
+func (s *SignedSurvey) Delegation() *Delegation { return s.by }
 
 // Bytes returns the serialised survey and signature, to be passed on. They must not be changed.
 func (s *SignedSurvey) Bytes() []byte { return s.raw }
@@ -100,22 +104,30 @@ func (k Key) SignSurvey(s Survey, to *SurveyKey) (*SignedSurvey, error) {
 		return nil, err
 	}
 	body := s.marshal()
-	return &SignedSurvey{s, marshalSigned(body, ed25519.Sign(k.private, append([]byte(surveyContext), body...)))}, nil
+	signature := k.signMessage(append([]byte(surveyContext), body...))
+	return &SignedSurvey{s, marshalSigned(body, signature, delegationOf(k.by)), k.by}, nil
 }
 
-// OpenSurvey reads a survey of a stream, and checks that its key signed it, byte for byte. It
-// keeps raw. Errors wrap [ErrBadSurvey] or [ErrForgedSurvey].
+// OpenSurvey reads a survey of a stream, and checks that its key signed it, or one to which that
+// delegated it, byte for byte. It keeps raw. Errors wrap [ErrBadSurvey] or [ErrForgedSurvey]. Whether
+// the delegation holds is for who uses it.
 func OpenSurvey(id ID, raw []byte) (*SignedSurvey, error) {
+	return openSurvey(id, raw, OpenDelegation)
+}
+
+func openSurvey(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, error)) (*SignedSurvey, error) {
 	if len(raw) > MaxSurveySize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrBadSurvey, len(raw))
 	}
-	var body, signature []byte
+	var body, signature, delegated []byte
 	err := wire.Fields(raw, func(field int, _ uint64, v []byte) {
 		switch field {
 		case fieldSignedHeader:
 			body = v
 		case fieldSignedSignature:
 			signature = v
+		case fieldDelegated:
+			delegated = v
 		}
 	})
 	if err != nil {
@@ -126,13 +138,21 @@ func OpenSurvey(id ID, raw []byte) (*SignedSurvey, error) {
 		return nil, err
 	}
 	// One survey has one way to be written, or each other way would be news to gossip.
-	if !bytes.Equal(raw, marshalSigned(s.marshal(), signature)) {
+	if !bytes.Equal(raw, marshalSigned(s.marshal(), signature, delegated)) {
 		return nil, fmt.Errorf("%w: not written as surveys are", ErrBadSurvey)
 	}
-	if s.Stream != id || len(signature) != ed25519.SignatureSize || !ed25519.Verify(id[:], append([]byte(surveyContext), body...), signature) {
+	by, err := openDelegated(id, delegated, delegation)
+	switch {
+	case errors.Is(err, ErrBadDelegation):
+		return nil, fmt.Errorf("%w: %w", ErrBadSurvey, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrForgedSurvey, err)
+	case s.Stream != id || !verify(id, by, append([]byte(surveyContext), body...), signature):
 		return nil, fmt.Errorf("%w: %s", ErrForgedSurvey, id.Short())
+	case by != nil && s.Epoch > uint64(by.NotAfter.UnixMilli()):
+		return nil, fmt.Errorf("%w: epoch %d, after the delegation", ErrForgedSurvey, s.Epoch)
 	}
-	return &SignedSurvey{*s, raw}, nil
+	return &SignedSurvey{*s, raw, by}, nil
 }
 
 // validate checks what every survey must obey, whether read or about to be signed.

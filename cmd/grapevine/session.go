@@ -77,6 +77,7 @@ type nodeConfig struct {
 	history  time.Duration // how long headers are kept at least
 	dht      *p2p.DHT      // nil for none
 	memory   p2p.Memory    // nil for none
+	revoked  p2p.RevocationKeeper
 	// directory has the node keep and pass on the entries of public streams.
 	directory bool
 	peers     []string // to stay connected to
@@ -135,6 +136,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		history:   set.dvr,
 		dht:       set.dht,
 		memory:    memory{h},
+		revoked:   keptRevocations{h},
 		directory: set.directory,
 		peers:     set.peers,
 		mapped:    set.mapped,
@@ -166,6 +168,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		s.followHangups(s.ctx, set.reloader)
 	}
 	s.running.Go(func() { s.keepAlive(s.ctx) })
+	s.running.Go(func() { s.followRevocations(h) })
 	heap.Tend(s.ctx, func() int64 { return node.Store().Stats().Bytes })
 	h.tell(scr)
 	if id.file == "" {
@@ -179,15 +182,16 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 
 func startNode(cfg nodeConfig, store *stream.Store, log *slog.Logger) (*p2p.Node, error) {
 	c := p2p.Config{
-		Identity:  cfg.identity.key,
-		Listen:    cfg.listen,
-		Store:     store,
-		MDNS:      cfg.mdns,
-		DHT:       cfg.dht,
-		Memory:    cfg.memory,
-		Directory: cfg.directory,
-		Peers:     cfg.peers,
-		Relay:     cfg.relay,
+		Identity:    cfg.identity.key,
+		Listen:      cfg.listen,
+		Store:       store,
+		MDNS:        cfg.mdns,
+		DHT:         cfg.dht,
+		Memory:      cfg.memory,
+		Revocations: cfg.revoked,
+		Directory:   cfg.directory,
+		Peers:       cfg.peers,
+		Relay:       cfg.relay,
 
 		PortMapping: cfg.mapped,
 		Browsers:    cfg.browsers,
