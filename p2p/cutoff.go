@@ -35,12 +35,12 @@ func (s *Swarm) challenge(id peer.ID) {
 	s.node.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(network.WithNoDial(s.ctx, "challenge"), max(challengeTimeout, challengeTrips*s.node.rtt(id)))
 		defer cancel()
-		answer, answered := <-ping.Ping(ctx, s.node.host, id) // none when the time is over
+		<-ping.Ping(ctx, s.node.host, id) // nothing when the time is over
 		switch {
-		case s.ctx.Err() != nil:
-		case answered && answer.Error == nil:
-			s.cutOff(id)
-		case s.node.host.Network().Connectedness(id) != network.NotConnected:
+		case s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
+		case ctx.Err() == nil:
+			s.cutOff(id) // it heard, whatever it answered
+		default:
 			s.log.Info("connection closed: the peer does not answer what it is asked", "peer", id)
 			s.node.cutOff(id, deafFor)
 			s.node.closeDeaf(id)

@@ -31,7 +31,7 @@ const (
 	dialRarest = 30 * time.Second
 	// dialAlone is instead of dialRarest while there is no holder at all, or none of them has
 	// anything new: the network, or this machine, may be back any moment.
-	dialAlone = 3 * time.Second
+	dialAlone = time.Second
 	// mostStarved bounds the holders that who is starved seeks more of.
 	mostStarved = 2 * targetHolders
 	// dialRound is how often the dialer looks for what to do, at the latest.

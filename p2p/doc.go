@@ -64,7 +64,8 @@
 // first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,
 // malformed or replayed, and ignores (honest peers may send them) headers that are
 // known, of the epoch just ended, from the future or, to who knows no
-// others yet, a day from the clock, or the second of two for one part.
+// others yet, a day from the clock, or the second of two for one part. The next epoch may be
+// of any time, as the broadcaster's clock may have been set.
 // Whole messages on the second are rejected.
 //
 // # Partial messages
@@ -95,7 +96,9 @@
 // A chunk that was not wanted from its sender, or is not what the header says, is
 // refused, counted, and lowers the sender's gossipsub score until nothing of it is
 // read any more. Who claims to have chunks, or promises them, and sends nothing for
-// some seconds is cut off: for a minute first, then for twice as long each time.
+// some seconds is cut off: for a minute first, then for twice as long each time. Before, it is
+// asked whether it hears: if it does not answer either, the connection is closed, and it may
+// come again after a second, then after twice as long each time.
 //
 // # Who sends what to whom
 //
@@ -159,7 +162,9 @@
 // the stream: the link, the [Memory] of those that served it in earlier runs, mDNS, records
 // that peers exchange (see below), and, if [Config.DHT] is set, a DHT, for which see package
 // discovery. [SwarmStats] counts peers by what told of them first. Those that did not answer
-// come after others, and those of the link and of the memory before others.
+// come after others, and those of the link and of the memory before others. They are dialled again
+// after half a minute at most; within a second while nobody is connected, or nobody who is has
+// anything new: they may have been cut off together with this node.
 //
 // The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
 // answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten
@@ -394,6 +399,8 @@
 //     a fetch or an origin, less if it seems to be dead and a neighbour has what is fetched.
 //   - Who dies without a word loses its place within about 6 s: nothing of what is sent to
 //     it by QUIC is acknowledged, though others answer. Over TCP the system decides.
+//   - Connections by which nothing is answered are probed each second, so that a network that
+//     is back, and an end that has given the connection up, are noticed at once.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in
 //     [SwarmStats].
 //   - [Node.Close] waits for all goroutines that the node started.

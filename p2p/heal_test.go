@@ -12,7 +12,7 @@ import (
 )
 
 // healLimit is far below QUIC's idle timeout and the minute for which liars are cut off.
-const healLimit = 20 * time.Second
+const healLimit = 8 * time.Second
 
 // TestBothEndsFindThatAConnectionIsOver has the network fail between a broadcaster and its only
 // viewer, in one direction or both, for so long that none, one or both of them give their

@@ -13,18 +13,25 @@ const silenceEvery = time.Second
 
 // watchSilence closes connections to peers that died without a word, until the node
 // closes: gossipsub keeps who is connected in its mesh, the dialer seeks nobody in its
-// place, and joiners are told of it. Connections on TCP are left to the system.
+// place, and joiners are told of it. It probes those to peers that do not answer, as the other
+// end may be back, or have given the connection up. Connections on TCP are left to the system.
 func (n *Node) watchSilence() {
 	ticker := time.NewTicker(silenceEvery)
 	defer ticker.Stop()
 	var silences schedule.Silences[network.Conn]
+	var probes probes
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
 		case now := <-ticker.C:
-			for _, c := range silences.Observe(packetCounts(n.host.Network().Conns()), n.answered.Swap(false), now) {
+			counts := packetCounts(n.host.Network().Conns())
+			for _, c := range silences.Observe(counts, n.answered.Swap(false), now) {
 				n.closeSilent(c)
+				delete(counts, c)
+			}
+			for _, c := range probes.due(counts, now) {
+				probe(c)
 			}
 		}
 	}

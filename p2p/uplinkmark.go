@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// unansweredFor is how much longer than some round trips a connection may bring nothing while
-	// something is sent until it tells nothing of the uplink: the other end is gone, or hears
+	// unansweredFor is how much longer than some round trips a connection may bring no acknowledgement
+	// while something is sent until it tells nothing of the uplink: the other end is gone, or hears
 	// nothing.
 	unansweredFor   = 400 * time.Millisecond
 	unansweredTrips = 3
@@ -20,12 +20,12 @@ const (
 // connMark is what was last seen of a connection.
 type connMark struct {
 	sent, lost int64
-	received   uint64    // packets
-	heard      time.Time // when something last came, or nothing had been sent since
-	blind      int64     // bytes sent without an answer
-	excused    time.Time // until when what is found to be lost of them does not count
-	busy       time.Time // when it last sent something worth speaking of
-	seen       bool      // in this sample
+	rtts       [3]time.Duration // which each acknowledgement changes
+	heard      time.Time        // when one last came, or nothing had been sent since
+	blind      int64            // bytes sent without an answer
+	excused    time.Time        // until when what is found to be lost of them does not count
+	busy       time.Time        // when it last sent something worth speaking of
+	seen       bool             // in this sample
 }
 
 // observe takes a sample, and returns how many bytes were sent since the last, and how many were
@@ -39,8 +39,11 @@ func (m *connMark) observe(st quic.ConnectionStats, now time.Time) (sent, lost i
 	if m.heard.IsZero() {
 		m.heard = now
 	}
-	answered := st.PacketsReceived > m.received
-	if m.received = st.PacketsReceived; answered {
+	// Who is deaf may send. Acknowledgements are not told of, but measure the round trip; those
+	// that leave all of it as it was, to the nanosecond, tell of no queue either.
+	rtts := [...]time.Duration{st.LatestRTT, st.SmoothedRTT, st.MeanDeviation}
+	answered := rtts != m.rtts
+	if m.rtts = rtts; answered {
 		if m.unanswered(st, now) {
 			m.excused = now.Add(blindFor)
 		} else if now.After(m.excused) {

@@ -12,11 +12,15 @@ func TestWhatIsSentToTheDeafIsNotLostByTheUplink(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	st := quic.ConnectionStats{SmoothedRTT: 50 * time.Millisecond}
 	var m connMark
-	step := func(sent, lost, received uint64) (int64, int64) {
+	step := func(sent, lost, acknowledged uint64) (int64, int64) {
 		now = now.Add(uplinkEvery)
 		st.BytesSent += sent
 		st.BytesLost += lost
-		st.PacketsReceived += received
+		st.PacketsReceived++ // whatever it says
+		if acknowledged > 0 {
+			st.LatestRTT = 50*time.Millisecond + time.Duration(now.UnixNano()%1000)
+		}
+		st.MeanDeviation += time.Duration(acknowledged)
 		return m.observe(st, now)
 	}
 	for range 10 {

@@ -46,7 +46,7 @@
 //	goroutines  likewise; while all goes wrong, below three times that
 //
 // A viewer plays if it holds the newest parts whole, back to one from which a decoder can start, and
-// the last of them was published at most three seconds ago. That is what low-latency HLS shows.
+// the last of them was published at most four seconds ago: players of HLS have six in hand.
 //
 // A heal is when the viewer can be reached from its broadcaster again: both are alive and hear and are
 // heard, directly or over others that carry the stream. Who starts is healed at its start. As a viewer may

@@ -135,7 +135,8 @@ func (w *world) describeLocked(h *host) string {
 			}
 		}
 		st := sw.Stats()
-		fmt.Fprintf(&s, " wanted %d, parents %d, refused %v;", st.Wanted, st.Parents, st.HeadersRefused)
+		fmt.Fprintf(&s, " wanted %d, parents %d, cut off %d, refused %v;", st.Wanted, st.Parents, st.PeersCutOff, st.HeadersRefused)
+		fmt.Fprintf(&s, " %d of %d peers hold the stream;", len(st.Peers), len(w.net.Host(h.index).Network().Peers()))
 		s.WriteString(" peers")
 		for _, pid := range w.net.Host(h.index).Network().Peers() {
 			for _, o := range w.hosts {

@@ -9,8 +9,9 @@ import (
 const (
 	// resumeWithin is how soon after a heal a viewer must play.
 	resumeWithin = 5 * time.Second
-	// behindMost is how long ago the last part may have been published that a player could show.
-	behindMost = 3 * time.Second
+	// behindMost is how long ago the last part may have been published that a player could show: those
+	// of HLS have three segments in hand.
+	behindMost = 4 * time.Second
 	// lookEvery is how often to look.
 	lookEvery = 100 * time.Millisecond
 )

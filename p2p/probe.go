@@ -1,0 +1,59 @@
+package p2p
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
+)
+
+const (
+	// probeAfter is how long a connection may bring nothing of what was sent until it is probed each
+	// time that it is looked at: QUIC itself waits twice as long each time (RFC 9002, section 6.2),
+	// and so notices that a network is back as late as it was gone.
+	probeAfter = 2 * time.Second
+	// probePackets is how many packets must be unanswered: one or two may be acknowledgements.
+	probePackets = 3
+	// maxProbes bounds the probes of a connection in a row. QUIC ends it after half a minute.
+	maxProbes = 30
+	// probeSize is the bytes of a probe. Who has forgotten the connection answers to what is longer
+	// than its own answer only (RFC 9000, section 10.3.3).
+	probeSize = 64
+)
+
+// probes finds the connections to probe. The zero value is ready for use.
+type probes struct{ conns map[network.Conn]*probed }
+
+type probed struct {
+	received uint64    // packets
+	sent     uint64    // when something last came
+	since    time.Time // likewise
+	count    int
+}
+
+// due takes a sample of all connections, and returns those to probe now.
+func (p *probes) due(all map[network.Conn]schedule.PacketCount, now time.Time) (out []network.Conn) {
+	next := make(map[network.Conn]*probed, len(all))
+	for c, count := range all {
+		last := p.conns[c]
+		if last == nil || count.Received > last.received {
+			last = &probed{count.Received, count.Sent, now, 0}
+		}
+		next[c] = last
+		if count.Sent >= last.sent+probePackets && now.Sub(last.since) >= probeAfter && last.count < maxProbes {
+			last.count++
+			out = append(out, c)
+		}
+	}
+	p.conns = next
+	return out
+}
+
+// probe sends what is answered by who hears it, at once: by an acknowledgement, or by a stateless
+// reset if the other end has given the connection up, which ends it here, too. Nobody reads it.
+func probe(c network.Conn) {
+	if q, ok := quicConn(c); ok {
+		_ = q.SendDatagram(make([]byte, probeSize)) // it fails only if there are none, or it is closed
+	}
+}
