@@ -47,11 +47,15 @@
 // with the same edge, but begins with one segment, waits for a missing one three times as
 // long, and holds nothing back.
 //
+// [Server.Playing] tells how players fare that tell nothing themselves: as if each showed the first
+// file when it has it, and all that follows at the same pace. Where it has nothing left, and this node
+// has nothing for it either, it stalls. The page says where it is when it asks for the status.
+//
 // # Addresses
 //
 //	/                                       the page
 //	/embed/<stream-id>                      the player alone, for frames in other pages
-//	/api/v1/status                          figures, JSON
+//	/api/v1/status                          figures, JSON; ?stream=ID&delay=SECONDS tells how far the page's player is behind
 //	/api/v1/directory                       public streams that are on air, JSON
 //	/metrics                                figures, for Prometheus
 //	/healthz                                the process answers

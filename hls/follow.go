@@ -128,6 +128,9 @@ func (f *follower) list(now time.Time) {
 	s := &a.segment
 	first := s.Headers[0]
 	raised := f.window.raised
+	if first.Media.Kind == stream.KindMain {
+		a.body.shows = &showing{f.edge.next, first.ProgramTime, first.ProgramTime.Add(s.Duration()), now}
+	}
 	out := f.window.add(&entry{
 		key:           f.edge.next,
 		discontinuity: f.edge.broken || first.Discontinuity,

@@ -208,6 +208,7 @@ func (s *Server) serveSegment(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", contentType)
 		h.Set("Cache-Control", cacheForever)
 		h.Set("ETag", segment.etag)
+		s.plays(r, segment)
 		http.ServeContent(w, r, "", time.Time{}, segment.reader())
 	})
 }

@@ -154,6 +154,7 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", fragmentType)
 		h.Set("Cache-Control", cacheForever)
 		h.Set("ETag", b.etag)
+		s.plays(r, b)
 		http.ServeContent(w, r, "", time.Time{}, b.reader())
 	})
 }

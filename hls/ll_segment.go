@@ -47,6 +47,14 @@ func (s *llSegment) duration() time.Duration {
 	return d
 }
 
+// shows says what some of the segment shows, nil if it has no pictures.
+func (s *llSegment) shows(from time.Time, d time.Duration, listed time.Time) *showing {
+	if s.media.Kind != stream.KindMain {
+		return nil
+	}
+	return &showing{s.key, from, from.Add(d), listed}
+}
+
 // longestPart returns the duration of the longest part.
 func longestPart(segments []stream.Segment) time.Duration {
 	var d time.Duration
@@ -149,8 +157,10 @@ func (f *llFollower) remux(h *stream.SignedHeader, chunks [][]byte) bool {
 		// For players that do not fetch the map again: VLC ends without.
 		data = append([][]byte{f.init.chunks[0]}, data...)
 	}
+	listed := newPiece(partName(f.session, f.window.sequence, len(o.parts)), data...)
+	listed.shows = o.shows(h.ProgramTime, h.Duration, time.Now())
 	o.parts = append(o.parts, llPart{
-		piece:       newPiece(partName(f.session, f.window.sequence, len(o.parts)), data...),
+		piece:       listed,
 		duration:    h.Duration,
 		independent: h.Independent,
 	})
@@ -175,14 +185,16 @@ func (f *llFollower) close(now time.Time) {
 		chunks = append(chunks, p.chunks...)
 	}
 	raised := f.window.raised
+	whole := newPiece(llSegmentName(f.session, f.window.sequence), chunks...)
+	whole.shows = o.shows(o.programTime, o.duration(), now)
 	out := f.window.add(&entry{
 		key:           o.key,
 		discontinuity: o.discontinuity,
 		duration:      o.duration(),
 		programTime:   o.programTime,
 		media:         o.media,
-		body:          newPiece(llSegmentName(f.session, f.window.sequence), chunks...).body,
-		name:          llSegmentName(f.session, f.window.sequence),
+		body:          whole.body,
+		name:          whole.name,
 		init:          o.init,
 		parts:         o.parts,
 	})

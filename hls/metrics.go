@@ -29,6 +29,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 	}
 	describeAll(out, renditionMetrics)
 	describeAll(out, recordingMetrics)
+	describeAudience(out)
 	out <- peersMetric
 	out <- roundTripMedian
 	out <- roundTripMost
@@ -62,6 +63,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			m.collect(out, st, id)
 		}
 		collectPeers(out, st, id)
+		collectAudience(out, st.Audience, id)
 		for j := range st.Renditions {
 			collect(out, renditionMetrics, &st.Renditions[j], id, st.Renditions[j].Name)
 		}

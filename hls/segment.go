@@ -22,9 +22,10 @@ const maxSegmentSize = 64 << 20
 // body is a segment's bytes, in the chunks that they came in. It is immutable.
 type body struct {
 	chunks [][]byte
-	starts []int64 // offset of each chunk in the segment
-	size   int64   // bytes
-	etag   string  // the same on every node
+	starts []int64  // offset of each chunk in the segment
+	size   int64    // bytes
+	etag   string   // the same on every node
+	shows  *showing // of a live playlist's pictures; else nil
 }
 
 // newBody joins the chunks of a segment's parts, without copying.

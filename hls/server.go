@@ -112,6 +112,7 @@ type served struct {
 	renditions []*rendition // in the stream's order
 	demand     *demand
 	players    *audience
+	plays      *playbacks
 	clock      *llClock
 	counted    counted
 	ranges     *cue.Ranges
@@ -243,10 +244,10 @@ func (s *Server) scan(ctx context.Context, running *sync.WaitGroup) {
 		store := st.Shown()
 		if old == nil {
 			next.demand, next.clock, next.ranges = newDemand(st.Carry, s.log.With("stream", st.ID.Short())), new(llClock), &cue.Ranges{}
-			next.progress, next.players = new(progress), newAudience()
+			next.progress, next.players, next.plays = new(progress), newAudience(), newPlaybacks()
 		} else {
 			next.demand, next.clock, next.counted, next.ranges = old.demand, old.clock, old.counted, old.ranges
-			next.progress, next.players = old.progress, old.players
+			next.progress, next.players, next.plays = old.progress, old.players, old.plays
 		}
 		next.clock.share(slices.ContainsFunc(st.Timelines, func(t *stream.Timeline) bool { return kindOf(t) != stream.KindMain }))
 		now := time.Now()

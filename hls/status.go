@@ -35,6 +35,8 @@ type Status struct {
 
 	Limits LimitsStatus `json:"limits"`
 
+	Reports bool `json:"reports"` // its owner agreed that it tells broadcasters how streams fare here
+
 	Input *InputStatus `json:"input,omitempty"` // of a broadcaster
 
 	DHTPeers int `json:"dht_peers"` // peers in the DHT's routing table; 0 without a DHT
@@ -123,6 +125,15 @@ type StreamStatus struct {
 	Penalised       int64   `json:"penalised"`        // times that a peer's score was lowered for what no honest peer sends
 	PeersCutOff     int64   `json:"peers_cut_off"`    // peers that claimed and promised, and did not send
 
+	Surveys        int64           `json:"surveys"`            // of the broadcaster, passed on
+	SurveysRefused int64           `json:"surveys_refused"`    // forged or malformed
+	ReportsSent    int64           `json:"reports_sent"`       // of this node's own to the broadcaster
+	ReportsPassed  int64           `json:"reports_passed"`     // of others
+	ReportsRefused int64           `json:"reports_refused"`    // malformed, of another survey, or here before
+	ReportsDropped int64           `json:"reports_dropped"`    // too many
+	ReportsLost    int64           `json:"reports_lost"`       // the next node did not take them
+	Audience       *AudienceStatus `json:"audience,omitempty"` // of the stream's broadcaster
+
 	DialError string `json:"dial_error,omitempty"` // why the last attempt to reach a peer failed
 
 	Found          map[string]int64 `json:"found"`                     // peers by what told of them first: link, home, mdns, exchange or dht
@@ -186,6 +197,7 @@ type counters struct {
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	s.told(r, time.Now())
 	s.serveJSON(w, http.StatusOK, s.figures(time.Now(), prefixOf(r)))
 }
 

@@ -127,6 +127,12 @@ func (a *attacker) first(t *testing.T) *stream.SignedHeader {
 // afterwards must be what was broadcast.
 func besieged(t *testing.T, attack func(net *p2ptest.Network, a *attacker, victim *p2p.Swarm)) {
 	t.Helper()
+	besiegedBy(t, func(_ stream.Key, net *p2ptest.Network, a *attacker, victim *p2p.Swarm) { attack(net, a, victim) })
+}
+
+// besiegedBy is besieged for an attack that needs what the stream's key signed.
+func besiegedBy(t *testing.T, attack func(key stream.Key, net *p2ptest.Network, a *attacker, victim *p2p.Swarm)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 500_000}
 		net := p2ptest.New(t, latency)
@@ -144,7 +150,7 @@ func besieged(t *testing.T, attack func(net *p2ptest.Network, a *attacker, victi
 		done := make(chan map[stream.Position][]byte)
 		go func() { done <- src.Run(ctx, t, net.Node(0), 1000, false) }()
 		time.Sleep(5 * time.Second)
-		attack(net, a, victim)
+		attack(src.Key, net, a, victim)
 		time.Sleep(5 * time.Second)
 		cancel()
 		sent := <-done

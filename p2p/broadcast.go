@@ -62,7 +62,8 @@ func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast,
 func (b *Broadcast) Swarm() *Swarm { return b.swarm }
 
 // Publish signs the part and hands it to the swarm. It keeps part.Data, and waits
-// until the swarm's loop took the part.
+// until the swarm's loop took the part. Errors wrap [ErrSuperseded], [stream.ErrRevoked] or
+// [stream.ErrDelegationTime] where this node may broadcast no more.
 func (b *Broadcast) Publish(ctx context.Context, part stream.Part) error {
 	h, chunks, err := b.publisher.Publish(part)
 	if err != nil {
@@ -78,6 +79,9 @@ func (b *Broadcast) Publish(ctx context.Context, part stream.Part) error {
 // announce publishes a header, and tells the exchange.
 func (b *Broadcast) announce(ctx context.Context, h *stream.SignedHeader) error {
 	s := b.swarm
+	if s.newestEpoch() > h.Epoch {
+		return fmt.Errorf("publish part %v: %w", h.Position, ErrSuperseded)
+	}
 	if err := b.rendition.timeline.Add(h, time.Now()); err != nil {
 		return fmt.Errorf("add part %v: %w", h.Position, err)
 	}
@@ -129,6 +133,20 @@ func (b *Broadcast) End(ctx context.Context) error {
 	}
 	return nil
 }
+
+// newestEpoch returns the newest epoch of which anything is known, in any rendition.
+func (s *Swarm) newestEpoch() (epoch uint64) {
+	for _, t := range s.Timelines() {
+		if h := t.Newest(); h != nil {
+			epoch = max(epoch, h.Epoch)
+		}
+	}
+	return epoch
+}
+
+// ErrSuperseded is wrapped when a newer epoch of the stream has begun elsewhere: nobody takes
+// what is published in this one any more.
+var ErrSuperseded = errors.New("the stream goes on from elsewhere, in a newer epoch")
 
 // ErrJoined is wrapped when a node shall broadcast a stream that it joined as a viewer.
 var ErrJoined = errors.New("already joined as a viewer")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -32,7 +33,12 @@ func (s *Swarm) confine(link stream.Link) error {
 		if err != nil {
 			return fmt.Errorf("%w: trusted relay %q: %w", ErrBadPeer, text, err)
 		}
-		trusted[id] = struct{}{}
+		if !s.revokedPeer(id) {
+			trusted[id] = struct{}{}
+		}
+	}
+	if len(trusted) == 0 {
+		return fmt.Errorf("join stream %s: %w: all of its trusted relays", s.id.Short(), ErrLinkRevoked)
 	}
 	s.relays, s.trusted = link.Relays, trusted
 	for _, p := range link.Peers {
@@ -64,5 +70,32 @@ func (s *Swarm) trusts(id peer.ID) bool {
 		return true
 	}
 	_, ok := s.trusted[id]
-	return ok
+	return ok && !s.revokedPeer(id)
+}
+
+// revokedPeer reports whether a peer's key was revoked, as that of a trusted relay may be.
+func (s *Swarm) revokedPeer(id peer.ID) bool {
+	l := s.roles.Revocations()
+	if l == nil {
+		return false
+	}
+	key, err := stream.PeerKey(string(id))
+	return err == nil && l.Has(key)
+}
+
+// distrustRevoked has the node of a viewer leave the trusted relays that were revoked.
+func (s *Swarm) distrustRevoked() {
+	n := s.node
+	only := n.gate.only.Load()
+	if s.trusted == nil || only == nil {
+		return
+	}
+	kept := maps.Clone(*only)
+	maps.DeleteFunc(kept, func(id peer.ID, _ struct{}) bool { return s.revokedPeer(id) })
+	n.gate.only.Store(&kept)
+	for id := range *only {
+		if _, ok := kept[id]; !ok {
+			s.note(func(time.Time) { n.wg.Go(func() { _ = n.host.Network().ClosePeer(id) }) })
+		}
+	}
 }

@@ -16,6 +16,8 @@ const (
 	refusedClock        = "clock"        // of another time than this node's, which knows no better yet
 	refusedLate         = "late"         // of the epoch before, still under way
 	refusedEquivocation = "equivocation" // another header for a known part
+	refusedRevoked      = "revoked"      // signed by a key that the stream's key revoked
+	refusedExpired      = "expired"      // signed by a delegate before its time or after it, by this node's clock
 	refusedUnsolicited  = "unsolicited"  // a chunk that was not wanted from the peer
 )
 

@@ -160,6 +160,9 @@ func (d *directory) take(raw []byte, from peer.ID, limit int) error {
 	now := time.Now()
 	e, err := stream.OpenEntry(raw, now)
 	if err == nil {
+		err = d.heed(e)
+	}
+	if err == nil {
 		err = d.keep(e, from, limit, now)
 	}
 	switch {
@@ -171,6 +174,15 @@ func (d *directory) take(raw []byte, from peer.ID, limit int) error {
 		d.count(func(s *DirectoryStats) { s.Ignored++ })
 	}
 	return err
+}
+
+// heed refuses an entry of a key that was revoked, which this node knows of streams that it takes
+// part in; others' live for minutes.
+func (d *directory) heed(e *stream.SignedEntry) error {
+	if s := d.node.swarm(e.Stream); s != nil {
+		return s.roles.Revoked(e.Delegation())
+	}
+	return nil
 }
 
 // keep keeps an entry that is newer than what is known of its stream.

@@ -17,6 +17,7 @@
 //	repair     fetching what gossip did not bring
 //	origin     an HTTP server of the stream, asked for what no peer brought in time
 //	offload    the share of the payload that came from peers and not from origins
+//	survey     the broadcaster's signed question, how nodes fare; a report is an answer
 //
 // # The way through
 //
@@ -265,6 +266,30 @@
 // Mbit/s take 40 MB. The store lets what was fetched of the past have an eighth of it at
 // least, and what live parts leave free.
 //
+// # Delegates and revocations
+//
+// Headers may be signed by keys to which the stream's key delegates, see package stream. Each
+// carries its delegation, so a node checks whatever it meets, from gossip, peers, origins or a
+// disk, by itself; one that is forged, or of another time than its header, costs its sender as any
+// forged header does. Where two machines broadcast at a time, the epoch that began last counts: the
+// other one's [Broadcast.Publish] fails with [ErrSuperseded] as soon as its node hears of that.
+//
+// Revocations go round on the topic of headers, as ordinary messages that are no header. Who learns
+// of some that are newer than its own passes them on once. Joiners, and whoever asks for
+// a timeline, tell theirs and are told the other's; who still passes on what is revoked is told,
+// once a minute. Origins put them before the headers of a timeline. [Config].Revocations keeps them
+// for the next run. From then on a node takes nothing of a revoked key, which costs nobody score, as who
+// sends it need not have heard, and connects to no trusted relay of that key. What was taken before
+// stays.
+//
+//	who revokes                     neighbour                      others
+//	    | --- revocations ------------> | --- revocations ------------> |   gossip, at once
+//	    |                               | <-- timeline request ---------|-- joiner, with its own
+//	    |                               | --- revocations, headers ---->|-->
+//
+// Who is connected to nobody but the thief of a key never hears; it refuses what is live when
+// the delegation ends, by its own clock.
+//
 // # Private streams
 //
 // [Node.Seal] broadcasts a stream that only invited viewers open, see package stream. Each 15 s it
@@ -275,7 +300,7 @@
 //	gv1/<stream>/-enrol   the topic: enrolments, as ordinary messages
 //
 // A node joins it when it sees a key block. It passes on what was made with an invite that the
-// stream's key signed and that has not expired; 128 a second of a neighbour (1024 at once), and
+// stream's key signed, or a delegate, and that has not expired; 128 a second of a neighbour (1024 at once), and
 // of an invite 16 and twice as many as it is for, and as many again a minute. Others are dropped
 // and counted; who sends forged ones is shut out as for forged headers. The broadcaster takes
 // them out, and answers within 0.1 s with a key block, to a viewer four times a period at most.
@@ -292,6 +317,42 @@
 // Where a link names trusted relays, a node that is none of them connects to nobody else, in or
 // out; joins no other stream; and shares a link with the relays' addresses and not its own. These
 // relays tell nobody of peers. What is plain to them is who asks, and when; they see no media.
+//
+// # Surveys
+//
+// A broadcaster cannot see who watches by way of others. [Node.Survey] asks: each survey is signed by
+// the stream's key, and draws a sample of the nodes whose owners agreed ([Config].Report), who
+// answer with a report that only the broadcaster can open. See package stream for both.
+//
+//	gv1/<stream>/-survey  the topic: surveys, as ordinary messages; every node passes them on
+//	/grapevine/report/1   the protocol: reports, one hop at a time; see reportwire.go
+//
+//	broadcaster              node                  node                  node that agreed
+//	    | --- survey ---------> | --- survey --------> | --- survey --------> |
+//	    | <-- reports --------- | <-- reports -------- | <-- report --------- |  (at any moment of
+//	                                                                              60% of the interval)
+//
+// Each node has a survey from some neighbour first, which had it before: these ways are a tree that
+// leads to the broadcaster, and reports go back along the newest. So no node connects to the
+// broadcaster for it, nobody but the first hop sees who reports, and of a way that is lost the
+// next survey knows nothing. A report waits 0.1 s at each hop for others that go with it.
+//
+// The share that is asked follows from what the last survey brought, so that no more than ten reports
+// a second are to be expected of a swarm of any size: small swarms are asked whole every 3 s, others
+// every 10 s. A report stands for 1/share nodes; [Audience] has the estimates, and how uncertain they
+// are.
+//
+// What a node takes of reports is bounded: of a neighbour 16 a second (64 at once), of all together
+// twice as many, 256 in its queue; only of the last two rounds, and no bytes twice. What is beyond is
+// dropped and counted, and what is malformed costs score. Reports cannot be read, changed or
+// made in another's name on their way; whoever is on it can drop them, as those who passed the
+// survey on first are chosen for being fast. Each survey finds another way.
+//
+// What is reported is what nodes say. A liar skews its own report, once in each round; as many liars as
+// the buckets let in skew all, and keys cost nothing but to be drawn: see [Audience].Largest for how
+// much is one report's word. Who did not agree is in no figure. The broadcaster is told no address, and
+// by a node's key that two reports of one epoch are of one node; the version, and how many play, may
+// tell more of a node in a small swarm.
 //
 // # Ways to a peer
 //
@@ -330,8 +391,8 @@
 //
 // # Guarantees
 //
-//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly
-//     or through a header's hashes.
+//   - Nothing is kept, shown or passed on that the stream's key did not sign, directly,
+//     through a delegation that holds, or through a header's hashes.
 //   - Each chunk is wanted from one peer at a time. Twice it comes only after a want
 //     timed out, or while a parent is exchanged for another.
 //   - No peer is waited on beyond a deadline: 0.3 to 4 s for a want, 2 s of silence for

@@ -109,13 +109,13 @@ func (s *Swarm) validateEnrolment(_ context.Context, from peer.ID, msg *pubsub.M
 		s.count(func(c *counters) { c.stats.EnrolmentsDropped++ })
 		return pubsub.ValidationIgnore
 	}
-	e, err := stream.OpenEnrolment(s.id, msg.Data)
+	e, err := s.roles.OpenEnrolment(msg.Data)
 	if err != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
 		s.log.Info("enrolment refused", "peer", from, "err", err)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if now.After(e.Expires.Add(enrolClock)) {
+	if now.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), now) != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++ })
 		return pubsub.ValidationIgnore // a clock may be wrong
 	}

@@ -266,6 +266,9 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	e.s.count(func(k *counters) {
 		k.stats.ChunksReceived++
 		k.stats.BytesReceived += int64(len(c.data))
+		if f.x.Broadcasts(n) {
+			k.stats.BytesFromBroadcaster += int64(len(c.data))
+		}
 		if fetched {
 			k.stats.ChunksFetched++
 		}
@@ -422,7 +425,13 @@ func (e *exchange) refresh(now time.Time) {
 	}
 	e.s.promised.Store(int64(e.promised()))
 	sum, supply := e.ended, 0.0
+	feeders := make(map[schedule.Peer]struct{})
 	for _, f := range e.flows {
+		for _, n := range f.x.Parents() {
+			if n != schedule.None {
+				feeders[n] = struct{}{}
+			}
+		}
 		s := f.x.Stats()
 		sum.Feeding += s.Feeding
 		sum.Slots += s.Slots
@@ -437,6 +446,7 @@ func (e *exchange) refresh(now time.Time) {
 	e.s.count(func(c *counters) {
 		c.stats.Wanted = wanted
 		c.stats.Children, c.stats.Slots, c.stats.Parents = sum.Feeding, sum.Slots, sum.Fed
+		c.stats.Feeders = len(feeders)
 		c.stats.WantsExpired, c.stats.ChunksOverdue, c.stats.PromisesRevoked = sum.Expired, sum.Overdue, sum.Revoked
 		c.stats.ChunksLost = sum.Lost
 		c.stats.Supply = supply

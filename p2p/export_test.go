@@ -55,3 +55,26 @@ func PartRequest(id stream.ID, rendition string, pos stream.Position) []byte {
 
 // FetchProtocol is the fetch protocol's name.
 const FetchProtocol = fetchProtocol
+
+// OnlyTo has the node connected to nobody but these hosts.
+func (n *Node) OnlyTo(hosts ...host.Host) {
+	only := make(map[peer.ID]struct{})
+	for _, h := range hosts {
+		only[h.ID()] = struct{}{}
+	}
+	n.gate.only.Store(&only)
+}
+
+// ReportProtocol is the name of the protocol that passes reports back.
+const ReportProtocol = reportProtocol
+
+// MarshalReports returns the bytes of a message of reports.
+func MarshalReports(id stream.ID, reports [][]byte) []byte { return marshalReports(id, reports) }
+
+// Bounds of reports.
+const (
+	PeerReports     = peerReports
+	PeerReportsRate = peerReportsRate
+	AllReports      = allReports
+	AllReportsRate  = allReportsRate
+)

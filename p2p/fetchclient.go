@@ -27,6 +27,7 @@ type fetched struct {
 	added   int // of those, new
 	chunks  int // of those asked for
 	peers   [][]byte
+	issue   uint64 // of the peer's revocations, 0 for none
 	err     error
 }
 
@@ -103,15 +104,15 @@ func (s *Swarm) doFetch(ctx context.Context, id peer.ID, req fetchRequest, take 
 func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, answer fetchResponse, asked []*stream.SignedHeader, f *fetched) error {
 	switch {
 	case answer.header != nil:
+		if stream.AreRevocations(answer.header) && (req.timeline != nil || req.revocations != nil) {
+			return s.takeFetchedRevocations(id, answer.header, f)
+		}
 		if req.timeline == nil {
 			return fmt.Errorf("%w: a header that was not asked for", errWire)
 		}
-		h, err := stream.OpenHeader(s.id, answer.header)
+		h, err := s.roles.OpenHeader(answer.header)
 		if err != nil {
-			reason, _ := refusal(err)
-			s.countRefusedHeader(id, reason)
-			s.penalise(id)
-			s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
+			s.refuseFetched(id, err)
 			return err
 		}
 		f.headers++
@@ -140,6 +141,28 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 		if len(f.peers) < maxPeersReply {
 			f.peers = append(f.peers, answer.peerRecord)
 		}
+	}
+	return nil
+}
+
+// refuseFetched counts and penalises what no honest peer answers.
+func (s *Swarm) refuseFetched(id peer.ID, err error) {
+	reason, _ := refusal(err)
+	s.countRefusedHeader(id, reason)
+	s.penalise(id)
+	s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
+}
+
+// takeFetchedRevocations takes what a peer answers that it knows of revocations.
+func (s *Swarm) takeFetchedRevocations(id peer.ID, raw []byte, f *fetched) error {
+	l, err := stream.OpenRevocations(s.id, raw)
+	if err != nil {
+		s.refuseFetched(id, err)
+		return err
+	}
+	f.issue = l.Issue
+	if s.adopt(l) {
+		s.spreadRevocations(raw)
 	}
 	return nil
 }

@@ -225,6 +225,9 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 		}
 		return writeFrame(w, r.marshal())
 	}
+	if err := f.exchangeRevocations(swarm, id, req, send); err != nil {
+		return err
+	}
 	if req.timeline != nil {
 		if err := sendTimeline(swarm, req.timeline, send); err != nil {
 			return err
@@ -269,6 +272,25 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 		}
 	}
 	return nil
+}
+
+// exchangeRevocations takes what who asks knows of revocations, and sends what this node knows.
+func (f *fetchServer) exchangeRevocations(swarm *Swarm, id peer.ID, req fetchRequest, send func(fetchResponse) error) error {
+	if len(req.revocations) > 0 {
+		news, err := swarm.takeRevocations(req.revocations)
+		if err != nil {
+			swarm.refuseFetched(id, err)
+			return err
+		}
+		if news {
+			swarm.spreadRevocations(req.revocations)
+		}
+	}
+	l := swarm.roles.Revocations()
+	if l == nil || req.timeline == nil && len(req.revocations) == 0 {
+		return nil
+	}
+	return send(fetchResponse{header: l.Bytes()})
 }
 
 func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) error) error {

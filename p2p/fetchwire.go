@@ -20,6 +20,7 @@ import (
 //	  Timeline timeline  = 2;  // headers and peers wanted
 //	  repeated Part parts = 3; // chunks wanted
 //	  Past     past      = 4;  // what is held, and older headers, wanted
+//	  bytes revocations  = 5;  // SignedRevocations, the newest that who asks knows
 //	}
 //	message Timeline {
 //	  string rendition = 1;  // empty for all
@@ -38,7 +39,8 @@ import (
 //	  uint32 headers   = 4;  // at most so many, the newest first; 1024 at most, and of 1 MiB
 //	}
 //	message Response {         // one of
-//	  bytes header      = 1;   // a SignedHeader
+//	  bytes header      = 1;   // a SignedHeader; first SignedRevocations, where there are any and a timeline
+//	                           // is wanted or revocations are told
 //	  Chunk chunk       = 2;
 //	  bytes peer_record = 3;   // a signed envelope with a peer that holds the stream (libp2p RFC 0003)
 //	  Span  span        = 4;   // segments that are held whole; before the headers of the past, 16 at most
@@ -70,6 +72,8 @@ type fetchRequest struct {
 	timeline *timelineRequest
 	past     *pastRequest
 	parts    []partRequest
+
+	revocations []byte // nil for none
 }
 
 type timelineRequest struct {
@@ -101,7 +105,7 @@ func (r fetchRequest) marshal() []byte {
 	if r.past != nil {
 		b = wire.AppendMessage(b, 4, r.past.marshal())
 	}
-	return b
+	return wire.AppendBytes(b, 5, r.revocations)
 }
 
 func parseFetchRequest(b []byte) (r fetchRequest, err error) {
@@ -126,6 +130,8 @@ func parseFetchRequest(b []byte) (r fetchRequest, err error) {
 			r.parts = append(r.parts, p)
 		case 4:
 			r.past, inner = parsePastRequest(raw)
+		case 5:
+			r.revocations = raw
 		}
 	})
 	switch {
@@ -135,6 +141,8 @@ func parseFetchRequest(b []byte) (r fetchRequest, err error) {
 		return r, inner
 	case len(id) != len(r.stream):
 		return r, fmt.Errorf("%w: stream ID of %d bytes", errWire, len(id))
+	case len(r.revocations) > stream.MaxRevocationsSize:
+		return r, fmt.Errorf("%w: revocations of %d bytes", errWire, len(r.revocations))
 	}
 	copy(r.stream[:], id)
 	return r, nil

@@ -12,24 +12,47 @@ import (
 )
 
 // validateHeader is gossipsub's validator for headers: nothing is passed on that the
-// stream's key did not sign or that is not new and timely. It rejects, which costs
+// stream's key, or one to which it delegates, did not sign or that is not new and timely. It rejects, which costs
 // the sender score, what no honest peer sends, and ignores the rest: an honest peer
 // may have been first to see the other half of an equivocation, or have another clock.
 func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
 	if from == s.node.host.ID() {
 		return pubsub.ValidationAccept // signed and added a moment ago, see Broadcast
 	}
-	h, err := stream.OpenHeader(s.id, msg.Data)
+	if stream.AreRevocations(msg.Data) {
+		return s.validateRevocations(from, msg.Data)
+	}
+	h, err := s.roles.OpenHeader(msg.Data)
 	if err == nil {
 		err = s.admit(h, true)
 	}
 	switch {
 	case err == nil:
 		return pubsub.ValidationAccept
+	case errors.Is(err, stream.ErrRevoked):
+		s.post(func(now time.Time) { s.tellRevocations(from, now) })
 	case errors.Is(err, stream.ErrKnown):
 		s.note(s.origins.onPeers)
 		return pubsub.ValidationIgnore // came by fetch, or from an origin, before
 	}
+	return s.refuseHeader(from, err)
+}
+
+// validateRevocations is validateHeader for revocations, which travel the same way. Those that are
+// known go no further.
+func (s *Swarm) validateRevocations(from peer.ID, raw []byte) pubsub.ValidationResult {
+	news, err := s.takeRevocations(raw)
+	switch {
+	case err != nil:
+		return s.refuseHeader(from, err)
+	case news:
+		return pubsub.ValidationAccept
+	}
+	return pubsub.ValidationIgnore
+}
+
+// refuseHeader counts what is refused, and says whether its sender is penalised.
+func (s *Swarm) refuseHeader(from peer.ID, err error) pubsub.ValidationResult {
 	reason, penalty := refusal(err)
 	s.countRefusedHeader(from, reason)
 	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
@@ -50,8 +73,12 @@ func refuseWholeMessages(context.Context, peer.ID, *pubsub.Message) pubsub.Valid
 // must have known better.
 func refusal(err error) (reason string, penalty bool) {
 	switch {
-	case errors.Is(err, stream.ErrForged):
+	case errors.Is(err, stream.ErrForged), errors.Is(err, stream.ErrRevocationsForged):
 		return refusedForged, true
+	case errors.Is(err, stream.ErrRevoked):
+		return refusedRevoked, false // its sender need not have heard
+	case errors.Is(err, stream.ErrDelegationTime):
+		return refusedExpired, false
 	case errors.Is(err, stream.ErrStale):
 		return refusedStale, true
 	case errors.Is(err, stream.ErrAhead):
@@ -63,7 +90,7 @@ func refusal(err error) (reason string, penalty bool) {
 	case errors.Is(err, stream.ErrEquivocation):
 		return refusedEquivocation, false
 	default: // what this node fails at is nobody's fault
-		return refusedMalformed, errors.Is(err, stream.ErrMalformed)
+		return refusedMalformed, errors.Is(err, stream.ErrMalformed) || errors.Is(err, stream.ErrBadRevocations)
 	}
 }
 

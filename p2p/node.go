@@ -52,6 +52,8 @@ type Config struct {
 	Directory bool
 	// Memory keeps who served streams for the next run. nil keeps nothing.
 	Memory Memory
+	// Revocations keeps what streams' keys revoked for the next run. nil keeps nothing.
+	Revocations RevocationKeeper
 	// Peers are multiaddrs, with /p2p/, of nodes to stay connected to whatever streams there
 	// are: relays through which others reach this one, above all.
 	Peers []string
@@ -91,6 +93,10 @@ type Config struct {
 	// Metrics gets libp2p's own metrics: of connections, streams, dials and resources, if the host is
 	// the node's own. nil has none made.
 	Metrics prometheus.Registerer
+	// Report says how a stream fares at this node's players, and has the node tell its broadcaster,
+	// who asks; what p2p itself knows is filled in. It returns false if the owner does not agree.
+	// nil has nothing reported, whoever asks.
+	Report func(stream.ID) (stream.Report, bool)
 	// Observer is told what happens, if not nil.
 	Observer Observer
 	// Logger gets what an operator needs to know. nil discards it.
@@ -229,6 +235,7 @@ func (n *Node) Start() (err error) {
 		return err
 	}
 	n.host.SetStreamHandler(checkProtocol, newChecker(n).handle)
+	n.host.SetStreamHandler(reportProtocol, (&reportServer{node: n}).handle)
 	if n.reach != nil {
 		if err := n.reach.start(n.host); err != nil {
 			return err
@@ -272,6 +279,7 @@ func (n *Node) Close() error {
 	if n.host != nil {
 		n.host.RemoveStreamHandler(fetchProtocol)
 		n.host.RemoveStreamHandler(checkProtocol)
+		n.host.RemoveStreamHandler(reportProtocol)
 	}
 	for _, s := range swarms {
 		s.close()
@@ -436,10 +444,18 @@ func (n *Node) join(id stream.ID, publishing bool, peers []peer.AddrInfo, link s
 	if known != nil && known.id != id {
 		return nil, fmt.Errorf("join stream %s: its topics are those of %s, which this node is part of", id, known.id)
 	} else if known != nil {
+		if err := known.roles.Revoked(link.Delegation()); err != nil {
+			return nil, fmt.Errorf("join stream %s: %w: %w", id.Short(), ErrLinkRevoked, err)
+		}
 		known.dialer.addLink(peers)
 		return known, nil
 	}
 	s := newSwarm(n, id)
+	s.recallRevocations()
+	if err := s.roles.Revoked(link.Delegation()); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("join stream %s: %w: %w", id.Short(), ErrLinkRevoked, err)
+	}
 	if err := s.confine(link); err != nil {
 		s.cancel()
 		return nil, err

@@ -62,7 +62,17 @@ func (s *Swarm) Advertise(o stream.Origins) {
 // Errors are about bytes that no honest origin sends.
 func (s *Swarm) openOrigin(raw [][]byte, live bool) (added int, err error) {
 	for _, b := range raw {
-		h, err := stream.OpenHeader(s.id, b)
+		if stream.AreRevocations(b) {
+			news, err := s.takeRevocations(b)
+			if err != nil {
+				return added, err
+			}
+			if news {
+				s.spreadRevocations(b)
+			}
+			continue
+		}
+		h, err := s.roles.OpenHeader(b)
 		if err != nil {
 			return added, err
 		}
@@ -71,7 +81,7 @@ func (s *Swarm) openOrigin(raw [][]byte, live bool) (added int, err error) {
 			return added, nil // this node ends, or has too many: nobody's fault
 		}
 		if err := r.timeline.Add(h, time.Now()); err != nil {
-			continue // known, or too old to be kept
+			continue // known, too old to be kept, or of a key that was revoked
 		}
 		added++
 		s.count(func(c *counters) {

@@ -163,7 +163,7 @@ func (p *past) askHeaders(ctx context.Context, id peer.ID, t *stream.Timeline, g
 		if size += len(answer.header); answer.header == nil || len(got) == maxPastHeaders || size > maxPastBytes {
 			return fmt.Errorf("%w: not what was asked of the past", errWire)
 		}
-		h, err := stream.OpenHeader(p.s.id, answer.header)
+		h, err := p.s.roles.OpenHeader(answer.header)
 		if err != nil {
 			return err
 		}

@@ -212,7 +212,7 @@ func (p *past) askOriginHeaders(ctx context.Context, k *pastOrigin, t *stream.Ti
 func (p *past) openBefore(raw [][]byte, rendition string, g gap) (got []*stream.SignedHeader, err error) {
 	oldest := g.before.Position
 	for _, b := range raw {
-		h, err := stream.OpenHeader(p.s.id, b)
+		h, err := p.s.roles.OpenHeader(b)
 		if err != nil {
 			return got, err
 		}

@@ -55,6 +55,7 @@ func (s *Swarm) rendition(name string) (*rendition, error) {
 		return nil, ErrClosed
 	}
 	r = &rendition{timeline: stream.NewTimeline(s.id, name), holders: make(map[peer.ID]struct{})}
+	r.timeline.Heed(s.roles)
 	r.timeline.Retain(s.node.cfg.History, s.node.store)
 	r.timeline.UseClock(s.node.cfg.ClockOff)
 	if carry {

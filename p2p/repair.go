@@ -318,6 +318,9 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 		after, _ := r.firstGap(timelines[0])
 		req.timeline = &timelineRequest{rendition: timelines[0].Rendition(), from: after}
 	}
+	if l := r.s.roles.Revocations(); l != nil {
+		req.revocations = l.Bytes()
+	}
 	r.asks++
 	r.s.wg.Go(func() {
 		result := r.s.fetch(id, req, nil)
@@ -347,7 +350,7 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 
 // restAfter returns how long a peer is not asked again after err, nil if it had nothing.
 func restAfter(err error) time.Duration {
-	for _, lie := range []error{errWire, stream.ErrBadChunk, stream.ErrForged, stream.ErrMalformed} {
+	for _, lie := range []error{errWire, stream.ErrBadChunk, stream.ErrForged, stream.ErrMalformed, stream.ErrRevocationsForged, stream.ErrBadRevocations} {
 		if errors.Is(err, lie) {
 			return liarRest
 		}

@@ -39,7 +39,7 @@ type SwarmStats struct {
 	Peers []PeerStats // those that hold the stream and are connected, neighbours first
 
 	HeadersReceived int64            // verified and new, from peers and origins
-	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, clock, equivocation, late
+	HeadersRefused  map[string]int64 // by reason: forged, malformed, stale, ahead, clock, equivocation, late, revoked, expired
 
 	ChunksReceived  int64 // verified and new, from peers
 	ChunksDuplicate int64 // verified or not, but already there
@@ -50,9 +50,12 @@ type SwarmStats struct {
 	ChunksLost      int64 // given up: older than anybody could still play
 	BytesReceived   int64 // payload of ChunksReceived, all of it from peers
 	BytesSent       int64 // payload of ChunksSent
-	BytesPublished  int64 // payload that this node broadcast itself
+	// BytesFromBroadcaster is of BytesReceived what came from who says that it is the broadcaster.
+	BytesFromBroadcaster int64
+	BytesPublished       int64 // payload that this node broadcast itself
 
 	Parents  int // stripes that a neighbour sends unasked
+	Feeders  int // neighbours that send them
 	Children int // neighbours that get stripes unasked, each stripe of each counted
 	Slots    int // children that the uplink feeds
 	// Supply is for how many copies of the stream, for each of them, the uplinks of this node and
@@ -79,6 +82,14 @@ type SwarmStats struct {
 	Enrolments        int64 // of viewers of a private stream, passed on or taken
 	EnrolmentsRefused int64 // not made with an invite to the stream, or with one that has expired
 	EnrolmentsDropped int64 // too many of a peer, or of an invite
+
+	Surveys        int64 // passed on
+	SurveysRefused int64 // not signed by the stream's key, or malformed
+	ReportsSent    int64 // of this node's own
+	ReportsPassed  int64 // of others, passed back or taken
+	ReportsRefused int64 // malformed, of another round, or here before
+	ReportsDropped int64 // too many of a peer, of all together, or in the queue
+	ReportsLost    int64 // the neighbour on the way back did not take them
 
 	PeersCutOff int64 // peers that claimed and promised, and did not send
 

@@ -60,6 +60,10 @@ type Swarm struct {
 	origins  *origins  // the loop's
 	past     *past
 	restored sync.Once
+	roles    *stream.Roles
+
+	surveys   *surveys
+	surveying atomic.Pointer[Surveyor] // this node's, if it broadcasts the stream
 
 	enrol   enrolments
 	hosting atomic.Pointer[Private] // this node's, if it broadcasts the stream sealed
@@ -75,6 +79,7 @@ type Swarm struct {
 	subscribed map[peer.ID]struct{}            // peers that hold the stream
 	advertised stream.Origins
 	relays     stream.Relays
+	told       map[peer.ID]time.Time // the revocations
 	counters   counters
 }
 
@@ -91,6 +96,8 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 		renditions: make(map[string]*rendition),
 		mesh:       make(map[string]map[peer.ID]struct{}),
 		subscribed: make(map[peer.ID]struct{}),
+		roles:      stream.NewRoles(id),
+		told:       make(map[peer.ID]time.Time),
 		counters:   newCounters(),
 	}
 	s.exchange = newExchange(s)
@@ -98,6 +105,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 	s.origins = newOrigins(s)
 	s.dialer = newDialer(s)
 	s.past = newPast(s)
+	s.surveys = newSurveys(s)
 	return s
 }
 
@@ -121,6 +129,10 @@ func (s *Swarm) start() error {
 	s.mu.Lock()
 	s.topic = topic
 	s.mu.Unlock()
+	if err := s.surveys.start(); err != nil {
+		events.Cancel()
+		return err
+	}
 	if s.source {
 		close(s.met)
 	}
@@ -150,6 +162,7 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 	case <-s.met:
 	case <-time.After(subscribeAfter):
 	}
+	s.surveys.subscribe()
 	sub, err := topic.Subscribe(pubsub.WithBufferSize(headerBuffer))
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -176,7 +189,7 @@ func (s *Swarm) end() {
 	topics := []*pubsub.Topic{s.topic}
 	renditions := slices.Collect(maps.Values(s.renditions))
 	s.mu.Unlock()
-	topics = append(topics, s.enrol.end()...)
+	topics = append(append(topics, s.surveys.topic), s.enrol.end()...)
 	for _, r := range renditions {
 		if r.topic == nil {
 			continue

@@ -48,7 +48,7 @@ func parseTopic(topic string) (name, rendition string, ok bool) {
 	return name, rendition, true
 }
 
-// maxPeerTopics bounds the subscriptions of a peer: 500 streams of one rendition.
+// maxPeerTopics bounds the subscriptions of a peer: 333 streams of one rendition.
 // pubsub keeps all that a peer names for as long as it is connected, also those of
 // streams that this node may join later.
 const maxPeerTopics = 1000

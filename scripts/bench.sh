@@ -100,6 +100,14 @@ viewers come and go. Options:
   --seed N          instead of 1
   --json            one JSON object a day, and nothing else, on stdout
 
+       scripts/bench.sh reports [options]
+
+What a broadcaster is told of its swarm, beside the truth, and what that costs, in virtual time;
+half of the nodes agreed to report. Options:
+  --nodes N         instead of 60
+  --seed N          instead of 1
+  --json            one JSON object, and nothing else, on stdout
+
        scripts/bench.sh chaos [options]
 
 Everything goes wrong in a swarm in virtual time, by seeds, and what must hold is checked all the
@@ -138,6 +146,14 @@ soak)
   trap 'rm -rf "$dir"' EXIT
   go test -c -o "$dir/soak" ./scripts/bench/soak
   "$dir/soak" -test.timeout 0 -days 30 "$@"
+  ;;
+reports)
+  shift
+  case "${1:-}" in -h | --help | help) usage ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  go test -c -o "$dir/reports" ./scripts/bench/reports
+  "$dir/reports" -test.timeout 0 -nodes 60 "$@"
   ;;
 chaos)
   shift

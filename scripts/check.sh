@@ -31,7 +31,7 @@ format() {
 unit() {
   local out crashed
   out=$(mktemp)
-  if go test -race -timeout 15m ./p2p ./... 2>&1 | tee "$out"; then
+  if go test -race -timeout 20m ./p2p ./... 2>&1 | tee "$out"; then
     rm "$out"
     return 0
   fi
@@ -39,7 +39,7 @@ unit() {
   rm "$out"
   [ -n "$crashed" ] || return 1
   echo "the race detector crashed; once more:" $crashed
-  go test -race -timeout 15m $crashed
+  go test -race -timeout 20m $crashed
 }
 
 # detector_crashed OUTPUT prints the packages that failed, if none did for another reason.

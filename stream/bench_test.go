@@ -61,7 +61,7 @@ func BenchmarkStorePut(b *testing.B) {
 	for b.Loop() {
 		if n%chunks == 0 {
 			h.Segment++
-			signed = &SignedHeader{h, nil}
+			signed = &SignedHeader{Header: h}
 		}
 		s.Put(Chunk{signed, n % chunks, data})
 		n++
@@ -74,7 +74,7 @@ func BenchmarkTimelineAdd(b *testing.B) {
 	for b.Loop() {
 		h.Segment++
 		h.ProgramTime = h.ProgramTime.Add(500 * time.Millisecond)
-		signed := &SignedHeader{h, nil}
+		signed := &SignedHeader{Header: h}
 		if err := tl.Fresh(signed, h.ProgramTime); err != nil {
 			b.Fatal(err)
 		}

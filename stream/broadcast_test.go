@@ -18,7 +18,7 @@ var testKey = seededKey(1)
 
 // seededKey makes the key of which every byte of the RFC 8032 seed is b.
 func seededKey(b byte) Key {
-	return Key{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))}
+	return Key{private: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))}
 }
 
 // describe fills in a header's size, chunk size and hashes for data, cut as a publisher
@@ -47,7 +47,7 @@ func firstPart() Header {
 
 // signBody signs any bytes as a header, valid or not.
 func signBody(k Key, body []byte) []byte {
-	return marshalSigned(body, ed25519.Sign(k.private, signedMessage(k.ID(), body)))
+	return marshalSigned(body, ed25519.Sign(k.private, signedMessage(k.ID(), body)), nil)
 }
 
 // opened signs a header and opens it.
@@ -67,7 +67,7 @@ func held(t testing.TB, h Header) *SignedHeader {
 	if err := h.validate(); err != nil {
 		t.Fatalf("header of %v: %v", h.Position, err)
 	}
-	return &SignedHeader{h, h.marshal()}
+	return &SignedHeader{Header: h, raw: h.marshal()}
 }
 
 // at makes the header of a small part: half a second each, four parts a segment, the

@@ -19,6 +19,10 @@
 //	period     some seconds of a private stream, sealed with one secret
 //	invite     what lets a viewer enrol; enrolment: its asking for keys, with an invite
 //	key block  a part that holds a period's secret, in a wrap for each viewer
+//	delegation the stream's key's word that another key may act for it, for a while
+//	delegate   the key, or the machine, that a delegation is for
+//	revocations the delegates' keys that the stream's key takes back
+//	roles      what a node knows of all that
 //
 // # The way through
 //
@@ -38,13 +42,14 @@
 // # Wire format of a header
 //
 // Protocol Buffers, proto3; unknown fields are skipped, so that later versions may
-// add some, but not in SignedHeader: it is its two fields in this order, lengths at
+// add some, but not in SignedHeader: it is its fields in this order, lengths at
 // their shortest, so that only one sequence of bytes opens as a header and whoever
 // passes it on cannot change it. testdata/headers.json has vectors.
 //
 //	message SignedHeader {
-//	  bytes header    = 1;  // a serialised Header
-//	  bytes signature = 2;  // Ed25519 (RFC 8032) of "grapevine header v1\n" + stream ID + header
+//	  bytes header     = 1;  // a serialised Header
+//	  bytes signature  = 2;  // Ed25519 (RFC 8032) of "grapevine header v1\n" + stream ID + header
+//	  bytes delegation = 3;  // if not the stream's key signed it but a delegate, see below
 //	}
 //	message Header {
 //	  uint64 epoch        = 1;  // larger than that of every earlier run
@@ -91,6 +96,56 @@
 // 2^64, but serves nobody other than who writes the bytes, the broadcaster or whoever
 // encodes for it: it could show viewers different bytes under one header. It has that
 // for nothing by signing two headers.
+//
+// # Delegations
+//
+// A stream's key need not be where the stream is broadcast. It delegates to the keys of other
+// machines, each of which acts for the stream until the delegation ends or is revoked:
+//
+//	message Delegation {
+//	  bytes  delegate   = 1; // Ed25519 public key, not the stream's own
+//	  uint32 role       = 2; // 1 broadcast
+//	  uint64 not_before = 3; // seconds since 1970-01-01T00:00:00Z
+//	  uint64 not_after  = 4; // 366 days after that at most
+//	  bytes  signature  = 5; // by the stream's key, of "grapevine delegation v1\n" + stream ID + 1 to 4
+//	}
+//
+// It is read only as it is written here. Whatever a delegate signs carries it, in a field of its
+// own (delegation in SignedHeader, SignedEntry and SignedSurvey, 8 in Grant and Invite, by= in links), and the
+// signature is of
+//
+//	"grapevine delegated v1\n" + a field 3 with the delegation + what the stream's key would sign
+//
+// So each header can be checked by itself, wherever it is met: in the middle of a segment, in a
+// file, in a cached answer. That takes 116 bytes of each, of some 700 at 4 Mbit/s; headers that the
+// stream's own key signs are as they were. A node checks a delegation once, see [Roles].
+//
+// Role 1 may sign all that the stream's key may but delegations and revocations: headers, and so
+// key blocks, directory entries, origins, trusted relays and invites. Trusted relays sign nothing,
+// and so have no delegation: whoever broadcasts names them, see below, and revocations may name
+// the key in a relay's peer ID. There are no other roles: nothing that a moderator would do is signed.
+//
+// A delegate's header is of a programme time within the delegation, and its epoch is in
+// milliseconds since 1970, not after the delegation's end, and at most [MaxEpochAhead] after the
+// clock of who takes it. What is live is refused [DelegationSkew] after the end by each node's own
+// clock, the past never: who stole a key that expired can tell of before then, to who asks him
+// for that, and not begin an epoch that is newer than those since. Where two delegates, or a
+// delegate and the stream's own key, broadcast at the same time, the epoch that began last counts.
+//
+//	message SignedRevocations {
+//	  bytes revocations = 4; // a serialised Revocations
+//	  bytes signature   = 5; // by the stream's key, of "grapevine revocations v1\n" + stream ID + 4
+//	}
+//	message Revocations {
+//	  uint64 issue = 1; // larger than that of every earlier one
+//	  bytes  keys  = 2; // 1 to 64 delegates' keys of 32 bytes, one after the other, sorted
+//	}
+//
+// Those of the largest issue count. They travel as headers do, told from them by their first field.
+// Who knows them takes nothing any more that a revoked key signed, of whatever time, as the thief
+// of a key may write any; what was taken before stays. A revoked key is never trusted again,
+// so whoever is to broadcast anew makes another one. Keys whose delegations ended
+// may be left out to make room.
 //
 // # Private streams
 //
@@ -141,7 +196,8 @@
 // A viewer is an X25519 key, another for each stream, which only the broadcaster is told: so
 // nobody else can tell which wraps are of one viewer. The header is what signs a wrap.
 //
-// An invite is a key pair (Ed25519), whose public half the stream's key signs, with what it allows.
+// An invite is a key pair (Ed25519), whose public half the stream's key signs, or a delegate, with
+// what it allows.
 // So whoever passes an enrolment on can tell that it was made with an invite to the stream, and not
 // by whom. It can be sent again by anybody, who gains nothing: the answer is for the viewer.
 //
@@ -149,11 +205,12 @@
 //	  bytes  invite    = 1; // Ed25519 public key
 //	  uint64 expires   = 2; // seconds since 1970
 //	  uint32 uses      = 3; // viewers, 1 to 4096
-//	  bytes  enrol     = 4; // X25519 public key of the broadcaster, which follows from the stream's
+//	  bytes  enrol     = 4; // X25519 public key of the broadcaster, which follows from its own key
 //	  uint32 flags     = 7; // 1 the viewers keep to trusted relays
 //	  bytes  signature = 5; // by the stream's key, of "grapevine invite v1\n" + stream + 1 to 4 and 7
+//	  bytes  delegation = 8; // of the delegate who signed it instead
 //	}
-//	message Invite  { fields 2 to 5 and 7 of a Grant; bytes secret = 6; } // Ed25519 seed; in links
+//	message Invite  { fields 2 to 5, 7 and 8 of a Grant; bytes secret = 6; } // Ed25519 seed; in links
 //	message Enrolment {
 //	  bytes grant     = 1;
 //	  bytes sealed    = 2; // the viewer's key, to enrol by HPKE as above, info "grapevine enrolment v1\n" + stream + invite
@@ -165,13 +222,76 @@
 // may open it, and when one enrols, by which invite's public key; and who is connected to whom.
 // Whoever could open a period can show others what it held, or give them its secret.
 //
+// # Surveys and reports
+//
+// A broadcaster asks the nodes that agreed to it how they fare, in rounds of which each asks a
+// sample, and they answer without saying who or where they are:
+//
+//	broadcaster                        nodes                         a node that agreed
+//	    | ---- survey, signed by the stream's key, to everybody ----> |  is it drawn?
+//	    | <--- report, signed by a key of its own, sealed ----------- |
+//
+//	message SignedSurvey {
+//	  bytes survey    = 1;  // a serialised Survey, with its fields in order
+//	  bytes signature = 2;  // Ed25519 of "grapevine survey v1\n" + survey
+//	  bytes delegation = 3; // as of headers
+//	}
+//	message Survey {
+//	  bytes  stream   = 1;  // ID, 32 bytes
+//	  uint64 epoch    = 2;
+//	  uint64 round    = 3;  // from 1 in each epoch
+//	  uint64 sampling = 4;  // of 2^32 nodes so many report, 1 to 2^32
+//	  uint32 interval = 5;  // milliseconds until the next round, 1000 to 60000
+//	  bytes  salt     = 6;  // 16 random bytes
+//	  bytes  key      = 7;  // X25519, made anew by each run of the broadcaster
+//	}
+//	message SealedReport {
+//	  uint64 epoch  = 1;  // of the survey that it answers
+//	  uint64 round  = 2;
+//	  bytes  sealed = 3;  // by HPKE as above to the survey's key, info "grapevine report v1\n" + place
+//	}
+//	place   stream + epoch + round + salt, in big endian
+//	sealed  448 bytes: the length of a SignedReport in two, that, and zeros
+//	message SignedReport {
+//	  Report report    = 1;
+//	  bytes  key       = 2;  // Ed25519, made anew for each epoch
+//	  bytes  signature = 3;  // of "grapevine report v1\n" + place + report
+//	}
+//	message Report {
+//	  bool   relay            = 1;  // set up to be one, rather than to watch
+//	  string version          = 2;  // of the program: at most 64 bytes, printable
+//	  bytes  players          = 3;  // now, as varints: others, VLC, browsers, mpv, ffmpeg, GStreamer; each at most 10,000
+//	  repeated Player playing = 4;  // some of them, at most 8
+//	  uint32 window           = 5;  // seconds of which the following bytes of live payload are, at most 600
+//	  uint64 from_peers       = 6;  // at most 2^48, as the next
+//	  uint64 from_broadcaster = 7;
+//	  uint64 from_origins     = 8;
+//	  uint64 given            = 9;
+//	  uint32 feeders          = 10; // neighbours that send stripes; at most 16384, as the next
+//	  uint32 children         = 11; // neighbours that get stripes, each stripe of each counted
+//	  uint32 slots            = 12; // children that the uplink feeds
+//	}
+//	message Player {
+//	  uint32 kind    = 1; // as the place in players
+//	  uint32 delay   = 2; // milliseconds behind the broadcaster, at most a day
+//	  uint32 watched = 3; // milliseconds of the last minute, as the next
+//	  uint32 stalled = 4;
+//	  uint32 stalls  = 5;
+//	}
+//
+// A node is drawn if the first four bytes of SHA-256 of "grapevine report draw v1\n" + place + its
+// key are less than sampling. So the broadcaster refuses whoever was not, and a liar has to make
+// 2^32 / sampling keys for each report; he can tell of what is not there, and of that no more than
+// by honest nodes: see package p2p. All messages have one way to be written.
+//
 // # Wire format of a directory entry
 //
 // Public streams are listed in a directory, by entries that their keys sign:
 //
 //	message SignedEntry {
-//	  bytes entry     = 1;  // a serialised Entry, with its fields in order
-//	  bytes signature = 2;  // Ed25519 of "grapevine directory entry v1\n" + entry
+//	  bytes entry      = 1;  // a serialised Entry, with its fields in order
+//	  bytes signature  = 2;  // Ed25519 of "grapevine directory entry v1\n" + entry
+//	  bytes delegation = 3;  // as of headers
 //	}
 //	message Entry {
 //	  bytes  stream      = 1;  // ID, 32 bytes
@@ -203,9 +323,14 @@
 //
 //	grapevine://<stream-id>?peer=<multiaddr>&relay=<peer-id>&trusted=<signature>&invite=<invite>
 //
+// Where a delegate signs these, by=<delegation> follows, in base64url, and the link can be used
+// until that ends.
+//
 // # Guarantees
 //
 // A [SignedHeader] or [Chunk] in hand is verified: each comes only from a function
-// that checked it or from a [Publisher] that made it. Two different headers for one
+// that checked it, with the delegation, or from a [Publisher] that made it. A [Timeline] that
+// heeds [Roles] takes none of a key that is known to be revoked. Who never hears of a revocation
+// refuses the key when its delegation ends, and not before. Two different headers for one
 // position are an equivocation, and the first one stands.
 package stream

@@ -9,7 +9,7 @@ import (
 )
 
 // MaxEnrolment bounds an enrolment in bytes.
-const MaxEnrolment = 512
+const MaxEnrolment = 512 + maxDelegation
 
 var (
 	// ErrBadEnrolment is wrapped by errors about bytes that are no enrolment.
@@ -62,6 +62,10 @@ func marshalEnrolment(grant, sealed, signature []byte) []byte {
 // key signed, byte for byte. Errors wrap [ErrBadEnrolment], [ErrBadInvite], [ErrInviteForged] or
 // [ErrEnrolmentForged].
 func OpenEnrolment(id ID, raw []byte) (*Enrolment, error) {
+	return openEnrolment(id, raw, OpenDelegation)
+}
+
+func openEnrolment(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, error)) (*Enrolment, error) {
 	if len(raw) > MaxEnrolment {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrBadEnrolment, len(raw), MaxEnrolment)
 	}
@@ -82,7 +86,7 @@ func OpenEnrolment(id ID, raw []byte) (*Enrolment, error) {
 	if len(sealed) != hpkeOverhead+len(ViewerID{}) || len(signature) != ed25519.SignatureSize {
 		return nil, fmt.Errorf("%w: %d and %d bytes", ErrBadEnrolment, len(sealed), len(signature))
 	}
-	g, err := parseGrant(id, grant)
+	g, err := parseGrant(id, grant, delegation)
 	if err != nil {
 		return nil, err
 	}

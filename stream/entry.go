@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,7 +32,8 @@ const entryContext = "grapevine directory entry v1\n"
 var (
 	// ErrBadEntry is wrapped by errors about what is no directory entry.
 	ErrBadEntry = errors.New("malformed directory entry")
-	// ErrForgedEntry is wrapped by errors about entries that the stream's key did not sign.
+	// ErrForgedEntry is wrapped by errors about entries that neither the stream's key signed nor
+	// one to which it delegated that.
 	ErrForgedEntry = errors.New("directory entry not signed by the stream's key")
 	// ErrEntryTime is wrapped by errors about entries that have expired, or are from the future.
 	ErrEntryTime = errors.New("directory entry of another time")
@@ -64,7 +64,11 @@ func (e *Entry) Expires() time.Time { return e.Issued.Add(e.Life) }
 type SignedEntry struct {
 	Entry
 	raw []byte
+	by  *Delegation
 }
+
+// Delegation returns what let another key sign the entry; nil if the stream's own key did.
+func (e *SignedEntry) Delegation() *Delegation { return e.by }
 
 // Bytes returns the serialised entry and signature, to be passed on. They must not be
 // changed.
@@ -81,7 +85,8 @@ const (
 	fieldEntrySupply
 )
 
-// SignEntry signs an entry of the key's stream. Errors wrap [ErrBadEntry].
+// SignEntry signs an entry of the key's stream. Errors wrap [ErrBadEntry], or [ErrDelegationTime]
+// if the key may not sign it.
 func (k Key) SignEntry(e Entry) (*SignedEntry, error) {
 	e.Stream = k.ID()
 	e.Issued, e.Life = e.Issued.Truncate(time.Millisecond), e.Life.Truncate(time.Second)
@@ -89,22 +94,30 @@ func (k Key) SignEntry(e Entry) (*SignedEntry, error) {
 		return nil, err
 	}
 	body := e.marshal()
-	return &SignedEntry{e, marshalSigned(body, ed25519.Sign(k.private, append([]byte(entryContext), body...)))}, nil
+	if k.by != nil {
+		if err := k.by.HoldsAt(e.Issued); err != nil {
+			return nil, err
+		}
+	}
+	signature := k.signMessage(append([]byte(entryContext), body...))
+	return &SignedEntry{e, marshalSigned(body, signature, delegationOf(k.by)), k.by}, nil
 }
 
-// OpenEntry reads an entry, checks that its stream's key signed it, byte for byte, and that it
-// is of this time. It keeps raw. Errors wrap [ErrBadEntry], [ErrForgedEntry] or [ErrEntryTime].
+// OpenEntry reads an entry, checks that its stream's key signed it, or one to which that delegated
+// it, byte for byte, and that it and the delegation are of this time. It keeps raw. Errors wrap [ErrBadEntry], [ErrForgedEntry] or [ErrEntryTime].
 func OpenEntry(raw []byte, now time.Time) (*SignedEntry, error) {
 	if len(raw) > MaxEntrySize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrBadEntry, len(raw))
 	}
-	var body, signature []byte
+	var body, signature, delegated []byte
 	err := wire.Fields(raw, func(field int, _ uint64, v []byte) {
 		switch field {
 		case fieldSignedHeader:
 			body = v
 		case fieldSignedSignature:
 			signature = v
+		case fieldDelegated:
+			delegated = v
 		}
 	})
 	if err != nil {
@@ -115,19 +128,31 @@ func OpenEntry(raw []byte, now time.Time) (*SignedEntry, error) {
 		return nil, err
 	}
 	// One entry has one way to be written, or each other way would be news to gossip.
-	if !bytes.Equal(raw, marshalSigned(e.marshal(), signature)) {
+	if !bytes.Equal(raw, marshalSigned(e.marshal(), signature, delegated)) {
 		return nil, fmt.Errorf("%w: not written as entries are", ErrBadEntry)
 	}
+	by, err := openDelegated(e.Stream, delegated, OpenDelegation)
 	switch {
-	case len(signature) != ed25519.SignatureSize || !ed25519.Verify(e.Stream[:], append([]byte(entryContext), body...), signature):
+	case errors.Is(err, ErrBadDelegation):
+		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrForgedEntry, err)
+	case !verify(e.Stream, by, append([]byte(entryContext), body...), signature):
 		return nil, fmt.Errorf("%w: %s", ErrForgedEntry, e.Stream.Short())
+	}
+	if by != nil {
+		if err := by.HoldsAt(now); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrEntryTime, err)
+		}
+	}
+	switch {
 	case e.Issued.After(now.Add(MaxEntryAhead)):
 		return nil, fmt.Errorf("%w: it is issued at %v", ErrEntryTime, e.Issued)
 	// Withdrawals are of use for as long as what they withdraw could be.
 	case now.After(e.Issued.Add(MaxEntryLife)), e.Life > 0 && now.After(e.Expires()):
 		return nil, fmt.Errorf("%w: it has expired", ErrEntryTime)
 	}
-	return &SignedEntry{*e, raw}, nil
+	return &SignedEntry{*e, raw, by}, nil
 }
 
 // validate checks what every entry must obey, whether read or about to be signed.

@@ -111,7 +111,7 @@ func TestForgedEntryIsRefused(t *testing.T) {
 		}
 	}
 	// What the key signed as something else is no entry.
-	if _, err := OpenEntry(marshalSigned(signed.marshal(), bytes.Repeat([]byte{1}, 64)), entryTime); !errors.Is(err, ErrForgedEntry) {
+	if _, err := OpenEntry(marshalSigned(signed.marshal(), bytes.Repeat([]byte{1}, 64), nil), entryTime); !errors.Is(err, ErrForgedEntry) {
 		t.Errorf("an entry with a signature of nothing: %v", err)
 	}
 }

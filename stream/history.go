@@ -70,7 +70,7 @@ func (t *Timeline) addPast(headers []*SignedHeader) (added, equivocations int) {
 	var fresh []*SignedHeader
 	seen := make(map[Position]bool, len(headers))
 	for _, h := range headers {
-		if h.Stream != t.stream || h.Rendition != t.rendition || h.Position.Compare(newest.Position) >= 0 || seen[h.Position] {
+		if h.Stream != t.stream || h.Rendition != t.rendition || h.Position.Compare(newest.Position) >= 0 || seen[h.Position] || t.revoked(h) {
 			continue
 		}
 		seen[h.Position] = true

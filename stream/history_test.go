@@ -13,7 +13,7 @@ func pastHeader(i int) *SignedHeader {
 	h.Stream, h.Epoch, h.Segment, h.Part = testKey.ID(), 1, uint64(i/4), uint32(i%4)
 	h.Last = i%4 == 3
 	h.ProgramTime = began.Add(time.Duration(i) * 500 * time.Millisecond)
-	return &SignedHeader{h, []byte{byte(i), byte(i >> 8), byte(i >> 16)}}
+	return &SignedHeader{Header: h, raw: []byte{byte(i), byte(i >> 8), byte(i >> 16)}}
 }
 
 func addPart(t *testing.T, tl *Timeline, i int) {
@@ -121,7 +121,7 @@ func TestMemoryOfAHistory(t *testing.T) {
 		if i%4 > 0 {
 			read.Media = nil
 		}
-		if err := tl.Add(&SignedHeader{*read, slices.Clone(signed.raw)}, began); err != nil {
+		if err := tl.Add(&SignedHeader{Header: *read, raw: slices.Clone(signed.raw)}, began); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -54,8 +54,12 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// Key is a broadcaster's private key. Its public half is the stream's [ID].
-type Key struct{ private ed25519.PrivateKey }
+// Key is a broadcaster's private key. Its public half is the stream's [ID], unless the key acts
+// for another's stream, see [Key.Under].
+type Key struct {
+	private ed25519.PrivateKey
+	by      *Delegation // nil for the stream's own key
+}
 
 // NewKey makes a key from the system's randomness.
 func NewKey() Key {
@@ -63,11 +67,16 @@ func NewKey() Key {
 	if err != nil {
 		panic(err) // crypto/rand never fails (Go 1.24)
 	}
-	return Key{private}
+	return Key{private: private}
 }
 
 // ID returns the stream that the key broadcasts.
-func (k Key) ID() ID { return ID(k.private.Public().(ed25519.PublicKey)) }
+func (k Key) ID() ID {
+	if k.by != nil {
+		return k.by.Stream
+	}
+	return ID(k.private.Public().(ed25519.PublicKey))
+}
 
 const pemType = "PRIVATE KEY"
 
@@ -95,5 +104,5 @@ func ParseKeyPEM(data []byte) (Key, error) {
 	if !ok {
 		return Key{}, fmt.Errorf("key is %T, want Ed25519", parsed)
 	}
-	return Key{private}, nil
+	return Key{private: private}, nil
 }

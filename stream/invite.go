@@ -17,14 +17,15 @@ const (
 	grantContext     = "grapevine invite v1\n"
 	enrolmentContext = "grapevine enrolment v1\n"
 	// maxInvite bounds an invite in bytes, maxInviteTime when it expires: the year 9999.
-	maxInvite     = 256
+	maxInvite     = 256 + maxDelegation
 	maxInviteTime = maxProgramTime / 1_000_000
 )
 
 var (
 	// ErrBadInvite is wrapped by errors about what is no invite.
 	ErrBadInvite = errors.New("malformed invite")
-	// ErrInviteForged says that the stream's key did not sign an invite.
+	// ErrInviteForged says that neither the stream's key signed an invite nor one to which it
+	// delegated that.
 	ErrInviteForged = errors.New("the invite is not signed by the stream's broadcaster")
 )
 
@@ -53,7 +54,11 @@ type Grant struct {
 	Confined  bool      // to trusted relays: a link that names none is not the broadcaster's
 	enrol     [32]byte  // the broadcaster's X25519 key for enrolments
 	signature []byte
+	by        *Delegation
 }
+
+// Delegation returns what let another key sign the grant; nil if the stream's own key did.
+func (g *Grant) Delegation() *Delegation { return g.by }
 
 // Field numbers of messages Grant and Invite, see the package's documentation.
 const (
@@ -64,6 +69,7 @@ const (
 	fieldGrantSign    = 5
 	fieldInviteSecret = 6
 	fieldGrantFlags   = 7
+	fieldGrantBy      = 8
 
 	grantConfined = 1 // a flag
 )
@@ -89,12 +95,16 @@ func (g *Grant) message() []byte {
 	return append(m, g.body()...)
 }
 
-func (g *Grant) marshal() []byte { return wire.AppendBytes(g.body(), fieldGrantSign, g.signature) }
+func (g *Grant) marshal() []byte {
+	b := wire.AppendBytes(g.body(), fieldGrantSign, g.signature)
+	return wire.AppendBytes(b, fieldGrantBy, delegationOf(g.by))
+}
 
-// parseGrant reads a grant, and checks that the stream's key signed it.
-func parseGrant(id ID, raw []byte) (*Grant, error) {
+// parseGrant reads a grant, and checks that the stream's key signed it, or one to which that
+// delegated it.
+func parseGrant(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, error)) (*Grant, error) {
 	g := &Grant{Stream: id}
-	var invite, enrol []byte
+	var invite, enrol, delegated []byte
 	var expires, uses, flags uint64
 	err := wire.Fields(raw, func(field int, v uint64, raw []byte) {
 		switch field {
@@ -110,6 +120,8 @@ func parseGrant(id ID, raw []byte) (*Grant, error) {
 			g.signature = raw
 		case fieldGrantFlags:
 			flags = v
+		case fieldGrantBy:
+			delegated = raw
 		}
 	})
 	switch {
@@ -122,7 +134,10 @@ func parseGrant(id ID, raw []byte) (*Grant, error) {
 	}
 	g.Invite, g.enrol = InviteID(invite), [32]byte(enrol)
 	g.Expires, g.Uses, g.Confined = time.Unix(int64(expires), 0), int(uses), flags&grantConfined != 0
-	if !ed25519.Verify(id[:], g.message(), g.signature) {
+	switch g.by, err = openDelegated(id, delegated, delegation); {
+	case errors.Is(err, ErrBadDelegation):
+		return nil, fmt.Errorf("%w: %w", ErrBadInvite, err)
+	case err != nil, !verify(id, g.by, g.message(), g.signature):
 		return nil, ErrInviteForged
 	}
 	return g, nil
@@ -144,9 +159,9 @@ func (k Key) NewInvite(expires time.Time, uses int, confined bool) (*Invite, err
 	if err != nil {
 		return nil, fmt.Errorf("make an invite's key: %w", err)
 	}
-	i := &Invite{Grant{Stream: k.ID(), Invite: InviteID(public), Expires: expires.Truncate(time.Second), Uses: uses, Confined: confined}, secret}
+	i := &Invite{Grant{Stream: k.ID(), Invite: InviteID(public), Expires: expires.Truncate(time.Second), Uses: uses, Confined: confined, by: k.by}, secret}
 	_, i.enrol = k.enrolKey()
-	i.signature = ed25519.Sign(k.private, i.message())
+	i.signature = k.signMessage(i.message())
 	return i, nil
 }
 
@@ -159,10 +174,12 @@ func (i *Invite) String() string {
 	b = wire.AppendBytes(b, fieldGrantSign, i.signature)
 	b = wire.AppendBytes(b, fieldInviteSecret, i.secret.Seed())
 	b = wire.AppendUint(b, fieldGrantFlags, i.flags())
+	b = wire.AppendBytes(b, fieldGrantBy, delegationOf(i.by))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ParseInvite reads what [Invite.String] writes, and checks that the stream's key signed it.
+// ParseInvite reads what [Invite.String] writes, and checks that the stream's key signed it, or one
+// to which that delegated it.
 // Errors wrap [ErrBadInvite] or [ErrInviteForged].
 func ParseInvite(id ID, s string) (*Invite, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(s)
@@ -180,7 +197,7 @@ func ParseInvite(id ID, s string) (*Invite, error) {
 	}
 	secret := ed25519.NewKeyFromSeed(seed)
 	public := secret.Public().(ed25519.PublicKey)
-	g, err := parseGrant(id, append(wire.AppendBytes(nil, fieldGrantInvite, public), raw...))
+	g, err := parseGrant(id, append(wire.AppendBytes(nil, fieldGrantInvite, public), raw...), OpenDelegation)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Scheme is the URL scheme of a [Link].
@@ -30,7 +33,7 @@ type Link struct {
 
 // String writes the link as
 // grapevine://<stream-id>?peer=<multiaddr>&peer=…&origin=<url>&…&signed=<signature>, with
-// &relay=<peer-id>&…&trusted=<signature> and &invite=<invite> where it has these.
+// &relay=<peer-id>&…&trusted=<signature>, &by=<delegation> and &invite=<invite> where it has these.
 func (l Link) String() string {
 	var fields []string
 	for _, p := range l.Peers {
@@ -48,6 +51,9 @@ func (l Link) String() string {
 	if s := l.Relays.Signature(); s != "" {
 		fields = append(fields, linkField("trusted", s))
 	}
+	if by := l.Delegation(); by != nil {
+		fields = append(fields, linkField("by", base64.RawURLEncoding.EncodeToString(by.raw)))
+	}
 	if l.Invite != nil {
 		fields = append(fields, linkField("invite", l.Invite.String()))
 	}
@@ -57,6 +63,10 @@ func (l Link) String() string {
 	}
 	return text
 }
+
+// Delegation returns what let another key name the link's origins and relays; nil if it names none
+// or the stream's own key did.
+func (l Link) Delegation() *Delegation { return cmp.Or(l.Relays.by, l.Origins.by) }
 
 // linkField writes a field of a link's query. Slashes and colons are legal there (RFC 3986,
 // section 3.4); addresses are made of them and stay readable.
@@ -89,12 +99,16 @@ func ParseLink(s string) (Link, error) {
 	if len(peers) > MaxLinkPeers {
 		return Link{}, fmt.Errorf("%w: it names %d peers, at most %d are allowed", ErrNotALink, len(peers), MaxLinkPeers)
 	}
-	origins, err := OpenOrigins(id, query["origin"], query.Get("signed"))
+	by, err := parseLinkDelegation(id, query.Get("by"))
+	if err != nil {
+		return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
+	}
+	origins, err := OpenOrigins(id, query["origin"], query.Get("signed"), by)
 	if err != nil {
 		return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
 	}
 	link := Link{Stream: id, Peers: peers, Origins: origins}
-	if link.Relays, err = OpenRelays(id, query["relay"], query.Get("trusted")); err != nil {
+	if link.Relays, err = OpenRelays(id, query["relay"], query.Get("trusted"), by); err != nil {
 		return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
 	}
 	if s := query.Get("invite"); s != "" {
@@ -106,4 +120,24 @@ func ParseLink(s string) (Link, error) {
 		}
 	}
 	return link, nil
+}
+
+// ErrLinkExpired says that who signed what a link names may do so no more.
+var ErrLinkExpired = errors.New("it was made by a broadcasting key that has expired")
+
+// parseLinkDelegation opens the delegation of who signed what a link names, nil for none. It must
+// hold now: else a key that has expired could name servers for ever.
+func parseLinkDelegation(id ID, s string) (*Delegation, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadDelegation, errRoleText)
+	}
+	by, err := openDelegated(id, raw, OpenDelegation)
+	if by == nil {
+		return nil, err
+	}
+	if by.HoldsAt(time.Now()) != nil {
+		return nil, ErrLinkExpired
+	}
+	return by, nil
 }

@@ -154,7 +154,7 @@ func (t *Timeline) Restore(now time.Time) []*SignedHeader {
 	if store == nil || store.disk == nil {
 		return nil
 	}
-	headers := store.disk.Headers(t.stream, t.rendition, lastPosition, Position{}, restoreHeaders)
+	headers := slices.DeleteFunc(store.disk.Headers(t.stream, t.rendition, lastPosition, Position{}, restoreHeaders), t.revoked)
 	if len(headers) == 0 {
 		return nil
 	}
@@ -176,5 +176,6 @@ func (t *Timeline) beforeOnDisk(before, from Position, n int) []*SignedHeader {
 	if store == nil || store.disk == nil || n <= 0 {
 		return nil
 	}
-	return store.disk.Headers(t.stream, t.rendition, before, from, n)
+	headers := store.disk.Headers(t.stream, t.rendition, before, from, n)
+	return slices.DeleteFunc(headers, t.revoked)
 }

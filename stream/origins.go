@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -48,10 +47,14 @@ func ParseOrigin(s string) (string, error) {
 type Origins struct {
 	urls      []string
 	signature []byte
+	by        *Delegation
 }
 
 // URLs returns the origins. They must not be changed.
 func (o Origins) URLs() []string { return o.urls }
+
+// Delegation returns what let another key name the origins; nil if the stream's own key did.
+func (o Origins) Delegation() *Delegation { return o.by }
 
 // Signature returns the signature as links carry it, "" for no origins.
 func (o Origins) Signature() string { return base64.RawURLEncoding.EncodeToString(o.signature) }
@@ -65,12 +68,12 @@ func (k Key) SignOrigins(urls []string) (Origins, error) {
 	if err != nil {
 		return Origins{}, err
 	}
-	return Origins{urls, ed25519.Sign(k.private, originsMessage(k.ID(), urls))}, nil
+	return Origins{urls, k.signMessage(originsMessage(k.ID(), urls)), k.by}, nil
 }
 
-// OpenOrigins checks that id's key signed the origins, in this order. Errors wrap
-// [ErrNotAnOrigin] or [ErrOriginsForged].
-func OpenOrigins(id ID, urls []string, signature string) (Origins, error) {
+// OpenOrigins checks that id's key signed the origins, in this order, or a delegate if there is a
+// delegation. Errors wrap [ErrNotAnOrigin] or [ErrOriginsForged].
+func OpenOrigins(id ID, urls []string, signature string, by *Delegation) (Origins, error) {
 	if len(urls) == 0 && signature == "" {
 		return Origins{}, nil
 	}
@@ -79,10 +82,10 @@ func OpenOrigins(id ID, urls []string, signature string) (Origins, error) {
 		return Origins{}, err
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(signature)
-	if err != nil || len(raw) != ed25519.SignatureSize || !ed25519.Verify(id[:], originsMessage(id, parsed), raw) {
+	if err != nil || !verify(id, by, originsMessage(id, parsed), raw) {
 		return Origins{}, ErrOriginsForged
 	}
-	return Origins{parsed, raw}, nil
+	return Origins{parsed, raw, by}, nil
 }
 
 func parseOrigins(urls []string) ([]string, error) {

@@ -1,10 +1,10 @@
 package stream
 
 import (
-	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 const (
@@ -29,10 +29,14 @@ var (
 type Relays struct {
 	ids       []string
 	signature []byte
+	by        *Delegation
 }
 
 // IDs returns the relays' peer IDs. They must not be changed.
 func (r Relays) IDs() []string { return r.ids }
+
+// Delegation returns what let another key name the relays; nil if the stream's own key did.
+func (r Relays) Delegation() *Delegation { return r.by }
 
 // Signature returns the signature as links carry it, "" for no relays.
 func (r Relays) Signature() string { return base64.RawURLEncoding.EncodeToString(r.signature) }
@@ -46,12 +50,12 @@ func (k Key) SignRelays(ids []string) (Relays, error) {
 	if err := checkRelays(ids); err != nil {
 		return Relays{}, err
 	}
-	return Relays{ids, ed25519.Sign(k.private, relaysMessage(k.ID(), ids))}, nil
+	return Relays{ids, k.signMessage(relaysMessage(k.ID(), ids)), k.by}, nil
 }
 
-// OpenRelays checks that id's key signed the relays, in this order. Errors wrap [ErrNotARelay]
-// or [ErrRelaysForged].
-func OpenRelays(id ID, ids []string, signature string) (Relays, error) {
+// OpenRelays checks that id's key signed the relays, in this order, or a delegate if there is a
+// delegation. Errors wrap [ErrNotARelay] or [ErrRelaysForged].
+func OpenRelays(id ID, ids []string, signature string, by *Delegation) (Relays, error) {
 	if len(ids) == 0 && signature == "" {
 		return Relays{}, nil
 	}
@@ -59,10 +63,22 @@ func OpenRelays(id ID, ids []string, signature string) (Relays, error) {
 		return Relays{}, err
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(signature)
-	if err != nil || len(raw) != ed25519.SignatureSize || !ed25519.Verify(id[:], relaysMessage(id, ids), raw) {
+	if err != nil || !verify(id, by, relaysMessage(id, ids), raw) {
 		return Relays{}, ErrRelaysForged
 	}
-	return Relays{ids, raw}, nil
+	return Relays{ids, raw, by}, nil
+}
+
+// PeerKey returns the Ed25519 key that a peer ID in its binary form is of, so that a relay can be
+// revoked as a delegate is: libp2p writes such a key into the ID (peer IDs specification, "identity"
+// multihash of a PublicKey). Errors wrap [ErrNotARelay]: the ID is of another kind of key.
+func PeerKey(binary string) (key ID, err error) {
+	// 0x00 identity, 36 bytes; field 1, 1: Ed25519; field 2, 32 bytes.
+	raw, ok := strings.CutPrefix(binary, "\x00\x24\x08\x01\x12\x20")
+	if !ok || len(raw) != len(key) {
+		return key, fmt.Errorf("%w: it is of no Ed25519 key", ErrNotARelay)
+	}
+	return ID([]byte(raw)), nil
 }
 
 func checkRelays(ids []string) error {

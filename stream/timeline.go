@@ -27,6 +27,10 @@ const (
 	// node's clock while the timeline is empty and nothing better is known. Either clock
 	// may be wrong: then the timeline has to be fetched.
 	FirstTolerance = 24 * time.Hour
+	// MaxEpochAhead is how far ahead of this node's clock the epoch of a delegate's run may be,
+	// which is in milliseconds since 1970. A key that was stolen could else begin a run after
+	// which none is new.
+	MaxEpochAhead = 2 * time.Minute
 	// EpochGrace is how long after a new epoch began its predecessor's headers may
 	// still be under way from honest peers.
 	EpochGrace = 30 * time.Second
@@ -49,6 +53,7 @@ type Timeline struct {
 	rendition string
 	changed   signal
 	lasting   lasting
+	roles     *Roles // see Heed; nil for none
 
 	mu         sync.Mutex // guards all following
 	headers    []*SignedHeader
@@ -65,6 +70,32 @@ type Timeline struct {
 // NewTimeline returns an empty timeline.
 func NewTimeline(stream ID, rendition string) *Timeline {
 	return &Timeline{stream: stream, rendition: rendition}
+}
+
+// Heed has the timeline refuse what roles say was signed by a key that was revoked. It is to be
+// called before the timeline is used.
+func (t *Timeline) Heed(roles *Roles) { t.roles = roles }
+
+// Roles returns what [Timeline.Heed] was given, nil for none.
+func (t *Timeline) Roles() *Roles { return t.roles }
+
+// allows checks that a header is not of a key that was revoked, nor of a delegate's run that
+// begins later than the machine's clock shows.
+func (t *Timeline) allows(h *SignedHeader, wall time.Time) error {
+	if h.by == nil {
+		return nil
+	}
+	if t.revoked(h) {
+		return fmt.Errorf("%w: part %v", ErrRevoked, h.Position)
+	}
+	if h.Epoch > uint64(max(0, wall.Add(MaxEpochAhead).UnixMilli())) {
+		return fmt.Errorf("%w: epoch %d is later than this node's clock", ErrAhead, h.Epoch)
+	}
+	return nil
+}
+
+func (t *Timeline) revoked(h *SignedHeader) bool {
+	return t.roles != nil && t.roles.Revoked(h.by) != nil
 }
 
 // UseClock has the timeline go by a machine's clock that is off by what off returns, ahead if it is
@@ -95,12 +126,20 @@ func (t *Timeline) Rendition() string { return t.rendition }
 func (t *Timeline) Changed() <-chan struct{} { return t.changed.wait() }
 
 // Fresh says whether a header that arrived by gossip at now may be passed on.
-// Errors wrap [ErrKnown], [ErrLate], [ErrClock] (honest peers may send these),
-// [ErrStale], [ErrAhead] or [ErrEquivocation] (they do not).
+// Errors wrap [ErrKnown], [ErrLate], [ErrClock], [ErrRevoked], [ErrDelegationTime] (honest peers
+// may send these), [ErrStale], [ErrAhead] or [ErrEquivocation] (they do not).
 func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	wall := t.wallLocked(now)
+	if err := t.allows(h, wall); err != nil {
+		return err
+	}
+	if h.by != nil {
+		if err := h.by.HoldsAt(wall); err != nil {
+			return err
+		}
+	}
 	if len(t.headers) == 0 {
 		if off := h.ProgramTime.Sub(wall); off.Abs() > FirstTolerance {
 			return fmt.Errorf("%w: part %v is %v off", ErrClock, h.Position, off)
@@ -133,8 +172,8 @@ func (t *Timeline) Fresh(h *SignedHeader, now time.Time) error {
 	return nil
 }
 
-// Add puts a header in its place. Errors wrap [ErrKnown], [ErrEquivocation] or, for
-// a full timeline, [ErrStale]. Unlike [Timeline.Fresh] it takes old headers, which
+// Add puts a header in its place. Errors wrap [ErrKnown], [ErrEquivocation], [ErrRevoked],
+// [ErrAhead] or, for a full timeline, [ErrStale]. Unlike [Timeline.Fresh] it takes old headers, which
 // a late joiner fetches.
 func (t *Timeline) Add(h *SignedHeader, now time.Time) error {
 	if h.Stream != t.stream || h.Rendition != t.rendition {
@@ -151,6 +190,9 @@ func (t *Timeline) Add(h *SignedHeader, now time.Time) error {
 func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.allows(h, t.wallLocked(now)); err != nil {
+		return err
+	}
 	i, err := t.findLocked(h)
 	if err != nil {
 		return err

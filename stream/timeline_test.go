@@ -85,7 +85,7 @@ func TestTimelineTakesOnlyItsOwnStreamAndRendition(t *testing.T) {
 
 func TestTheFirstOfTwoDifferentHeadersStands(t *testing.T) {
 	first := at(t, 1, 5, 1)
-	again := &SignedHeader{first.Header, slices.Clone(first.Bytes())}
+	again := &SignedHeader{Header: first.Header, raw: slices.Clone(first.Bytes())}
 	tl := timelineOf(t, at(t, 1, 5, 0), first, at(t, 1, 5, 2))
 	now := tl.Newest().ProgramTime
 	for _, c := range []struct {

@@ -314,7 +314,9 @@ func makeVectors(t testing.TB) vectors {
 	// The length of 64 bytes, 0x40, written as 0xc0 0x00.
 	invalid("a length written at length", "malformed", slices.Concat(both[0], both[1][:1], []byte{0xc0, 0}, signature))
 
-	forged := func(name string, body, signature []byte) { invalid(name, "forged", marshalSigned(body, signature)) }
+	forged := func(name string, body, signature []byte) {
+		invalid(name, "forged", marshalSigned(body, signature, nil))
+	}
 	flipped := func(b []byte, i int) []byte { b = slices.Clone(b); b[i] ^= 1; return b }
 	longer := firstPart()
 	longer.Duration += time.Microsecond

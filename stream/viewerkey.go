@@ -94,8 +94,8 @@ func (s ViewerSeed) Key(id ID) *ViewerKey {
 // ID returns the key's public half.
 func (k *ViewerKey) ID() ViewerID { return k.id }
 
-// enrolKey is the key to which enrolments are sealed. It follows from the stream's, so that
-// every run of the broadcaster has it.
+// enrolKey is the key to which enrolments are sealed. It follows from the broadcaster's own, so
+// that every run of it has it: each delegate lets in whom it invited itself.
 func (k Key) enrolKey() (hpke.PrivateKey, [32]byte) {
 	return hpkeKey(k.private.Seed(), enrolContext, k.ID())
 }

@@ -22,6 +22,7 @@ type hlsNode struct {
 	started  time.Time
 	input    atomic.Pointer[func() *inputStats] // of a broadcaster, once it has one
 	opened   *openedStreams                     // the private ones of which it has keys
+	reporter *reporter                          // nil in a demo
 }
 
 // Streams implements hls.Node.
@@ -103,6 +104,7 @@ func (n *hlsNode) Status() hls.Status {
 		Directory: hls.DirectoryStatus(n.node.DirectoryStats()),
 		Limits:    limitsStatus(n.node, n.keeper),
 	}
+	out.Reports = n.reporter != nil && n.reporter.agreed.Load()
 	if input := n.input.Load(); input != nil {
 		out.Input = (*input)()
 	}
@@ -150,6 +152,15 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		PromisesRevoked: st.PromisesRevoked,
 		Penalised:       st.Penalties,
 		PeersCutOff:     st.PeersCutOff,
+
+		Surveys:        st.Surveys,
+		SurveysRefused: st.SurveysRefused,
+		ReportsSent:    st.ReportsSent,
+		ReportsPassed:  st.ReportsPassed,
+		ReportsRefused: st.ReportsRefused,
+		ReportsDropped: st.ReportsDropped,
+		ReportsLost:    st.ReportsLost,
+		Audience:       audienceStatus(s.Surveyor()),
 
 		DialError:      st.LastDialError,
 		Found:          make(map[string]int64),

@@ -55,6 +55,7 @@ func broadcastCommand(env *environment) *cli.Command {
 			&cli.DurationFlag{Name: "segment", Usage: "cut segments of about `DURATION`, at keyframes", Value: 2 * time.Second},
 			&cli.DurationFlag{Name: "part", Usage: "publish parts of about `DURATION`", Value: 500 * time.Millisecond},
 			keyFlag(),
+			delegationFlag(),
 			qrFlag(),
 			recordFlag(),
 			slateFlag(),
@@ -89,6 +90,7 @@ func broadcastCommand(env *environment) *cli.Command {
 				origins: origins,
 
 				key:   c.String("key"),
+				by:    c.String(delegationName),
 				qr:    c.Bool("qr"),
 				slate: c.String("slate"),
 				entry: readEntry(c),
@@ -122,6 +124,7 @@ func broadcastCommand(env *environment) *cli.Command {
 // broadcast is the command's own settings.
 type broadcast struct {
 	key    string
+	by     string // a file with a delegation, "" for none
 	qr     bool
 	inputs []namedInput
 
@@ -134,6 +137,9 @@ type broadcast struct {
 	insists   bool          // on reconnect, whatever the inputs
 	entry     publicEntry   // in the directory
 	privacy   privacy
+
+	delegation *stream.Delegation // nil where the stream's own key is here
+
 	slate     string // a file, autoSlate, or "" for none
 	makeSlate func(context.Context, ingest.SlateFormat) ([]byte, error)
 }
@@ -219,12 +225,15 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err != nil {
 		return err
 	}
+	if key, err = h.under(key, b.by, time.Now()); err != nil {
+		return err
+	}
 	release, err := h.claim(key.ID())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	epoch, err := h.nextEpoch(key.ID(), time.Now())
+	epoch, err := h.nextEpochOf(key, time.Now())
 	if err != nil {
 		return err
 	}
@@ -248,6 +257,7 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	s.encoders = encoders
+	b.delegation = key.Delegation()
 	casts := &casts{node: s.node, key: key, epoch: epoch, list: make(map[string]*p2p.Broadcast)}
 	via, err := b.privacy.link(key)
 	if err != nil {
@@ -258,6 +268,9 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 		return err
 	}
 	if err := b.seal(s, casts, h); err != nil {
+		return err
+	}
+	if err := casts.survey(s); err != nil {
 		return err
 	}
 	if len(b.privacy.relays) == 0 {
@@ -277,6 +290,9 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.ready(link)
 	s.screen.say("%s", s.screen.bold("Broadcasting from "+b.from()))
 	s.screen.field("stream", link.Stream.String())
+	if by := b.delegation; by != nil {
+		s.screen.field("until", by.NotAfter.Local().Format(time.DateTime)+", when this machine's delegation ends")
+	}
 	s.screen.field("watch", "grapevine watch '"+link.String()+"'")
 	s.showPrivate(b)
 	s.screen.field("hls", s.hlsURL(link.Stream))
@@ -361,6 +377,7 @@ func (b *broadcast) line(s *session, meter *inputMeter) string {
 		clock(time.Since(s.started)),
 		source,
 		countPeers(peers),
+		s.audienceFact(),
 		s.gatewayFact(),
 		"up "+formatRate(st.RateOut)+" ("+formatBytes(st.BytesOut)+")",
 		inputLine(in),

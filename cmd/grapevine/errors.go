@@ -138,6 +138,7 @@ func explain(err error) (sentence, hint string, code int) {
 		ledger  *ledgerError
 		unwell  *healthError
 		noKey   *noKeyError
+		roles   *rolesError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -148,6 +149,16 @@ func explain(err error) (sentence, hint string, code int) {
 	case errors.Is(err, stream.ErrNotALink):
 		return "That is no link to a stream: " + reason(err, stream.ErrNotALink) + ".",
 			"copy the whole link that the broadcaster prints, and put it in quotes: 'grapevine://…?peer=…'", exitUsage
+	case errors.As(err, &roles):
+		sentence, hint = explainRoles(roles)
+	case errors.Is(err, p2p.ErrLinkRevoked):
+		sentence = "The relays or origins of this link were named by a key that the stream's owner has revoked."
+		hint = "ask the broadcaster for a new link"
+	case errors.Is(err, p2p.ErrSuperseded):
+		sentence = "The stream goes on from another machine, which began to broadcast it later than this one."
+		hint = "only one broadcasts at a time; if that one is not yours, revoke its key: grapevine key revoke NAME"
+	case errors.Is(err, stream.ErrRevoked), errors.Is(err, stream.ErrDelegationTime), errors.Is(err, stream.ErrDelegationRole):
+		sentence, hint = explainDelegation(err)
 	case errors.As(err, &address):
 		sentence, hint = explainAddress(address)
 	case errors.As(err, &twice):

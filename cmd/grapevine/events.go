@@ -226,6 +226,49 @@ type revokedEvent struct {
 	Viewers int    `json:"viewers"` // that came with it
 }
 
+// delegatedEvent is what "grapevine key delegate" made.
+type delegatedEvent struct {
+	Event   string `json:"event"` // "delegated"
+	Stream  string `json:"stream"`
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	Key     string `json:"key"`
+	Expires string `json:"expires"` // RFC 3339
+	File    string `json:"file"`
+}
+
+// delegationsEvent is what "grapevine key list" shows.
+type delegationsEvent struct {
+	Event       string            `json:"event"` // "delegations"
+	Stream      string            `json:"stream"`
+	Delegations []delegationEvent `json:"delegations"`
+}
+
+type delegationEvent struct {
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	Key     string `json:"key"`
+	State   string `json:"state"`   // holds, expired or revoked
+	Expires string `json:"expires"` // RFC 3339
+}
+
+// keyRevokedEvent is what "grapevine key revoke" did.
+type keyRevokedEvent struct {
+	Event  string `json:"event"` // "key-revoked"
+	Stream string `json:"stream"`
+	Name   string `json:"name"`
+	Issue  uint64 `json:"issue"`
+	File   string `json:"file"`
+}
+
+// keyImportedEvent is what "grapevine key import" took.
+type keyImportedEvent struct {
+	Event  string `json:"event"` // "key-imported"
+	Stream string `json:"stream"`
+	Issue  uint64 `json:"issue"`
+	Keys   int    `json:"keys"` // that are revoked
+}
+
 // errorEvent says why a command fails.
 type errorEvent struct {
 	Event string `json:"event"` // "error"

@@ -19,10 +19,6 @@ const (
 	guestsVersion = 1
 	// maxInvites bounds the invites that a stream's file holds. Those that are over make room.
 	maxInvites = stream.MaxViewers
-	// guestsLockFor is how long to wait for another process that changes the file, and
-	// guestsLockPoll how often to look.
-	guestsLockFor  = 2 * time.Second
-	guestsLockPoll = 10 * time.Millisecond
 )
 
 // guestsFile is what streams/<id>.invites holds: whom a broadcaster invited to a private stream,
@@ -109,7 +105,7 @@ func (g *guests) read() (*guestsFile, error) {
 
 // change has f change what the file holds, while no other process does.
 func (g *guests) change(f func(*guestsFile) (bool, error)) error {
-	release, err := g.lock()
+	release, err := g.home.awaitLock(g.name() + ".lock")
 	if err != nil {
 		return err
 	}
@@ -128,21 +124,6 @@ func (g *guests) change(f func(*guestsFile) (bool, error)) error {
 		return fmt.Errorf("write invites: %w", err)
 	}
 	return g.home.replace(append(raw, '\n'), g.name())
-}
-
-func (g *guests) lock() (release func() error, err error) {
-	for end := time.Now().Add(guestsLockFor); ; {
-		release, ok, err := g.home.lock(g.name() + ".lock")
-		switch {
-		case err != nil:
-			return nil, err
-		case ok:
-			return release, nil
-		case time.Now().After(end):
-			return nil, &homeError{g.home.dir, errors.New("another process keeps its invites locked")}
-		}
-		time.Sleep(guestsLockPoll)
-	}
 }
 
 // Viewers implements p2p.Guests.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"filippo.io/age"
 	"github.com/gofrs/flock"
@@ -179,6 +180,29 @@ func (h *home) lock(name ...string) (release func() error, ok bool, err error) {
 		return nil, false, &homeError{h.dir, err}
 	}
 	return l.Close, ok, nil
+}
+
+const (
+	// awaitLockFor is how long to wait for another process that changes a file, and awaitLockPoll
+	// how often to look.
+	awaitLockFor  = 2 * time.Second
+	awaitLockPoll = 10 * time.Millisecond
+)
+
+// awaitLock takes the lock with that name, for which it waits a while.
+func (h *home) awaitLock(name string) (release func() error, err error) {
+	for end := time.Now().Add(awaitLockFor); ; {
+		release, ok, err := h.lock(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok:
+			return release, nil
+		case time.Now().After(end):
+			return nil, &homeError{h.dir, fmt.Errorf("another process keeps %s", name)}
+		}
+		time.Sleep(awaitLockPoll)
+	}
 }
 
 // create writes a file that must not be there yet, whole or not at all. It returns

@@ -38,6 +38,7 @@ func inviteCommand(env *environment) *cli.Command {
 			&cli.DurationFlag{Name: "expires", Usage: "have the new invite, and what is watched by it, end after `DURATION`", Value: 24 * time.Hour},
 			&cli.IntFlag{Name: "uses", Usage: "let `N` viewers in by the new invite", Value: 1},
 			keyFlag(),
+			delegationFlag(),
 			homeFlag(),
 			passphraseFileFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
@@ -56,6 +57,9 @@ func changeInvites(c *cli.Context, scr *screen) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 	key, err := h.streamKey(c.String("key"))
+	if err == nil {
+		key, err = h.under(key, c.String(delegationName), time.Now())
+	}
 	if err != nil {
 		return err
 	}
@@ -95,6 +99,9 @@ func (d *invites) create(name string, expires time.Duration, uses int) error {
 		return badFlag("uses", fmt.Sprint(uses), fmt.Sprintf("from 1 to %d viewers can come by an invite", stream.MaxViewers))
 	}
 	now := time.Now()
+	if by := d.key.Delegation(); by != nil && now.Add(expires).After(by.NotAfter) {
+		return badFlag("expires", expires.String(), "an invite cannot outlive this machine's delegation, which ends at "+by.NotAfter.Local().Format(time.DateTime))
+	}
 	link, known := d.home.linkOf(d.key.ID())
 	invite, err := d.key.NewInvite(now.Add(expires), uses, len(link.Relays.IDs()) > 0)
 	if err != nil {

@@ -18,7 +18,7 @@ func relayCommand(env *environment) *cli.Command {
 		Name:      "relay",
 		Usage:     "keep streams and pass them on, headless",
 		ArgsUsage: "[LINK|STREAM-ID …]",
-		Flags:     slices.Concat([]cli.Flag{streamsFlag(), qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag(), relayMediaFlag(), browsersFlag()}, dhtFlags(), cacheFlags(), gatewayFlags(), policyFlags(), followFlags()),
+		Flags:     slices.Concat([]cli.Flag{streamsFlag(), qrFlag(), recordFlag(), bootstrapOnlyFlag(), viewerOriginFlag(), relayMediaFlag(), browsersFlag(), reportFlag()}, dhtFlags(), cacheFlags(), gatewayFlags(), policyFlags(), followFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
 			if err != nil {
@@ -148,6 +148,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, origins []str
 	scr.field("page", s.pageURL())
 	s.showNetwork()
 	s.showGateway()
+	s.showReports()
 	s.showLimits(set)
 	s.showRecording(set)
 	if follow > 0 {

@@ -24,7 +24,7 @@ var reloadable = []string{
 	"max-upload", "max-download", "max-peers",
 	"monthly-budget", "schedule", "allow", "deny",
 	"log-level", gatewayViewersName, gatewayBandwidthName,
-	streamsName,
+	streamsName, reportName,
 }
 
 // reading is what was read of a command's settings.
@@ -171,6 +171,7 @@ func (r *reloader) adopt(next reading) error {
 	r.screen.setLevel(set.level)
 	r.node.SetLimits(p2p.Limits{Upload: set.upload, Download: set.download, Peers: set.maxPeers, AsideUpload: r.gateway.ofUpload(set.upload)})
 	r.node.SetAllowed(set.policy.Carries)
+	r.shown.reporter.agreed.Store(set.report)
 	if r.role == roleRelay {
 		r.carry(next)
 	}

@@ -83,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"jsons":    jsons,
 			"conforms": conforms,
 			"month":    month,
+			"keyof":    keyOf,
 		},
 	})
 }
@@ -93,6 +94,15 @@ func occupy(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+// keyOf makes the stream key of a home: keyof HOME VARIABLE sets it to its public half.
+func keyOf(ts *testscript.TestScript, _ bool, args []string) {
+	h, err := openHome(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	key, err := h.streamKey("")
+	ts.Check(errors.Join(err, h.close()))
+	ts.Setenv(args[1], key.ID().String())
 }
 
 // processes are those that scripts started and have not ended. Scripts run side by side.

@@ -77,6 +77,7 @@ type nodeConfig struct {
 	history  time.Duration // how long headers are kept at least
 	dht      *p2p.DHT      // nil for none
 	memory   p2p.Memory    // nil for none
+	revoked  p2p.RevocationKeeper
 	// directory has the node keep and pass on the entries of public streams.
 	directory bool
 	peers     []string // to stay connected to
@@ -89,6 +90,7 @@ type nodeConfig struct {
 	allowed   func(stream.ID) bool
 	paused    bool                 // at first
 	metrics   *prometheus.Registry // nil for none
+	reporter  *reporter            // nil for none
 }
 
 // startSession starts a node with one of the home's identities and its HLS server.
@@ -124,6 +126,8 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder))
 	}
 	metrics := newMetrics()
+	reporter := &reporter{relay: role == roleRelay}
+	reporter.agreed.Store(set.report)
 	node, err := startNode(nodeConfig{
 		identity:  id,
 		listen:    set.listen,
@@ -132,6 +136,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		history:   set.dvr,
 		dht:       set.dht,
 		memory:    memory{h},
+		revoked:   keptRevocations{h},
 		directory: set.directory,
 		peers:     set.peers,
 		mapped:    set.mapped,
@@ -143,12 +148,13 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		allowed:   set.policy.Carries,
 		paused:    keeper.closed(),
 		metrics:   metrics,
+		reporter:  reporter,
 	}, newStore(set.cache, cache), log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), gateway.close(), id.release(), closeRecorder(recorder), cache.close())
 	}
 	keeper.begin(node, time.Now())
-	s, err := serveNode(ctx, role, node, serveConfig{listener, door, gateway, recorder, keeper, set.dvr, metrics}, scr, log)
+	s, err := serveNode(ctx, role, node, serveConfig{listener, door, gateway, recorder, keeper, set.dvr, metrics, reporter}, scr, log)
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close(), gateway.close(), id.release(), closeRecorder(recorder), cache.close())
 	}
@@ -162,6 +168,7 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 		s.followHangups(s.ctx, set.reloader)
 	}
 	s.running.Go(func() { s.keepAlive(s.ctx) })
+	s.running.Go(func() { s.followRevocations(h) })
 	heap.Tend(s.ctx, func() int64 { return node.Store().Stats().Bytes })
 	h.tell(scr)
 	if id.file == "" {
@@ -175,15 +182,16 @@ func startSession(ctx context.Context, role string, set settings, h *home, scr *
 
 func startNode(cfg nodeConfig, store *stream.Store, log *slog.Logger) (*p2p.Node, error) {
 	c := p2p.Config{
-		Identity:  cfg.identity.key,
-		Listen:    cfg.listen,
-		Store:     store,
-		MDNS:      cfg.mdns,
-		DHT:       cfg.dht,
-		Memory:    cfg.memory,
-		Directory: cfg.directory,
-		Peers:     cfg.peers,
-		Relay:     cfg.relay,
+		Identity:    cfg.identity.key,
+		Listen:      cfg.listen,
+		Store:       store,
+		MDNS:        cfg.mdns,
+		DHT:         cfg.dht,
+		Memory:      cfg.memory,
+		Revocations: cfg.revoked,
+		Directory:   cfg.directory,
+		Peers:       cfg.peers,
+		Relay:       cfg.relay,
 
 		PortMapping: cfg.mapped,
 		Browsers:    cfg.browsers,
@@ -198,6 +206,9 @@ func startNode(cfg nodeConfig, store *stream.Store, log *slog.Logger) (*p2p.Node
 		MaxPeers:    cfg.maxPeers,
 		Allowed:     cfg.allowed,
 		Paused:      cfg.paused,
+	}
+	if cfg.reporter != nil {
+		c.Report = cfg.reporter.report
 	}
 	if cfg.metrics != nil { // a nil *Registry is no nil Registerer
 		c.Metrics = cfg.metrics
@@ -224,18 +235,22 @@ type serveConfig struct {
 	keeper   *keeper          // nil in a demo
 	dvr      time.Duration
 	metrics  *prometheus.Registry
+	reporter *reporter // nil in a demo
 }
 
 // serveNode runs an HLS server for a started node, which the session owns from then on.
 func serveNode(ctx context.Context, role string, node *p2p.Node, by serveConfig, scr *screen, log *slog.Logger) (*session, error) {
 	s := &session{role: role, screen: scr, node: node, recorder: by.recorder, keeper: by.keeper, log: log, started: time.Now(), parent: ctx, toldEnds: make(map[stream.ID]uint64)}
 	s.base, s.others = doorURLs(by.listener, by.door.Token)
-	shown := &hlsNode{node: node, role: role, recorder: by.recorder, keeper: by.keeper, started: s.started, opened: &s.opened}
+	shown := &hlsNode{node: node, role: role, recorder: by.recorder, keeper: by.keeper, started: s.started, opened: &s.opened, reporter: by.reporter}
 	server, err := hls.NewServer(hls.Config{Node: shown, DVR: by.dvr, Directory: listingsOf(node), Door: by.door, Metrics: by.metrics, Logger: log})
 	if err != nil {
 		return nil, err
 	}
 	s.shown, s.server = shown, server
+	if by.reporter != nil {
+		by.reporter.server.Store(server)
+	}
 	s.release = func() error { return nil }
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -75,6 +75,7 @@ type settings struct {
 	download, maxPeers int
 	policy             policy.Policy
 
+	report  bool // to broadcasters
 	json    bool
 	pprof   string // address; "" for none
 	record  string // directory; "" for none
@@ -98,6 +99,7 @@ func readSettings(c *cli.Context) (settings, error) {
 		mdns:   !c.Bool("no-mdns"),
 		peers:  c.StringSlice("peer"),
 		mapped: !c.Bool("no-port-mapping") && !onlyLoopback(c.StringSlice("listen")),
+		report: c.Bool(reportName),
 		json:   c.Bool("json"),
 		record: c.String("record"),
 		pprof:  c.String(pprofName),

@@ -84,6 +84,7 @@ func (v statusView) lines() []string {
 		for i := range v.figures.Streams {
 			v.chosen = i
 			lines = append(lines, "", v.streamLine(i))
+			lines = append(lines, v.audience()...)
 			lines = append(lines, v.peers(-1)...)
 		}
 	} else {
@@ -156,6 +157,9 @@ func (v statusView) body(height int) (lines []string) {
 	for i := first; i < first+shown; i++ {
 		lines = append(lines, v.streamLine(i))
 	}
+	if told := v.audience(); height-len(lines) > len(told) {
+		lines = append(lines, told...)
+	}
 	if room := height - len(lines); room > 1 {
 		lines = append(lines, v.peers(room)...)
 	}
@@ -194,6 +198,35 @@ func (v statusView) streamLine(i int) string {
 		facts = append(facts, v.paint("33", count(int(skipped), "segment")+" lost"))
 	}
 	return marker + name + "  " + joinFacts(facts...)
+}
+
+// audience says how the chosen stream fares at nodes that tell its broadcaster.
+func (v statusView) audience() []string {
+	a := v.figures.Streams[v.chosen].Audience
+	if a == nil || a.At == 0 {
+		return nil
+	}
+	facts := []string{estimate(a.Viewers, a.ViewersError) + plural(" viewer", a.Viewers) + " of " + estimate(a.Nodes, a.NodesError) + " " + tellers(a.Nodes)}
+	if a.Viewers > 0 {
+		facts = append(facts, fmt.Sprintf("%.1f s behind (p95 %.1f s)", a.DelayP50, a.DelayP95))
+		stalls := fmt.Sprintf("%.0f%% stalled (p95 %.1f s)", 100*a.Stalling, a.StalledP95)
+		if a.Stalling > 0 {
+			stalls = v.paint("33", stalls)
+		}
+		facts = append(facts, stalls)
+	}
+	lines := []string{"    " + joinFacts(facts...)}
+	if a.Nodes > 0 {
+		lines = append(lines, fmt.Sprintf("    %.0f%% from each other · %.0f%% of nodes fed by one · %.0f%% without spare upload", 100*a.FromPeers, 100*a.OneFeeder, 100*a.NoSpare))
+	}
+	return lines
+}
+
+func tellers(nodes float64) string {
+	if nodes == 1 {
+		return "node that tells"
+	}
+	return "nodes that tell"
 }
 
 // delay returns how far the best rendition's newest segment is behind, in seconds.

@@ -28,9 +28,33 @@ func crowded(streams, peers int, title string) *hls.Figures {
 				RTTMillis: 25, BytesIn: int64(1000 * (peers - j)), BytesOut: 2000, Direct: j%3 > 0, Mesh: j%2 > 0,
 			})
 		}
+		if i%2 == 0 {
+			st.Audience = &hls.AudienceStatus{At: f.Now, Viewers: 812, ViewersError: 40.4, Nodes: 700, NodesError: 30, DelayP50: 1.94, DelayP95: 6.6, Stalling: 0.03, StalledP95: 1.25, FromPeers: 0.97, OneFeeder: 0.1, NoSpare: 0.25}
+		}
 		f.Streams = append(f.Streams, st)
 	}
 	return f
+}
+
+func TestStatusSaysHowTheAudienceFares(t *testing.T) {
+	v := statusView{width: plainWidth, height: 24}
+	v.take(crowded(1, 3, ""), time.Now())
+	wants := []string{
+		"    812±40 viewers of 700±30 nodes that tell · 1.9 s behind (p95 6.6 s) · 3% stalled (p95 1.2 s)\n",
+		"    97% from each other · 10% of nodes fed by one · 25% without spare upload\n",
+	}
+	for _, whole := range []bool{false, true} {
+		v.whole = whole
+		for _, want := range wants {
+			if text := ansi.Strip(v.String()); !strings.Contains(text, want) {
+				t.Errorf("%q is not in\n%s", want, text)
+			}
+		}
+	}
+	v.figures.Streams[0].Audience.At = 0
+	if text := v.String(); strings.Contains(text, "viewers") {
+		t.Errorf("before the first survey is over:\n%s", text)
+	}
 }
 
 // TestStatusFits draws many figures at many sizes: nothing is wider or higher than the terminal.

@@ -54,6 +54,19 @@ func (h *home) claim(id stream.ID) (release func() error, err error) {
 	return release, err
 }
 
+// nextEpochOf is nextEpoch for a key that may be a delegate's. Where a key was revoked, its thief may
+// have begun a run that is as far ahead of the clock as nodes let it be; the next is later.
+func (h *home) nextEpochOf(key stream.Key, now time.Time) (uint64, error) {
+	revoked, err := h.revocations(key.ID())
+	if err != nil {
+		return 0, err
+	}
+	if revoked != nil {
+		now = now.Add(stream.MaxEpochAhead)
+	}
+	return h.nextEpoch(key.ID(), now)
+}
+
 // nextEpoch returns an epoch larger than every earlier one of the stream, which must be
 // claimed. It is on disk before it is returned, so that a crash cannot lead to its
 // second use. The clock makes it larger than those of other homes with the same key.

@@ -31,6 +31,7 @@ func watchCommand(env *environment) *cli.Command {
 			qrFlag(),
 			recordFlag(),
 			viewerOriginFlag(),
+			reportFlag(),
 		}, dhtFlags(), cacheFlags(), gatewayFlags(), policyFlags()),
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c)
@@ -142,6 +143,7 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.screen.field("share", link.String())
 	s.showNetwork()
 	s.showGateway()
+	s.showReports()
 	s.showLimits(set)
 	s.showRecording(set)
 	s.openPage(w.open)

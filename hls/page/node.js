@@ -4,13 +4,15 @@ const every = 1000; // milliseconds
 const address = new URL("api/v1/status", import.meta.url);
 
 // Calls answered(status) for each answer, and lost() when there was none twice in a row:
-// one may be late while the machine is busy. It never ends.
-export async function follow(answered, lost) {
+// one may be late while the machine is busy. It tells the node what playing() returns of the page's own
+// player. It never ends.
+export async function follow(answered, lost, playing = () => null) {
   let missed = 0;
   for (;;) {
     let status = null;
     try {
-      const answer = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+      const told = playing();
+      const answer = await fetch(told ? `${address}?${new URLSearchParams(told)}` : address, { cache: "no-store", signal: AbortSignal.timeout(5000) });
       if (answer.ok) status = await answer.json();
     } catch {
       // It was stopped, or the network is away.

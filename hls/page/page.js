@@ -1,4 +1,5 @@
 // The page: shows the node's figures, and plays the chosen stream.
+import { showAudience, showReporting } from "./audience.js";
 import { Controls } from "./controls.js";
 import { followDirectory } from "./directory.js";
 import { $, text } from "./dom.js";
@@ -38,6 +39,7 @@ function showNode(status) {
   showTraffic(status);
   showLimits(status.limits);
   showDisk(status.store.disk);
+  showReporting(status);
 }
 
 function showStream(stream) {
@@ -50,6 +52,7 @@ function showStream(stream) {
     showPeers(stream.peers);
     showOrigins(stream);
     showSwarm(stream, latest.now_millis);
+    showAudience(stream);
   }
   showLinks(stream);
 }
@@ -60,9 +63,17 @@ function lost(is) {
   document.body.classList.toggle("lost", is);
 }
 
+// How far behind the picture is, which the node cannot see from what is fetched. A gateway is not told:
+// its answers are for all.
+function playing() {
+  const chosen = latest && !latest.public ? choose(latest.streams) : null;
+  if (!chosen || player.state !== "playing" || !(player.delay >= 0)) return null;
+  return { stream: chosen.id, delay: player.delay.toFixed(2) };
+}
+
 follow(show, () => {
   player.lost = true;
   lost(true);
-});
+}, playing);
 followDirectory();
 addEventListener("hashchange", () => latest && show(latest));

@@ -130,6 +130,12 @@ func (x *Exchange) Needs(id Peer) (count int) {
 	return count
 }
 
+// Broadcasts reports whether a peer says that it is the broadcaster: nothing is ahead of it.
+func (x *Exchange) Broadcasts(id Peer) bool {
+	n := x.peers[id]
+	return n != nil && n.known && n.state.Hops[0] == 0
+}
+
 // related reports whether promises bind this node to n.
 func (x *Exchange) related(n *neighbour) bool {
 	return n.grants != 0 || n.toldGrant != n.grants || n.sayGrants || n.toldWant != 0 || n.wants(x) != 0

@@ -62,6 +62,11 @@ func (b *bench) encoder(ns inNamespace, e encoding, target string, stdout io.Wri
 
 // broadcaster starts an encoder and a node that reads it from standard input.
 func (b *bench) broadcaster(ctx context.Context, ns inNamespace, args ...string) (*node, error) {
+	return b.broadcasterOf(ctx, ns, "broadcaster", args...)
+}
+
+// broadcasterOf is broadcaster with another name, and so another home.
+func (b *bench) broadcasterOf(ctx context.Context, ns inNamespace, name string, args ...string) (*node, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -73,7 +78,7 @@ func (b *bench) broadcaster(ctx context.Context, ns inNamespace, args ...string)
 	if err != nil {
 		return nil, err
 	}
-	return b.grapevine(ctx, ns, "broadcaster", r, append([]string{"broadcast", "--input", "-"}, args...)...)
+	return b.grapevine(ctx, ns, name, r, append([]string{"broadcast", "--input", "-"}, args...)...)
 }
 
 // chain is the way that most cases look at: the viewer knows the relay only.

@@ -11,6 +11,7 @@ import (
 // catalogue is what there is of one stream, and where. Store.mu guards it but for growing.
 type catalogue struct {
 	id      stream.ID
+	roles   *stream.Roles // remembers delegations
 	dir     string
 	used    time.Time           // when this run last wrote of it, read of it or joined it
 	parts   map[string][]entry  // by rendition, in order
@@ -42,7 +43,7 @@ type verdict struct {
 }
 
 func newCatalogue(id stream.ID, dir string) *catalogue {
-	return &catalogue{id: id, dir: dir, parts: make(map[string][]entry), recent: make(map[string]*verdict)}
+	return &catalogue{id: id, roles: stream.NewRoles(id), dir: dir, parts: make(map[string][]entry), recent: make(map[string]*verdict)}
 }
 
 func (e *entry) chunks() int {

@@ -143,12 +143,22 @@ func (s *Store) header(id stream.PartID, at entry) *stream.SignedHeader {
 
 // open verifies a header, and that it is the one that the index says.
 func (s *Store) open(id stream.PartID, at entry, raw []byte) *stream.SignedHeader {
-	h, err := stream.OpenHeader(id.Stream, raw)
+	h, err := s.rolesOf(id.Stream).OpenHeader(raw)
 	if err != nil || h.ID() != id || h.Size != int(at.size) || h.ChunkSize != int(at.chunkSize) || h.End != at.end || h.Last != at.last {
 		s.unreadable(id, at, errNotSigned)
 		return nil
 	}
 	return h
+}
+
+// rolesOf returns what remembers the delegations of a stream.
+func (s *Store) rolesOf(id stream.ID) *stream.Roles {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.streams[id]; c != nil {
+		return c.roles
+	}
+	return stream.NewRoles(id) // it was let go of meanwhile
 }
 
 func readRange(path string, from, to int64) ([]byte, error) {

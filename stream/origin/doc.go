@@ -10,7 +10,8 @@
 // kinds of addresses, for GET and HEAD, of which all others may read the answers (CORS):
 //
 //	/origin/v1/<stream-id>/timeline
-//	    The signed headers of the last [Segments] segments of each rendition, for who comes.
+//	    The signed headers of the last [Segments] segments of each rendition, for who comes; before
+//	    them, in the place of a header, the stream's revocations, if there are any.
 //	    Cache-Control: max-age=1.
 //
 //	/origin/v1/<stream-id>/<rendition>/after/<epoch>-<segment>-<part>

@@ -117,7 +117,7 @@ func (h *Handler) serveTimeline(w http.ResponseWriter, r *http.Request) {
 		h.notFound(w) // it is known by name alone
 		return
 	}
-	writeHeaders(w, headers, cacheBriefly)
+	writeMessage(w, append(marshalRevocations(st), marshalHeaders(headers)...), cacheBriefly)
 }
 
 func (h *Handler) serveAfter(w http.ResponseWriter, r *http.Request) {

@@ -18,16 +18,25 @@ const (
 	MaxBefore = 1024
 	// maxHeaders and maxHeadersSize bound what a client reads of an answer: 32 renditions of
 	// ten parts a segment, and parts of 8 Mbit/s.
-	maxHeaders     = 32 * Segments * 10
+	maxHeaders     = 32*Segments*10 + 1
 	maxHeadersSize = 4 << 20
 
 	fieldHeader = 1
 )
 
+// marshalRevocations writes the revocations of a stream as if they were a header, if there are any.
+func marshalRevocations(st Stream) []byte {
+	roles := st.Timelines[0].Roles()
+	if roles == nil || roles.Revocations() == nil {
+		return nil
+	}
+	return wire.AppendMessage(nil, fieldHeader, roles.Revocations().Bytes())
+}
+
 // marshalHeaders writes headers, as many as a client reads.
 func marshalHeaders(headers []*stream.SignedHeader) (b []byte) {
 	for i, h := range headers {
-		if i == maxHeaders || len(b)+len(h.Bytes())+16 > maxHeadersSize {
+		if i == maxHeaders-1 || len(b)+len(h.Bytes())+16 > maxHeadersSize-stream.MaxRevocationsSize-16 {
 			break
 		}
 		b = wire.AppendMessage(b, fieldHeader, h.Bytes())
