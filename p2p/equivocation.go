@@ -21,7 +21,7 @@ const (
 	accuseAfter = 500 * time.Millisecond
 	// maxAccused bounds the chunks that wait; others are blamed for at once.
 	maxAccused = 1024
-	// rivalAfter is how long a first header has from the second on until some of it is here.
+	// rivalAfter is how long a first header has until some of it is here.
 	rivalAfter = 300 * time.Millisecond
 	// maxDisputed bounds the parts that are known to have two headers.
 	maxDisputed = 1024
@@ -61,9 +61,16 @@ func (e *exchange) judge(now time.Time) time.Duration {
 
 // onRival notes a second header for a part.
 func (e *exchange) onRival(h *stream.SignedHeader, now time.Time) {
-	if len(e.rivals) < maxDisputed {
-		e.rivals = append(e.rivals, rival{h, now.Add(rivalAfter)})
+	f := e.flow(h.Rendition)
+	if f == nil || f.headers[h.Position] == nil || len(e.rivals) >= maxDisputed {
+		return
 	}
+	r := rival{h, f.headers[h.Position].since.Add(rivalAfter)}
+	if !now.Before(r.at) {
+		e.take(r.header, now) // before its chunks come
+		return
+	}
+	e.rivals = append(e.rivals, r)
 }
 
 // rival is a second header for a part, and when to choose.
@@ -80,22 +87,28 @@ func (e *exchange) choose(now time.Time) time.Duration {
 			return wait
 		}
 		e.rivals = e.rivals[1:]
-		f, h := e.flow(r.header.Rendition), r.header
-		if f == nil || f.headers[h.Position] == nil {
-			continue
-		}
-		old := f.headers[h.Position]
-		part := schedule.Part{
-			Position: h.Position,
-			Size:     h.Size, ChunkSize: h.ChunkSize, Chunks: len(h.Chunks),
-			Duration: h.Duration,
-			Wanted:   e.s.repair.wants(h, old.late, now),
-		}
-		if t := e.s.timeline(h.Rendition); f.x.Replace(part, now) && t.Replace(h) {
-			f.headers[h.Position] = &exchanged{h, old.late, now}
-		}
+		e.take(r.header, now)
 	}
 	return refreshEvery
+}
+
+// take takes a second header if nothing of the first is here.
+func (e *exchange) take(h *stream.SignedHeader, now time.Time) {
+	f := e.flow(h.Rendition)
+	if f == nil || f.headers[h.Position] == nil {
+		return
+	}
+	old := f.headers[h.Position]
+	part := schedule.Part{
+		Position: h.Position,
+		Size:     h.Size, ChunkSize: h.ChunkSize, Chunks: len(h.Chunks),
+		Duration: h.Duration,
+		Wanted:   e.s.repair.wants(h, old.late, now),
+	}
+	if f.x.Replace(part, now) {
+		e.s.timeline(h.Rendition).Replace(h)
+		f.headers[h.Position] = &exchanged{h, old.late, now}
+	}
 }
 
 func (e *exchange) blame(a accusation, now time.Time) {

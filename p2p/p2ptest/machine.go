@@ -136,6 +136,8 @@ func (m *machine) newQUIC(l Link, reset quic.StatelessResetKey, token quic.Token
 			if a.IP.IsUnspecified() { // it only dials
 				a = &net.UDPAddr{IP: ip, Port: 8000}
 			}
+			m.net.endpoints.Lock() // the simulator does not
+			defer m.net.endpoints.Unlock()
 			c := &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
 				Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
 				Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},

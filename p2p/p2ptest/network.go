@@ -42,6 +42,8 @@ type Network struct {
 	sim     *simnet.Simnet
 	latency time.Duration
 
+	endpoints sync.Mutex // held while one is made
+
 	mu       sync.RWMutex // guards all following
 	machines []*machine
 	started  bool

@@ -37,6 +37,7 @@ type scenario struct {
 	silent   float64                                // share of nodes that claim to have and never send
 	forging  float64                                // share of nodes that send forged chunks
 	attack   string                                 // what of; "" for none
+	keyed    bool                                   // some attackers have the stream's key
 	attacks  []attack                               // of a fifth of the nodes, one after the other
 	origin   bool                                   // there is an HTTP origin, 25 ms away, that has what the broadcaster has
 	events   func(ctx context.Context, r *swarmRun) // what happens during the measured time
@@ -139,7 +140,7 @@ var scenarios = []scenario{
 	attacked("chunks", "forged chunks to whoever asks", attack{role: forging}),
 	attacked("unasked", "chunks that nobody asked for", attack{of: keyless(p2ptest.ForgeChunks)}),
 	attacked("withheld", "false haves and promises, and nothing sent", attack{role: silent}),
-	attacked("equivocation", "a second header for each part, signed with the stream's key", attack{of: p2ptest.Equivocate}),
+	attacked("equivocation", "a second header for each part, signed with the stream's key", attack{of: p2ptest.Equivocate}).with(func(s *scenario) { s.keyed = true }),
 	attacked("malformed", "nonsense for messages", attack{of: keyless(p2ptest.SendNonsense)}),
 	attacked("oversize", "messages of 1 MiB", attack{of: keyless(p2ptest.SendTooMuch)}),
 	attacked("wants", "5,000 changes of wants a second", attack{of: keyless(p2ptest.FloodWants(5000))}),
@@ -148,7 +149,7 @@ var scenarios = []scenario{
 	attacked("fetches", "1,000 requests a second", attack{of: keyless(p2ptest.FloodFetches(1000))}),
 	attacked("slow", "everything is asked for and not read", attack{of: keyless(p2ptest.ReadSlowly)}),
 	attacked("all", "each of these by one of the nodes").with(func(s *scenario) {
-		s.warmup, s.attacks = 18, []attack{
+		s.warmup, s.keyed, s.attacks = 18, true, []attack{
 			{of: keyless(p2ptest.ForgeHeaders(5))}, {of: keyless(p2ptest.ReplayHeaders)}, {role: forging}, {of: keyless(p2ptest.ForgeChunks)}, {role: silent},
 			{of: p2ptest.Equivocate}, {of: keyless(sequence(p2ptest.SendNonsense, p2ptest.SendTooMuch))}, {of: keyless(p2ptest.FloodWants(5000))},
 			{of: keyless(sequence(p2ptest.FloodGroups(5000), p2ptest.FloodControl(5000)))}, {of: keyless(sequence(p2ptest.FloodFetches(1000), p2ptest.ReadSlowly))},
