@@ -17,6 +17,7 @@ type collector struct{ figures func() Figures }
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	out <- buildInfo
+	out <- cutOffMetric
 	describeAll(out, nodeMetrics)
 	describeAll(out, diskMetrics)
 	describeAll(out, gatewayMetrics)
@@ -40,6 +41,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	f := c.figures()
 	out <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, f.Version, f.Role, f.PeerID)
 	collect(out, nodeMetrics, &f)
+	for reason, n := range f.Misconduct.CutOffBy {
+		out <- prometheus.MustNewConstMetric(cutOffMetric, prometheus.CounterValue, float64(n), reason)
+	}
 	if f.Store.Disk != nil {
 		collect(out, diskMetrics, f.Store.Disk)
 	}

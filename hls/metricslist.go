@@ -13,6 +13,7 @@ const (
 var (
 	buildInfo       = descOf("build_info", "The program's version, what the node is for, and by what its peers know it.", "version", "role", "peer_id")
 	peersMetric     = descOf("stream_peers", "Peers that hold the stream and are connected, by the path to them; neighbours get what this node has unasked.", "stream", "transport", "direct", "neighbour")
+	cutOffMetric    = descOf("peers_cut_off_total", "Peers cut off, by what they did.", "reason")
 	roundTripMedian = descOf("stream_peer_round_trip_median_seconds", "Round trip to the peers that hold the stream: half of them are nearer.", "stream")
 	roundTripMost   = descOf("stream_peer_round_trip_max_seconds", "Round trip to the farthest peer that holds the stream.", "stream")
 )
@@ -52,6 +53,10 @@ var nodeMetrics = []metric[Figures]{
 	ofNode("directory_answered_total", counter, func(f *Figures) float64 { return float64(f.Directory.Answered) }, "Peers that were told the directory."),
 
 	ofNode("reports", gauge, func(f *Figures) float64 { return truth(f.Reports) }, "1 if the node tells broadcasters how streams fare here."),
+	ofNode("banned_peers", gauge, func(f *Figures) float64 { return float64(f.Misconduct.BannedPeers) }, "Peers that are cut off now."),
+	ofNode("banned_addresses", gauge, func(f *Figures) float64 { return float64(f.Misconduct.BannedAddrs) }, "Addresses from where nobody new is let in now."),
+	ofNode("connections_refused_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.ConnsRefused) }, "Connections refused, as the peer or its address was cut off, or too many came."),
+	ofNode("said_too_much_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.SaidTooMuch) }, "Messages and requests beyond what a peer may say."),
 
 	ofNode("limit_upload_bytes_per_second", gauge, func(f *Figures) float64 { return float64(f.Limits.MaxUpload) / 8 }, "What the node may send; 0 for no bound."),
 	ofNode("limit_download_bytes_per_second", gauge, func(f *Figures) float64 { return float64(f.Limits.MaxDownload) / 8 }, "What the node may receive; 0 for no bound."),
@@ -195,7 +200,7 @@ var streamMetrics = []metric[StreamFigures]{
 	ofStream("supply_ratio", gauge, func(s *StreamFigures) float64 { return s.Supply }, "Copies of the stream that the uplinks of this node and its neighbours carry, for each of them; 0 if it is not known."),
 	ofStream("promises_revoked_total", counter, func(s *StreamFigures) float64 { return float64(s.PromisesRevoked) }, "Times that a child was told to find another parent."),
 	ofStream("penalties_total", counter, func(s *StreamFigures) float64 { return float64(s.Penalised) }, "Times that a peer's score was lowered for what no honest peer sends."),
-	ofStream("peers_cut_off_total", counter, func(s *StreamFigures) float64 { return float64(s.PeersCutOff) }, "Peers that claimed and promised, and did not send."),
+	ofStream("peers_cut_off_total", counter, func(s *StreamFigures) float64 { return float64(s.PeersCutOff) }, "Peers cut off for what they did in the stream."),
 	ofStream("surveys_total", counter, func(s *StreamFigures) float64 { return float64(s.Surveys) }, "Surveys of the broadcaster that were passed on."),
 	ofStream("surveys_refused_total", counter, func(s *StreamFigures) float64 { return float64(s.SurveysRefused) }, "Surveys that were forged or malformed."),
 	ofStream("reports_sent_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsSent) }, "Reports of this node's own."),
@@ -203,6 +208,7 @@ var streamMetrics = []metric[StreamFigures]{
 	ofStream("reports_refused_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsRefused) }, "Reports that were malformed, of another survey, or here before."),
 	ofStream("reports_dropped_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsDropped) }, "Reports that a bound left no room for."),
 	ofStream("reports_lost_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsLost) }, "Reports that the next node did not take."),
+	ofStream("equivocations_total", counter, func(s *StreamFigures) float64 { return float64(s.Equivocations) }, "Parts of which whoever has the stream's key signed two headers."),
 	ofStream("dht_searches_total", counter, func(s *StreamFigures) float64 { return float64(s.Searches) }, "Searches of the DHT."),
 	ofStream("dht_announcements_total", counter, func(s *StreamFigures) float64 { return float64(s.Announced) }, "Times that this node announced the stream in the DHT."),
 	ofStream("origin_received_bytes_total", counter, func(s *StreamFigures) float64 { return float64(s.OriginBytes) }, "Payload from HTTP origins, which is not among that from peers."),

@@ -41,7 +41,8 @@ type Status struct {
 
 	DHTPeers int `json:"dht_peers"` // peers in the DHT's routing table; 0 without a DHT
 
-	Directory DirectoryStatus `json:"directory"`
+	Directory  DirectoryStatus  `json:"directory"`
+	Misconduct MisconductStatus `json:"misconduct"`
 
 	Recordings []RecordingStatus `json:"recordings,omitempty"` // in the order of the streams
 
@@ -57,6 +58,16 @@ type DirectoryStatus struct {
 	Ignored  int64 `json:"ignored"`  // of another time, too soon, or beyond a bound
 	Asked    int64 `json:"asked"`    // peers that were asked for all that they have
 	Answered int64 `json:"answered"` // peers that were told all that this node has
+}
+
+// MisconductStatus is what a node did about peers that misbehave.
+type MisconductStatus struct {
+	CutOffBy    map[string]int64 `json:"cut_off_by,omitempty"` // peers cut off, by reason: forged, malformed, replayed, unsolicited, withheld, flood or gossip
+	BannedPeers int              `json:"banned_peers"`         // cut off now
+	BannedAddrs int              `json:"banned_addresses"`     // from where nobody new is let in now
+	// Connections refused for that, or as too many came.
+	ConnsRefused int64 `json:"connections_refused"`
+	SaidTooMuch  int64 `json:"said_too_much"` // messages and requests beyond what a peer may say
 }
 
 // LimitsStatus is what a node's owner allows it, and what it used of that. Bytes are those on the
@@ -123,7 +134,8 @@ type StreamStatus struct {
 	Supply          float64 `json:"supply"`
 	PromisesRevoked int64   `json:"promises_revoked"` // times that a child was told to find another parent
 	Penalised       int64   `json:"penalised"`        // times that a peer's score was lowered for what no honest peer sends
-	PeersCutOff     int64   `json:"peers_cut_off"`    // peers that claimed and promised, and did not send
+	PeersCutOff     int64   `json:"peers_cut_off"`    // peers cut off for what they did in this stream
+	Equivocations   int64   `json:"equivocations"`    // parts of which whoever has the stream's key signed two headers
 
 	Surveys        int64           `json:"surveys"`            // of the broadcaster, passed on
 	SurveysRefused int64           `json:"surveys_refused"`    // forged or malformed

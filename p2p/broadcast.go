@@ -55,6 +55,9 @@ func (n *Node) Broadcast(key stream.Key, name string, epoch uint64) (*Broadcast,
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	r.published, r.epoch = true, epoch
+	s.mu.Unlock()
 	return &Broadcast{s, r, publisher}, nil
 }
 

@@ -2,6 +2,9 @@ package p2p
 
 import (
 	"context"
+	"log/slog"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -9,22 +12,37 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
+// Misconduct is what no honest peer does, and a reason for which peers are cut off.
+type Misconduct string
+
+// See threats.go for what becomes of them.
 const (
-	// cutOffFor is how long a peer that lied is not listened to, the first time; each
-	// time it is twice as long, up to cutOffMost. A peer whose link had died for a while
-	// looks like a liar, too.
-	cutOffFor  = time.Minute
-	cutOffMost = time.Hour
-	// deafFor is the same for one that hears nothing, the first time.
-	deafFor = time.Second
+	Forged      Misconduct = "forged"      // what the stream's key did not sign, directly or by a header's hashes
+	Malformed   Misconduct = "malformed"   // no message of ours, or one that is too large
+	Replayed    Misconduct = "replayed"    // headers of a time that is long over
+	Unsolicited Misconduct = "unsolicited" // chunks that were not asked for
+	Withheld    Misconduct = "withheld"    // chunks that were claimed, promised, and never sent
+	Flood       Misconduct = "flood"       // more messages or requests than anybody has use for
+	Gossip      Misconduct = "gossip"      // what gossipsub's own rules forbid
+)
+
+const (
+	// maxFaults is how many of its messages may be refused within faultWindow until a peer is
+	// cut off. One would do, as honest nodes pass on nothing that is refused; but memory
+	// fails, and nodes of another version may think otherwise of one message.
+	maxFaults   = 4
+	faultWindow = invalidDecayWindow
+	// maxFaulty bounds the peers whose faults are remembered.
+	maxFaulty = 4096
+	// cutOffScore puts a peer below every threshold of gossipsub.
+	cutOffScore = 10 * graylistThreshold
+	// cutOffMessage begins the line that tells of a peer that was cut off. Programs read it:
+	// see scripts/fail2ban.
+	cutOffMessage = "peer cut off"
 	// challengeTimeout is how long a suspect may take to answer, if that is longer than some round
 	// trips. Who takes longer did not hear.
 	challengeTimeout = 500 * time.Millisecond
 	challengeTrips   = 4
-	// cutOffScore puts it below every threshold.
-	cutOffScore = 10 * graylistThreshold
-	// maxCutOff bounds the peers remembered.
-	maxCutOff = 4096
 )
 
 // challenge finds out whether a peer that says that it has and will send what it never does lies,
@@ -39,10 +57,10 @@ func (s *Swarm) challenge(id peer.ID) {
 		switch {
 		case s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
 		case ctx.Err() == nil:
-			s.cutOff(id) // it heard, whatever it answered
+			s.cutOff(id, Withheld) // it heard, whatever it answered
 		default:
 			s.log.Info("connection closed: the peer does not answer what it is asked", "peer", id)
-			s.node.cutOff(id, deafFor)
+			s.node.gate.bans.rest(id, time.Now())
 			s.node.closeDeaf(id)
 		}
 	})
@@ -56,43 +74,80 @@ func (n *Node) closeDeaf(id peer.ID) {
 	_ = n.host.Network().ClosePeer(id) // it fails only if it is closed already
 }
 
-// cutOff ends all dealings with a peer that lies.
-func (s *Swarm) cutOff(id peer.ID) {
-	s.count(func(c *counters) {
-		c.stats.PeersCutOff++
-		c.stats.Penalties++
-	})
-	s.log.Warn("peer cut off: it claims and promises, and does not send", "peer", id)
-	s.node.cutOff(id, cutOffFor)
-	s.node.wg.Go(func() { s.node.host.Network().ClosePeer(id) })
+// faults counts peers' faults.
+type faults struct {
+	mu     sync.Mutex // guards all following
+	peers  map[peer.ID]*fault
+	cutOff map[Misconduct]int64
 }
 
-// ban is for how long a peer is not listened to.
-type ban struct {
-	until time.Time
-	next  time.Duration // for how long the next time
+type fault struct {
+	count int
+	since time.Time
 }
 
-// cutOff has a peer not listened to, for least the first time.
-func (n *Node) cutOff(id peer.ID, least time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	now := time.Now()
-	for old, b := range n.banned {
-		if len(n.banned) >= maxCutOff || now.Sub(b.until) > cutOffMost {
-			delete(n.banned, old)
-		}
+func newFaults() *faults {
+	return &faults{peers: make(map[peer.ID]*fault), cutOff: make(map[Misconduct]int64)}
+}
+
+// add notes a fault, and reports whether it was one too many.
+func (f *faults) add(id peer.ID, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := f.peers[id]
+	if o == nil || now.Sub(o.since) > faultWindow {
+		makeRoom(f.peers, maxFaulty, now, func(o *fault) time.Time { return o.since })
+		o = &fault{since: now}
+		f.peers[id] = o
 	}
-	d := max(n.banned[id].next, least)
-	n.banned[id] = ban{now.Add(d), min(2*d, cutOffMost)}
+	if o.count++; o.count < maxFaults {
+		return false
+	}
+	delete(f.peers, id)
+	return true
 }
 
-// isCutOff reports whether a peer lied a while ago.
-func (n *Node) isCutOff(id peer.ID) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return time.Now().Before(n.banned[id].until)
+func (f *faults) count(why Misconduct) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cutOff[why]++
 }
+
+func (f *faults) counts() map[Misconduct]int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.cutOff)
+}
+
+// fault notes that a peer did what no honest peer does, and cuts it off when it has done so
+// too often. It reports whether it did that.
+func (n *Node) fault(id peer.ID, why Misconduct) bool {
+	return n.faults.add(id, time.Now()) && n.cutOff(id, why)
+}
+
+// cutOff ends all dealings with a peer for a while: its connections are closed, nothing of it
+// is read, and no new ones are made. The first time that one withholds what it has, it may
+// connect again, as that looks the same when its network was lost for a while. It reports
+// whether that is new.
+func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
+	addr := n.addrOf(id)
+	d := n.gate.bans.add(id, addr, why != Withheld, time.Now())
+	if d == 0 {
+		return false
+	}
+	n.faults.count(why)
+	from := "unknown" // or a relay's, which is not to blame
+	if addr.IsValid() {
+		from = addr.String()
+	}
+	n.log.LogAttrs(n.ctx, slog.LevelWarn, cutOffMessage, slog.String("peer", id.String()), slog.String("addr", from),
+		slog.String("reason", string(why)), slog.Duration("for", d))
+	n.wg.Go(func() { _ = n.host.Network().ClosePeer(id) }) // it fails only if it is closed already
+	return true
+}
+
+// isCutOff reports whether a peer misbehaved a while ago.
+func (n *Node) isCutOff(id peer.ID) bool { return n.gate.bans.has(id, time.Now()) }
 
 // appScore is gossipsub's own measure of a peer, for all that the score of topics does
 // not cover.
@@ -103,10 +158,40 @@ func (n *Node) appScore(id peer.ID) float64 {
 	return 0
 }
 
-// promised returns the bits per second that all streams have promised to children.
-func (n *Node) promised() (bits int) {
-	for _, s := range n.Swarms() {
-		bits += int(s.promised.Load())
+// inspectScores cuts off whom gossipsub listens to no more by its own rules: who asks to be in
+// the mesh again and again, or does not send what it announced.
+func (n *Node) inspectScores(scores map[peer.ID]float64) {
+	for id, score := range scores {
+		if score < graylistThreshold && score > cutOffScore && len(n.host.Network().ConnsToPeer(id)) > 0 {
+			n.cutOff(id, Gossip)
+		}
 	}
-	return bits
+}
+
+// fault is [Node.fault], counted for the stream.
+func (s *Swarm) fault(id peer.ID, why Misconduct) {
+	if s.node.fault(id, why) {
+		s.count(func(c *counters) { c.stats.PeersCutOff++ })
+	}
+}
+
+// cutOff is [Node.cutOff], counted for the stream.
+func (s *Swarm) cutOff(id peer.ID, why Misconduct) {
+	s.count(func(c *counters) { c.stats.Penalties++ })
+	if s.node.cutOff(id, why) {
+		s.count(func(c *counters) { c.stats.PeersCutOff++ })
+	}
+}
+
+// misconduct returns what a refused message's reason stands for.
+func misconduct(reason string) Misconduct {
+	switch reason {
+	case refusedMalformed:
+		return Malformed
+	case refusedStale:
+		return Replayed
+	case refusedUnsolicited:
+		return Unsolicited
+	}
+	return Forged
 }

@@ -193,7 +193,7 @@ func (d *dialer) add(records [][]byte) {
 }
 
 // addLocked adds a candidate, or addresses of a known one. If there are too many, one
-// that could not be reached makes room, or else the new one is left out.
+// that could not be reached, or is cut off, makes room, or else the new one is left out.
 func (d *dialer) addLocked(info peer.AddrInfo, by Source) {
 	if info.ID == d.s.node.host.ID() || !d.s.trusts(info.ID) {
 		return
@@ -204,7 +204,7 @@ func (d *dialer) addLocked(info peer.AddrInfo, by Source) {
 	}
 	if len(d.candidates) >= maxCandidates {
 		for id, c := range d.candidates {
-			if len(c.link) == 0 && !c.busy && c.wait > 0 {
+			if len(c.link) == 0 && !c.busy && (c.wait > 0 || d.s.node.isCutOff(id)) {
 				delete(d.candidates, id)
 				break
 			}

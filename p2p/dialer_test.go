@@ -19,8 +19,12 @@ import (
 
 func newTestHost(t *testing.T) host.Host {
 	t.Helper()
+	guard, err := NewGuard(false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &sockets{meter: meter.New(meter.Config{})}
-	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), s, new(gate), &router{}, new(ownAddrs))
+	h, _, err := newHost(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, metrics.NewBandwidthCounter(), s, guard, &router{}, new(ownAddrs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +39,7 @@ func newTestHost(t *testing.T) host.Host {
 func newTestDialer(t *testing.T) *dialer {
 	t.Helper()
 	h := newTestHost(t)
-	return newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), host: h, gate: new(gate)}, stream.ID{}).dialer
+	return newSwarm(&Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), host: h, gate: newGate()}, stream.ID{}).dialer
 }
 
 func at(port int) []multiaddr.Multiaddr {

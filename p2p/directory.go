@@ -170,6 +170,7 @@ func (d *directory) take(raw []byte, from peer.ID, limit int) error {
 	case errors.Is(err, stream.ErrBadEntry), errors.Is(err, stream.ErrForgedEntry):
 		d.count(func(s *DirectoryStats) { s.Refused++ })
 		d.node.log.Info("directory entry refused", "peer", from, "err", err)
+		d.node.fault(from, Forged)
 	default:
 		d.count(func(s *DirectoryStats) { s.Ignored++ })
 	}

@@ -15,7 +15,7 @@ import (
 func newTestDirectory(t *testing.T) *directory {
 	t.Helper()
 	h := newTestHost(t)
-	return newDirectory(&Node{log: slog.New(slog.DiscardHandler), host: h})
+	return newDirectory(&Node{log: slog.New(slog.DiscardHandler), host: h, faults: newFaults()})
 }
 
 func entry(t *testing.T, key stream.Key, issued time.Time, life time.Duration) []byte {

@@ -64,8 +64,8 @@
 // first half of its SHA-256. Nobody else signs it. A validator rejects what is forged,
 // malformed or replayed, and ignores (honest peers may send them) headers that are
 // known, of the epoch just ended, from the future or, to who knows no
-// others yet, a day from the clock, or the second of two for one part. The next epoch may be
-// of any time, as the broadcaster's clock may have been set.
+// others yet, a day from the clock. The second of two for one part is passed on once, as
+// evidence. The next epoch may be of any time, as the broadcaster's clock may have been set.
 // Whole messages on the second are rejected.
 //
 // # Partial messages
@@ -94,11 +94,11 @@
 // pubsub neither validates nor repeats partial messages, so all of that happens here.
 //
 // A chunk that was not wanted from its sender, or is not what the header says, is
-// refused, counted, and lowers the sender's gossipsub score until nothing of it is
-// read any more. Who claims to have chunks, or promises them, and sends nothing for
-// some seconds is cut off: for a minute first, then for twice as long each time. Before, it is
-// asked whether it hears: if it does not answer either, the connection is closed, and it may
-// come again after a second, then after twice as long each time.
+// refused, counted, and lowers the sender's gossipsub score; four times, and it is cut off, as
+// is who claims to have chunks, or promises them, and sends nothing for some seconds: for a
+// minute first, then for twice as long each time. See threats.go for all of that. Before, who sends
+// nothing is asked whether it hears: if it does not answer either, the connection is closed, and it
+// may come again after a second, then after twice as long each time.
 //
 // # Who sends what to whom
 //

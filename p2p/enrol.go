@@ -113,6 +113,7 @@ func (s *Swarm) validateEnrolment(_ context.Context, from peer.ID, msg *pubsub.M
 	if err != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
 		s.log.Info("enrolment refused", "peer", from, "err", err)
+		s.fault(from, Forged)
 		return pubsub.ValidationReject // which lowers the score
 	}
 	if now.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), now) != nil {

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -50,6 +51,8 @@ type exchange struct {
 	repeatAt  time.Time
 	left      map[string]time.Time // renditions, last
 	ended     schedule.Stats       // what the exchanges of those counted
+	accused   []accusation         // the oldest first
+	rivals    []rival              // likewise
 }
 
 // loss is a message about a part that did not go out.
@@ -231,6 +234,13 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	switch f.x.Admit(n, id.Position, c.index, fetched, now) {
 	case schedule.Duplicate:
 		e.s.count(func(k *counters) { k.stats.ChunksDuplicate++ })
+		// Who forges is found though others are faster.
+		if known := e.s.node.store.ChunkInMemory(id, c.index); known != nil && !bytes.Equal(known, c.data) {
+			err := fmt.Errorf("%w: chunk %d of part %v is there with other bytes", stream.ErrBadChunk, c.index, id.Position)
+			f.x.Forged(n, id.Position, c.index, now)
+			e.accuse(from, id, refusedForged, err, now)
+			return err
+		}
 		return nil
 	case schedule.Late:
 		e.s.count(func(k *counters) { k.stats.ChunksLate++ })
@@ -244,7 +254,7 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 			return nil
 		}
 		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, c.index, id.Position)
-		e.s.refuse(from, refusedUnsolicited, err)
+		e.accuse(from, id, refusedUnsolicited, err, now) // the other header may have more chunks
 		return err
 	case schedule.Early:
 		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
@@ -258,8 +268,8 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	h := f.headers[id.Position].header
 	chunk, err := stream.OpenChunk(h, c.index, c.data)
 	if err != nil {
-		e.s.refuse(from, refusedForged, err)
 		f.x.Forged(n, id.Position, c.index, now)
+		e.accuse(from, id, refusedForged, err, now)
 		return err
 	}
 	e.s.node.store.Put(chunk)
@@ -377,13 +387,18 @@ func (e *exchange) step(now time.Time) time.Duration {
 		actions, wait := f.x.Step(now)
 		next = min(next, wait)
 		e.publish(f, actions)
-		for _, n := range f.x.Suspects() {
-			if id, ok := e.ids[n]; ok {
+		for _, suspect := range f.x.Suspects() {
+			id, ok := e.ids[suspect.Peer]
+			switch {
+			case !ok:
+			case suspect.Forges:
+				e.s.cutOff(id, Forged)
+			default:
 				e.s.challenge(id)
 			}
 		}
 	}
-	return next
+	return min(next, e.judge(now), e.choose(now))
 }
 
 // refresh chooses the neighbours, measures their round trips, and forgets the headers

@@ -121,6 +121,9 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 		} else if !errors.Is(err, stream.ErrKnown) && !errors.Is(err, stream.ErrStale) {
 			reason, _ := refusal(err)
 			s.countRefusedHeader(id, reason)
+			if errors.Is(err, stream.ErrEquivocation) {
+				s.dispute(h)
+			}
 		}
 	case answer.chunk != nil:
 		c := answer.chunk
@@ -149,7 +152,7 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 func (s *Swarm) refuseFetched(id peer.ID, err error) {
 	reason, _ := refusal(err)
 	s.countRefusedHeader(id, reason)
-	s.penalise(id)
+	s.penalise(id, misconduct(reason))
 	s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
 }
 

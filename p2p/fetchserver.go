@@ -43,7 +43,9 @@ var (
 
 // fetchServer answers the fetch protocol from the store and the timelines.
 type fetchServer struct {
-	node *Node
+	node  *Node
+	asked *allowances // requests
+	told  *allowances // bytes of timelines
 
 	mu       sync.Mutex // guards all following
 	requests underWay
@@ -98,6 +100,8 @@ func (u *underWay) leave(id peer.ID) {
 func newFetchServer(n *Node) *fetchServer {
 	return &fetchServer{
 		node:     n,
+		asked:    newAllowances(),
+		told:     newAllowances(),
 		requests: underWay{of: make(map[peer.ID]int)},
 		answers:  underWay{of: make(map[peer.ID]int)},
 		served:   make(map[servedPart]*servings),
@@ -170,7 +174,11 @@ func (f *fetchServer) count(count func(*fetchStats)) {
 // handle answers one request.
 func (f *fetchServer) handle(s network.Stream) {
 	id := s.Conn().RemotePeer()
-	if !f.enter(id) {
+	may, floods := f.asked.take(id, 1, fetchRate, fetchBurst, time.Now())
+	if floods {
+		f.node.cutOff(id, Flood)
+	}
+	if !may || !f.enter(id) {
 		// Who asked looks elsewhere, or comes back soon.
 		_ = s.ResetWithError(network.StreamRateLimited)
 		return
@@ -182,6 +190,8 @@ func (f *fetchServer) handle(s network.Stream) {
 			f.count(func(c *fetchStats) { c.repeats++ })
 		case errors.Is(err, errFetchBusy):
 			f.count(func(c *fetchStats) { c.refused++ })
+		case errors.Is(err, errWire):
+			f.node.fault(id, Malformed)
 		}
 		f.node.log.Debug("fetch request failed", "peer", id, "err", err)
 		if errors.Is(err, errFetchBusy) {
@@ -229,7 +239,7 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 		return err
 	}
 	if req.timeline != nil {
-		if err := sendTimeline(swarm, req.timeline, send); err != nil {
+		if err := f.sendTimeline(swarm, id, req.timeline, send); err != nil {
 			return err
 		}
 		for _, record := range f.peerRecords(swarm, id) {
@@ -293,7 +303,7 @@ func (f *fetchServer) exchangeRevocations(swarm *Swarm, id peer.ID, req fetchReq
 	return send(fetchResponse{header: l.Bytes()})
 }
 
-func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) error) error {
+func (f *fetchServer) sendTimeline(swarm *Swarm, to peer.ID, req *timelineRequest, send func(fetchResponse) error) error {
 	for _, t := range swarm.Timelines() {
 		if req.rendition != "" && req.rendition != t.Rendition() {
 			continue
@@ -305,6 +315,9 @@ func sendTimeline(swarm *Swarm, req *timelineRequest, send func(fetchResponse) e
 		// What is older has to wait for the uplink: see sendPast.
 		headers = headers[max(0, len(headers)-stream.MaxTimeline):]
 		for _, h := range headers {
+			if ok, _ := f.told.take(to, len(h.Bytes()), timelineRate, timelineBurst, time.Now()); !ok {
+				return errFetchRepeats
+			}
 			if err := send(fetchResponse{header: h.Bytes()}); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
@@ -10,12 +11,15 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// gate lets nobody in or out while the node is paused, and no more peers than there may be.
+// gate lets nobody in or out while the node is paused, nor who was cut off, and no more peers
+// than there may be.
 type gate struct {
-	max     atomic.Int64 // peers; 0 for no bound
-	shut    atomic.Bool
-	network atomic.Pointer[networkOf] // nil until there is one
-	refused atomic.Int64              // for too many peers
+	bans       *bans
+	max        atomic.Int64 // peers; 0 for no bound
+	shut       atomic.Bool
+	network    atomic.Pointer[networkOf] // nil until there is one
+	refused    atomic.Int64              // for too many peers
+	turnedAway atomic.Int64              // by the resource manager, before a handshake
 
 	only      atomic.Pointer[map[peer.ID]struct{}] // whom alone a viewer of trusted relays connects to; nil for all
 	strangers atomic.Int64                         // refused for that
@@ -25,6 +29,8 @@ type gate struct {
 type networkOf struct{ network.Network }
 
 var _ connmgr.ConnectionGater = (*gate)(nil)
+
+func newGate() *gate { return &gate{bans: newBans()} }
 
 // peers returns how many are connected.
 func (g *gate) peers() int {
@@ -52,7 +58,7 @@ func (g *gate) trusts(id peer.ID) bool {
 
 // admits reports whether a peer may be connected, which may be so already.
 func (g *gate) admits(id peer.ID) bool {
-	if g.shut.Load() || !g.trusts(id) {
+	if g.shut.Load() || g.bans.refuses(id, time.Now()) || !g.trusts(id) {
 		return false
 	}
 	n, most := g.network.Load(), g.max.Load()
@@ -70,7 +76,9 @@ func (g *gate) InterceptPeerDial(id peer.ID) bool { return g.admits(id) }
 func (g *gate) InterceptAddrDial(peer.ID, multiaddr.Multiaddr) bool { return !g.shut.Load() }
 
 // InterceptAccept implements connmgr.ConnectionGater.
-func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return !g.shut.Load() }
+func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
+	return !g.shut.Load() && !g.bans.refusesAddr(peerAddr(c.RemoteMultiaddr()), time.Now())
+}
 
 // InterceptSecured implements connmgr.ConnectionGater.
 func (g *gate) InterceptSecured(dir network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {

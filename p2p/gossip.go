@@ -57,7 +57,7 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 		PeerInitiatedGroupLimitPerTopicPerPeer: maxPeerGroups,
 		GroupTTLByHeatbeat:                     groupTTL,
 	}
-	ps, err := pubsub.NewGossipSub(ctx, h,
+	ps, err := pubsub.NewGossipSub(ctx, newGossipHost(n, h),
 		// Headers carry the broadcaster's own signature; who passed them on is nobody's business.
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithMessageIdFn(func(m *pb.Message) string {
@@ -69,13 +69,8 @@ func newPubSub(ctx context.Context, h host.Host, n *Node) (*pubsub.PubSub, error
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithSubscriptionFilter(&n.subscriptions),
 		pubsub.WithPeerScore(scoreParams(n.appScore), scoreThresholds()),
-		// pubsub keeps state for every topic that a partial message names.
-		pubsub.WithAppSpecificRpcInspector(func(_ peer.ID, rpc *pubsub.RPC) error {
-			if rpc.Partial != nil && !n.carriedRendition(rpc.Partial.GetTopicID()) {
-				return errNotJoined
-			}
-			return nil
-		}),
+		pubsub.WithPeerScoreInspect(n.inspectScores, scoresEvery),
+		pubsub.WithAppSpecificRpcInspector(n.inspect),
 		pubsub.WithPartialMessagesExtension(ext),
 		pubsub.WithRawTracer(tracer{n}),
 		pubsub.WithLogger(slog.New(slog.DiscardHandler)),
@@ -95,6 +90,8 @@ const (
 	publishThreshold   = -80
 	graylistThreshold  = -100
 	invalidDecayWindow = 10 * time.Minute
+	// scoresEvery is how often it is looked whom gossipsub's own rules shut out.
+	scoresEvery = time.Second
 )
 
 // meshParams makes the mesh smaller than gossipsub's default of six, and lets it grow
@@ -142,8 +139,8 @@ func scoreParams(app func(peer.ID) float64) *pubsub.PeerScoreParams {
 		BehaviourPenaltyDecay:       pubsub.ScoreParameterDecay(10 * time.Minute),
 		DecayInterval:               time.Second,
 		DecayToZero:                 0.01,
-		RetainScore:                 30 * time.Minute,
-		IPColocationFactorWeight:    0, // households and offices share addresses
+		RetainScore:                 invalidDecayWindow, // by when nothing is left of it
+		IPColocationFactorWeight:    0,                  // households and offices share addresses
 		IPColocationFactorThreshold: 1,
 	}
 }

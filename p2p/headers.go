@@ -30,10 +30,13 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 	case err == nil:
 		return pubsub.ValidationAccept
 	case errors.Is(err, stream.ErrRevoked):
-		s.post(func(now time.Time) { s.tellRevocations(from, now) })
+		s.post(from, func(now time.Time) { s.tellRevocations(from, now) })
 	case errors.Is(err, stream.ErrKnown):
 		s.note(s.origins.onPeers)
 		return pubsub.ValidationIgnore // came by fetch, or from an origin, before
+	case errors.Is(err, stream.ErrEquivocation) && s.dispute(h):
+		s.refuseHeader(from, err)
+		return pubsub.ValidationAccept // as evidence
 	}
 	return s.refuseHeader(from, err)
 }
@@ -58,6 +61,7 @@ func (s *Swarm) refuseHeader(from peer.ID, err error) pubsub.ValidationResult {
 	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
 	if penalty {
 		s.count(func(c *counters) { c.stats.Penalties++ })
+		s.fault(from, misconduct(reason))
 		return pubsub.ValidationReject // which lowers the score
 	}
 	return pubsub.ValidationIgnore
@@ -118,6 +122,9 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 		if err := r.timeline.Fresh(h, now); err != nil {
 			return err
 		}
+	}
+	if s.foreign(r, h) {
+		return errForeign
 	}
 	if err := r.timeline.Add(h, now); err != nil {
 		return err

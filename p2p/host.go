@@ -30,7 +30,7 @@ var ErrListen = errors.New("cannot listen")
 
 // newHost makes a host that listens on cfg.Listen, or on the default port, or, when
 // that is taken, on a free one.
-func newHost(cfg Config, bandwidth metrics.Reporter, sock *sockets, gate *gate, r *router, own *ownAddrs) (h host.Host, fellBack bool, err error) {
+func newHost(cfg Config, bandwidth metrics.Reporter, sock *sockets, guard *Guard, r *router, own *ownAddrs) (h host.Host, fellBack bool, err error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		port := DefaultPort
@@ -53,8 +53,8 @@ func newHost(cfg Config, bandwidth metrics.Reporter, sock *sockets, gate *gate, 
 	}
 	opts := []libp2p.Option{
 		libp2p.NoListenAddrs,
-		sock.option(), // QUIC is dialled first, TCP a quarter of a second later, relays last
-		libp2p.ConnectionGater(gate),
+		sock.option(guard), // QUIC is dialled first, TCP a quarter of a second later, relays last
+		guard.Option(),
 		libp2p.ConnectionManager(manager),
 		libp2p.BandwidthReporter(bandwidth),
 		libp2p.UserAgent("grapevine"),

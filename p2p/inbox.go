@@ -3,11 +3,15 @@ package p2p
 import (
 	"sync"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 const (
 	// maxInbox is how much may wait for peers' messages to be taken: 32 MiB of chunks.
 	maxInbox = 1024
+	// maxInboxPeer is how much of that may be of one peer.
+	maxInboxPeer = maxInbox / 4
 	// maxNotes bounds the inbox when the loop hangs.
 	maxNotes = 64 * maxInbox
 )
@@ -19,9 +23,22 @@ type inbox struct {
 
 	mu    sync.Mutex // guards all following
 	queue []func(now time.Time)
+	of    map[peer.ID]int // messages of peers
 }
 
-func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
+func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1), of: make(map[peer.ID]int)} }
+
+// putOf is put for a peer's message, of which the inbox holds so many that others' find room.
+func (b *inbox) putOf(id peer.ID, f func(now time.Time)) bool {
+	b.mu.Lock()
+	if b.of[id] >= maxInboxPeer {
+		b.mu.Unlock()
+		return false
+	}
+	b.of[id]++
+	b.mu.Unlock()
+	return b.put(f, maxInbox)
+}
 
 // put adds f unless the inbox holds limit already, and reports whether it did.
 func (b *inbox) put(f func(now time.Time), limit int) bool {
@@ -44,5 +61,6 @@ func (b *inbox) take() []func(now time.Time) {
 	defer b.mu.Unlock()
 	queue := b.queue
 	b.queue = nil
+	clear(b.of)
 	return queue
 }

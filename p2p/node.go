@@ -68,6 +68,8 @@ type Config struct {
 	// Host is used instead of one made from Identity and Listen. The node does not
 	// close it. The simulator uses it.
 	Host host.Host
+	// Guard is that of Host. nil leaves Host's connections alone: who was cut off may come back.
+	Guard *Guard
 	// Bandwidth is the reporter of Host, for Stats. nil reports nothing.
 	Bandwidth metrics.Reporter
 	// MaxUpload is the node's uplink in bits per second, to which all that it sends is held, with
@@ -135,6 +137,8 @@ type Node struct {
 	sockets   *sockets // nil with Config.Host
 	gate      *gate
 	outbound  outbound
+	faults    *faults
+	said      *allowances // by gossipsub
 
 	mdnsFound atomic.Int64
 
@@ -152,7 +156,6 @@ type Node struct {
 	leaving map[string]chan struct{} // by topicName, closed when the swarm is gone
 	limits  Limits
 	allowed func(stream.ID) bool // nil for all
-	banned  map[peer.ID]ban      // peers that lied
 	dropped int64
 	silent  int64 // connections closed
 }
@@ -181,7 +184,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), banned: make(map[peer.ID]ban)}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), faults: newFaults(), said: newAllowances()}
 	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
@@ -190,7 +193,10 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.limits, n.allowed = cfg.limits(), cfg.Allowed
 	n.uplink = newUplink(n.limits.Upload - n.limits.AsideUpload)
-	n.gate = &gate{}
+	n.gate = newGate()
+	if cfg.Guard != nil {
+		n.gate = cfg.Guard.gate
+	}
 	n.gate.max.Store(int64(n.limits.Peers))
 	n.gate.shut.Store(cfg.Paused)
 	if cfg.Host == nil {
@@ -211,7 +217,11 @@ func (n *Node) Start() (err error) {
 	n.host, n.bandwidth = n.cfg.Host, n.cfg.Bandwidth
 	if n.host == nil {
 		n.bandwidth = metrics.NewBandwidthCounter()
-		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, n.sockets, n.gate, &n.router, &n.own); err != nil {
+		guard, err := newGuard(n.gate, n.cfg.Metrics != nil)
+		if err != nil {
+			return err
+		}
+		if n.host, n.fellBack, err = newHost(n.cfg, n.bandwidth, n.sockets, guard, &n.router, &n.own); err != nil {
 			return errors.Join(err, n.sockets.close())
 		}
 		n.ownHost = true
@@ -332,6 +342,10 @@ func (n *Node) Stats() Stats {
 		out.WireIn, out.WireOut = t.Received, t.Sent
 		out.WireInDropped, out.WireOutDropped = t.ReceiveDropped, t.SendDropped
 	}
+	out.CutOff = n.faults.counts()
+	out.BannedPeers, out.BannedAddrs, out.ConnsRefused = n.gate.bans.figures(time.Now())
+	out.ConnsRefused += n.gate.turnedAway.Load()
+	out.SaidTooMuch = n.said.drops() + n.fetches.asked.drops()
 	out.Paused, out.PeersRefused = n.gate.shut.Load(), n.gate.refused.Load()
 	if n.dht != nil {
 		out.DHTPeers = n.dht.Size()
@@ -353,6 +367,13 @@ func (n *Node) Swarms() []*Swarm {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.order)
+}
+
+// streams returns how many streams the node is part of.
+func (n *Node) streams() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.order)
 }
 
 // swarm returns the swarm of a stream, or nil.

@@ -306,7 +306,7 @@ func (s *Swarm) blame(id peer.ID, err error) {
 		reason, _ := refusal(err)
 		s.countRefusedHeader(id, reason)
 		s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
-		s.penalise(id)
+		s.penalise(id, misconduct(reason))
 	} else if errors.Is(err, errWire) {
 		s.refuse(id, refusedMalformed, err)
 	}

@@ -24,12 +24,26 @@ type rendition struct {
 	holders  map[peer.ID]struct{} // connected peers that carry it; guarded by Swarm.mu
 	wg       sync.WaitGroup
 
+	published bool   // by this node; guarded by Swarm.mu
+	epoch     uint64 // in which; likewise
+
 	topic *pubsub.Topic        // nil until it is carried; guarded by Node.joining
 	sub   *pubsub.Subscription // nil unless it is carried; guarded by Node.joining and Swarm.mu
 }
 
 // errTooManyRenditions refuses what no honest broadcaster sends.
 var errTooManyRenditions = errors.New("too many renditions")
+
+// errForeign refuses, at the broadcaster, headers of its own epoch that it did not sign itself.
+var errForeign = fmt.Errorf("%w, or is going to have: somebody else has the stream's key", stream.ErrEquivocation)
+
+// foreign reports whether this node broadcasts a rendition, and somebody else signed a header of it.
+func (s *Swarm) foreign(r *rendition, h *stream.SignedHeader) bool {
+	s.mu.Lock()
+	own := r.published && r.epoch == h.Epoch
+	s.mu.Unlock()
+	return own && r.timeline.Header(h.Position) == nil
+}
 
 // rendition returns the rendition of a verified header, carried if it is new and shall
 // be. It must not be called from pubsub's event loop.

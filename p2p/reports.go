@@ -83,7 +83,7 @@ func (r *reportServer) handle(s network.Stream) {
 func (s *Swarm) refuseReport(from peer.ID, err error) {
 	s.count(func(c *counters) { c.stats.ReportsRefused++; c.peer(from).Refused++ })
 	s.log.Info("report refused", "peer", from, "err", err)
-	s.penalise(from)
+	s.penalise(from, Malformed)
 }
 
 // takeReport passes a report back, or opens it if this node is the broadcaster.

@@ -31,6 +31,12 @@ type Stats struct {
 	BytesFetched   int64 // payload of chunks that peers fetched from this node
 	FetchesRefused int64 // requests of peers that the uplink or another bound left no room for
 	FetchesAgain   int64 // requests of peers for what they had too often
+
+	CutOff       map[Misconduct]int64 // peers cut off, by reason
+	BannedPeers  int                  // peers that are cut off now
+	BannedAddrs  int                  // addresses from where nobody new is let in now
+	ConnsRefused int64                // connections refused for that, or as too many came
+	SaidTooMuch  int64                // messages and requests of peers that said too much
 }
 
 // SwarmStats are the figures of one stream at one node. Counts and bytes are since
@@ -91,7 +97,8 @@ type SwarmStats struct {
 	ReportsDropped int64 // too many of a peer, of all together, or in the queue
 	ReportsLost    int64 // the neighbour on the way back did not take them
 
-	PeersCutOff int64 // peers that claimed and promised, and did not send
+	PeersCutOff   int64 // peers cut off for what they did in this stream
+	Equivocations int64 // parts of which whoever has the stream's key signed two headers
 
 	Wanted        int              // chunks wanted and not there yet
 	EventsDropped int64            // messages from peers lost because this node was too busy

@@ -81,6 +81,7 @@ type Swarm struct {
 	relays     stream.Relays
 	told       map[peer.ID]time.Time // the revocations
 	counters   counters
+	disputes   disputes
 }
 
 func newSwarm(n *Node, id stream.ID) *Swarm {
@@ -162,7 +163,6 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 	case <-s.met:
 	case <-time.After(subscribeAfter):
 	}
-	s.surveys.subscribe()
 	sub, err := topic.Subscribe(pubsub.WithBufferSize(headerBuffer))
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -170,6 +170,7 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 		}
 		return
 	}
+	s.surveys.subscribe()
 	s.drain(sub)
 }
 
@@ -295,14 +296,16 @@ func (s *Swarm) loop() {
 
 // post hands a peer's message to the loop without blocking; if too much waits, it is
 // lost and counted.
-func (s *Swarm) post(f func(now time.Time)) { s.put(f, maxInbox) }
+func (s *Swarm) post(from peer.ID, f func(now time.Time)) {
+	if !s.inbox.putOf(from, f) {
+		s.count(func(c *counters) { c.stats.EventsDropped++ })
+	}
+}
 
 // note hands to the loop what this node itself noticed, without blocking. It is never
 // lost to peers' messages.
-func (s *Swarm) note(f func(now time.Time)) { s.put(f, maxNotes) }
-
-func (s *Swarm) put(f func(now time.Time), limit int) {
-	if !s.inbox.put(f, limit) {
+func (s *Swarm) note(f func(now time.Time)) {
+	if !s.inbox.put(f, maxNotes) {
 		s.count(func(c *counters) { c.stats.EventsDropped++ })
 	}
 }

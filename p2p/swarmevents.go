@@ -21,11 +21,13 @@ func (s *Swarm) refuse(from peer.ID, reason string, err error) {
 		c.peer(from).Refused++
 	})
 	s.log.Info("message refused", "peer", from, "reason", reason, "err", err)
-	s.penalise(from)
+	s.penalise(from, misconduct(reason))
 }
 
-// penalise lowers a peer's score. It must not be called from pubsub's event loop.
-func (s *Swarm) penalise(id peer.ID) {
+// penalise lowers a peer's score, and cuts it off if that was one fault too many. It must not
+// be called from pubsub's event loop.
+func (s *Swarm) penalise(id peer.ID, why Misconduct) {
+	s.fault(id, why)
 	s.count(func(c *counters) { c.stats.Penalties++ })
 	// The score of the stream's topics is one sum; the topic of headers is always there.
 	if err := s.node.ps.PeerFeedback(headersTopic(s.id), id, pubsub.PeerFeedbackInvalidMessage); err != nil && s.ctx.Err() == nil {
@@ -62,11 +64,11 @@ func (s *Swarm) onPartial(from peer.ID, rendition string, rpc *pb.PartialMessage
 		err = fmt.Errorf("%w: a partial message on the topic of headers", errWire)
 	}
 	if err != nil {
-		s.post(func(time.Time) { s.refuse(from, refusedMalformed, err) })
+		s.post(from, func(time.Time) { s.refuse(from, refusedMalformed, err) })
 		return
 	}
 	id := stream.PartID{Stream: s.id, Rendition: rendition, Position: position}
-	s.post(func(now time.Time) {
+	s.post(from, func(now time.Time) {
 		if len(rpc.PartsMetadata) > 0 {
 			s.exchange.onMetadata(from, id, meta, now)
 		}

@@ -1,8 +1,6 @@
 package p2p
 
 import (
-	"context"
-
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/transport"
@@ -23,12 +21,12 @@ type sockets struct {
 }
 
 // option makes them the host's transports.
-func (s *sockets) option() libp2p.Option {
+func (s *sockets) option(guard *Guard) libp2p.Option {
 	return libp2p.ChainOptions(
 		libp2p.QUICReuse(func(key quic.StatelessResetKey, tokens quic.TokenGeneratorKey, rcmgr network.ResourceManager) (_ *quicreuse.ConnManager, err error) {
 			s.quic, err = quicreuse.NewConnManager(key, tokens,
 				quicreuse.OverrideListenUDP(s.meter.ListenUDP),
-				quicreuse.ConnContext(inboundScope(rcmgr)),
+				guard.QUIC(),
 				quicreuse.VerifySourceAddress(rcmgr.VerifySourceAddress),
 			)
 			return s.quic, err
@@ -46,22 +44,4 @@ func (s *sockets) close() error {
 		return nil
 	}
 	return s.quic.Close()
-}
-
-// inboundScope has the resource manager bound connections from their first packet on, as libp2p
-// does where nobody brings sockets of his own.
-func inboundScope(rcmgr network.ResourceManager) func(context.Context, *quic.ClientInfo) (context.Context, error) {
-	return func(ctx context.Context, client *quic.ClientInfo) (context.Context, error) {
-		addr, err := quicreuse.ToQuicMultiaddr(client.RemoteAddr, quic.Version1)
-		if err != nil {
-			addr = nil // the manager decides all the same
-		}
-		scope, err := rcmgr.OpenConnection(network.DirInbound, false, addr)
-		if err != nil {
-			return ctx, err
-		}
-		ctx = network.WithConnManagementScope(ctx, scope)
-		context.AfterFunc(ctx, scope.Done)
-		return ctx, nil
-	}
 }

@@ -311,3 +311,11 @@ func common(delays []time.Duration) time.Duration {
 	slices.Sort(delays)
 	return delays[(len(delays)-1)/2]
 }
+
+// promised returns the bits per second that all streams have promised to children.
+func (n *Node) promised() (bits int) {
+	for _, s := range n.Swarms() {
+		bits += int(s.promised.Load())
+	}
+	return bits
+}

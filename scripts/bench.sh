@@ -9,6 +9,7 @@ usage() {
   cat >&2 <<'END'
 usage: scripts/bench.sh swarm [options]
        scripts/bench.sh offload [options]   the swarm scenarios with an HTTP origin
+       scripts/bench.sh attack [options]    the swarm scenarios with attackers
 
 Production nodes on simulated links in virtual time. Options:
   --scenario NAMES  only these, separated by commas
@@ -36,6 +37,14 @@ Scenarios, 4 Mbit/s, 25 ms one way, downlinks 100 Mbit/s unless said otherwise:
   offload   20 viewers, uplinks 20, and an HTTP origin: the share that came from peers
   offload-starved   the same, the broadcaster's uplink 5.2, the others' 4
   offload-cut       the same as offload, the broadcaster reaches nobody but the origin
+  attack-forged, attack-replayed, attack-chunks, attack-unasked, attack-withheld,
+  attack-equivocation, attack-malformed, attack-oversize, attack-wants, attack-groups,
+  attack-control, attack-fetches, attack-slow, attack-all
+            even, a fifth of the nodes attack; the last has them all; attack means these
+            and the next three
+  headers   40 nodes, 50,000 forged headers a second at the broadcaster by ten sybils
+  connections   40 nodes, 10,000 connections to the broadcaster from 1,000 addresses
+  eclipse   20 nodes, ten join by links to 32 liars and to 8 of them
   schedule100, schedule1000, schedule10000
             even with so many nodes, their decisions only; schedule means all three
   long      8 nodes, 6 h of 300 kbit/s; seed 1 only
@@ -130,8 +139,11 @@ END
 }
 
 case "${1:-}" in
-swarm | offload)
-  [ "$1" = swarm ] || set -- "$1" --scenario offload,offload-starved,offload-cut "${@:2}"
+swarm | offload | attack)
+  case "$1" in
+  offload) set -- "$1" --scenario offload,offload-starved,offload-cut "${@:2}" ;;
+  attack) set -- "$1" --scenario attack --seeds 1 "${@:2}" ;;
+  esac
   shift
   case "${1:-}" in -h | --help | help) usage ;; esac
   dir=$(mktemp -d)

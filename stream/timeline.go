@@ -187,6 +187,23 @@ func (t *Timeline) Add(h *SignedHeader, now time.Time) error {
 	return nil
 }
 
+// Replace puts a header in the place of another one for the same part, and reports whether there
+// was one: whoever has the stream's key signed both.
+func (t *Timeline) Replace(h *SignedHeader) bool {
+	t.mu.Lock()
+	i, found := t.searchLocked(h.Position)
+	if found {
+		t.bytes += footprint(h) - footprint(t.headers[i])
+		t.headers[i] = h
+	}
+	t.mu.Unlock()
+	if found {
+		t.keepEnds(h)
+		t.changed.fire()
+	}
+	return found
+}
+
 func (t *Timeline) add(h *SignedHeader, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

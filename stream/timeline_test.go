@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -469,5 +470,41 @@ func TestTimelineServesManyAtOnce(t *testing.T) {
 	wg.Wait()
 	if got, want := positions(tl.From(Position{})), positions(all); got != want {
 		t.Errorf("headers %s, want %s", got, want)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	key := NewKey()
+	sign := func(data string) *SignedHeader {
+		t.Helper()
+		p, err := NewPublisher(key, "main", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := p.Publish(Part{StartsSegment: true, Duration: time.Second, ProgramTime: time.Now(), Data: []byte(data)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first, second := sign("one"), sign("another")
+	line := NewTimeline(key.ID(), "main")
+	if line.Replace(second) {
+		t.Error("a header took the place of none")
+	}
+	if err := line.Add(first, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := line.Add(second, time.Now()); !errors.Is(err, ErrEquivocation) {
+		t.Errorf("a second header: %v", err)
+	}
+	changed := line.Changed()
+	if !line.Replace(second) || line.Header(first.Position) != second || line.Len() != 1 {
+		t.Error("the second header did not take the place of the first")
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody was told")
 	}
 }

@@ -103,6 +103,8 @@ func (n *hlsNode) Status() hls.Status {
 
 		Directory: hls.DirectoryStatus(n.node.DirectoryStats()),
 		Limits:    limitsStatus(n.node, n.keeper),
+
+		Misconduct: misconductStatus(n.node.Stats()),
 	}
 	out.Reports = n.reporter != nil && n.reporter.agreed.Load()
 	if input := n.input.Load(); input != nil {
@@ -152,6 +154,7 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		PromisesRevoked: st.PromisesRevoked,
 		Penalised:       st.Penalties,
 		PeersCutOff:     st.PeersCutOff,
+		Equivocations:   st.Equivocations,
 
 		Surveys:        st.Surveys,
 		SurveysRefused: st.SurveysRefused,
@@ -208,4 +211,19 @@ func transport(addr string) string {
 		}
 	}
 	return ""
+}
+
+// misconductStatus shows what a node did about peers that misbehave, in the server's terms.
+func misconductStatus(st p2p.Stats) hls.MisconductStatus {
+	out := hls.MisconductStatus{
+		CutOffBy:     make(map[string]int64, len(st.CutOff)),
+		BannedPeers:  st.BannedPeers,
+		BannedAddrs:  st.BannedAddrs,
+		ConnsRefused: st.ConnsRefused,
+		SaidTooMuch:  st.SaidTooMuch,
+	}
+	for why, n := range st.CutOff {
+		out.CutOffBy[string(why)] = n
+	}
+	return out
 }

@@ -14,6 +14,7 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/grapevine-live/grapevine/p2p/schedule"
@@ -39,6 +40,8 @@ type Liar struct {
 
 	mu       sync.Mutex // guards all following
 	lying    bool
+	friends  map[peer.ID]struct{}   // to whom it does not lie
+	others   []*Liar                // of whom it tells those to whom it lies
 	parts    []*stream.SignedHeader // the newest
 	standing map[peer.ID]uint16     // stripes that peers want unasked
 	wants    map[peer.ID]map[stream.Position]stream.Bitmap
@@ -52,7 +55,7 @@ type Liar struct {
 func (n *Network) AddLiar(l Link, id stream.ID, forge bool) *Liar {
 	n.tb.Helper()
 	a := &Liar{
-		m:        n.addMachine(l),
+		m:        n.addMachine(l, false),
 		topic:    headersTopic(id) + "/main",
 		forge:    forge,
 		events:   make(chan func(), 4096),
@@ -60,6 +63,7 @@ func (n *Network) AddLiar(l Link, id stream.ID, forge bool) *Liar {
 		wants:    make(map[peer.ID]map[stream.Position]stream.Bitmap),
 		mesh:     make(map[peer.ID]struct{}),
 	}
+	a.m.hostile = true
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.m.onClose = func() { a.cancel(); a.wg.Wait() }
 	if err := a.start(id); err != nil {
@@ -137,6 +141,57 @@ func (a *Liar) Lie() {
 	a.lying = true
 }
 
+// LieToNewcomers makes the liar begin, and lie only to peers that it is not connected to yet.
+// It tells them of other liars and of nobody else.
+func (a *Liar) LieToNewcomers(all []*Liar) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lying, a.others, a.friends = true, all, make(map[peer.ID]struct{})
+	for _, id := range a.m.host.Network().Peers() {
+		a.friends[id] = struct{}{}
+	}
+	a.m.host.SetStreamHandler(fetchID, a.onFetch)
+}
+
+// onFetch answers a request with the newest headers and with records of other liars, and then
+// is silent.
+func (a *Liar) onFetch(s network.Stream) {
+	defer s.Reset()
+	a.mu.Lock()
+	var answer []byte
+	add := func(field int, b []byte) {
+		m := wire.AppendMessage(nil, field, b)
+		answer = append(binary.AppendUvarint(answer, uint64(len(m))), m...)
+	}
+	for _, h := range a.parts {
+		add(1, h.Bytes())
+	}
+	for _, o := range a.others {
+		book, _ := peerstore.GetCertifiedAddrBook(o.m.host.Peerstore())
+		if e := book.GetPeerRecord(o.m.host.ID()); o != a && e != nil {
+			if raw, err := e.Marshal(); err == nil {
+				add(3, raw)
+			}
+		}
+	}
+	a.mu.Unlock()
+	if _, err := s.Write(answer); err != nil {
+		return
+	}
+	select {
+	case <-a.ctx.Done():
+	case <-time.After(time.Minute):
+	}
+}
+
+// spares reports whether a peer is one to whom nobody lies.
+func (a *Liar) spares(id peer.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.friends[id]
+	return ok
+}
+
 // LiarStats are what honest nodes think of a liar.
 type LiarStats struct {
 	Asked int       // chunks wanted from it, and standing wants
@@ -184,6 +239,9 @@ func (a *Liar) onHeader(h *stream.SignedHeader) {
 	}
 	a.mu.Unlock()
 	for _, id := range a.ps.ListPeers(a.topic) {
+		if a.spares(id) {
+			continue
+		}
 		a.say(id, h, claim(h, nil), nil)
 		if stripes := standing[id]; stripes != 0 && a.forge {
 			for i := range h.Chunks {
@@ -233,7 +291,7 @@ func (a *Liar) onAsked(from peer.ID, group, metadata []byte) {
 	if h == nil {
 		return
 	}
-	if standing != nil && *standing != 0 {
+	if standing != nil && *standing != 0 && !a.spares(from) {
 		a.say(from, h, claim(h, standing), nil)
 	}
 	if a.forge {

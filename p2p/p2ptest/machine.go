@@ -35,6 +35,8 @@ type machine struct {
 	quic    *quicreuse.ConnManager
 	streams meter // bytes in libp2p's streams
 	wire    struct{ in, out atomic.Int64 }
+	guard   *p2p.Guard // of a node's host
+	hostile bool
 	cut     atomic.Bool
 	faults  *faults // of the place where the host is, whichever host that is
 	closing sync.Once
@@ -93,40 +95,70 @@ func (m *machine) loses(from net.Addr) bool {
 	return m.loss > 0 && m.rand.Float64() < m.loss
 }
 
-// start makes the host.
-func (m *machine) start(l Link) (err error) {
+// start makes the host, guarded as a node's is or with no bounds at all.
+func (m *machine) start(l Link, guarded bool) (err error) {
 	ip := address(m.index)
 	if m.key == nil {
 		if m.key, _, err = crypto.GenerateEd25519Key(crand.Reader); err != nil {
 			return err
 		}
 	}
+	limits, accept := libp2p.ResourceManager(&network.NullResourceManager{}), quicreuse.Option(func(*quicreuse.ConnManager) error { return nil })
+	if guarded {
+		if m.guard, err = p2p.NewGuard(false); err != nil {
+			return err
+		}
+		limits, accept = m.guard.Option(), m.guard.QUIC()
+	}
 	m.host, err = libp2p.New(
 		libp2p.Identity(m.key),
+		limits,
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)),
 		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 			var err error
-			m.quic, err = quicreuse.NewConnManager(reset, token,
-				quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
-				quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
-					c := &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
-						Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
-						Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
-					})}
-					m.mu.Lock()
-					m.conns = append(m.conns, c)
-					m.mu.Unlock()
-					return c, nil
-				}))
+			m.quic, err = m.newQUIC(l, reset, token, accept)
 			return m.quic, err
 		}),
 		libp2p.DisableIdentifyAddressDiscovery(), // it never rests, so virtual time would not advance
-		libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.BandwidthReporter(&m.streams),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 	)
 	return err
+}
+
+// newQUIC makes the machine's end of the network.
+func (m *machine) newQUIC(l Link, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
+	ip := address(m.index)
+	return quicreuse.NewConnManager(reset, token, append(opts,
+		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(ip), nil }),
+		quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {
+			if a.IP.IsUnspecified() { // it only dials
+				a = &net.UDPAddr{IP: ip, Port: 8000}
+			}
+			m.net.endpoints.Lock() // the simulator does not
+			defer m.net.endpoints.Unlock()
+			c := &conn{machine: m, SimConn: m.net.sim.NewEndpoint(a, simnet.NodeBiDiLinkSettings{
+				Downlink: simnet.LinkSettings{BitsPerSecond: l.Down},
+				Uplink:   simnet.LinkSettings{BitsPerSecond: l.Up},
+			})}
+			m.mu.Lock()
+			m.conns = append(m.conns, c)
+			m.mu.Unlock()
+			return c, nil
+		}))...)
+}
+
+// alias makes another host of the machine, with an identity of its own, at the same address.
+func (m *machine) alias() (host.Host, error) {
+	return libp2p.New(
+		libp2p.NoListenAddrs,
+		libp2p.QUICReuse(func() (*quicreuse.ConnManager, error) { return m.quic, nil }),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+	)
 }
 
 // close closes the host, the first time that it is called.

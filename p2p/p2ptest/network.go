@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/marcopolo/simnet"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/stream"
@@ -39,6 +41,8 @@ type Network struct {
 	tb      testing.TB
 	sim     *simnet.Simnet
 	latency time.Duration
+
+	endpoints sync.Mutex // held while one is made
 
 	mu       sync.RWMutex // guards all following
 	machines []*machine
@@ -83,10 +87,10 @@ func (n *Network) Lose(share float64, seed int64) {
 // AddHost adds a host behind a link, and returns it.
 func (n *Network) AddHost(l Link) host.Host {
 	n.tb.Helper()
-	return n.addMachine(l).host
+	return n.addMachine(l, false).host
 }
 
-func (n *Network) addMachine(l Link) *machine {
+func (n *Network) addMachine(l Link, guarded bool) *machine {
 	n.tb.Helper()
 	if l.Latency == 0 {
 		l.Latency = n.latency
@@ -95,11 +99,11 @@ func (n *Network) addMachine(l Link) *machine {
 	m := &machine{net: n, index: len(n.machines), latency: l.Latency, faults: newFaults()}
 	n.machines = append(n.machines, m)
 	n.mu.Unlock()
-	n.startMachine(m, l)
+	n.startMachine(m, l, guarded)
 	return m
 }
 
-func (n *Network) startMachine(m *machine, l Link) {
+func (n *Network) startMachine(m *machine, l Link, guarded bool) {
 	n.tb.Helper()
 	if l.Up == 0 {
 		l.Up = defaultRate
@@ -111,7 +115,7 @@ func (n *Network) startMachine(m *machine, l Link) {
 	m.lose(n.loss, n.lossSeed)
 	m.disturb(n.disorder)
 	n.mu.RUnlock()
-	if err := m.start(l); err != nil {
+	if err := m.start(l, guarded); err != nil {
 		n.tb.Fatalf("make host: %v", err)
 	}
 }
@@ -126,7 +130,7 @@ func (n *Network) AddNode(l Link) *p2p.Node {
 // AddNodeWith is AddNode with a configuration, of which the host and its clock are set.
 func (n *Network) AddNodeWith(l Link, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	return n.startNode(n.addMachine(l), cfg)
+	return n.startNode(n.addMachine(l, true), cfg)
 }
 
 // Restart starts host i again, which was killed or stopped, with a node. It is the same peer at
@@ -153,13 +157,13 @@ func (n *Network) RestartWith(i int, l Link, moved bool, cfg p2p.Config) *p2p.No
 		n.machines[m.index] = m
 	}
 	n.mu.Unlock()
-	n.startMachine(m, l)
+	n.startMachine(m, l, true)
 	return n.startNode(m, cfg)
 }
 
 func (n *Network) startNode(m *machine, cfg p2p.Config) *p2p.Node {
 	n.tb.Helper()
-	cfg.Host, cfg.Bandwidth, cfg.ClockOff = m.host, &m.streams, m.faults.clockOff
+	cfg.Host, cfg.Guard, cfg.Bandwidth, cfg.ClockOff = m.host, m.guard, &m.streams, m.faults.clockOff
 	node, err := p2p.New(cfg)
 	if err != nil {
 		n.tb.Fatalf("make node: %v", err)
@@ -228,6 +232,30 @@ func (n *Network) Link(id stream.ID, hosts ...int) stream.Link {
 		}
 	}
 	return l
+}
+
+// addrsOf returns the addresses of a peer, nil if there is none with that ID.
+func (n *Network) addrsOf(id peer.ID) []multiaddr.Multiaddr {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, m := range n.machines {
+		if m.host != nil && m.host.ID() == id {
+			return m.host.Addrs()
+		}
+	}
+	return nil
+}
+
+// attacker reports whether a peer is an attacker, or a liar.
+func (n *Network) attacker(id peer.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, m := range n.machines {
+		if m.host != nil && m.host.ID() == id {
+			return m.hostile
+		}
+	}
+	return false
 }
 
 func (n *Network) machine(i int) *machine {

@@ -65,7 +65,7 @@ type Exchange struct {
 	openAt     time.Time // from when on the broadcaster makes promises
 	most       int       // children that the uplink was found to feed at most
 	mostUntil  time.Time
-	suspects   []Peer
+	suspects   []Suspect
 	stats      Stats
 }
 
@@ -254,6 +254,34 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	return true
 }
 
+// Replace gives a part another header, of which this node has no chunk yet, in place of one of
+// which it has none, either. It reports whether it did.
+func (x *Exchange) Replace(h Part, now time.Time) bool {
+	p := x.parts[h.Position]
+	if p == nil || !p.known || p.own || p.count > 0 {
+		return false
+	}
+	for i := range p.asks {
+		x.unask(p, i, false)
+	}
+	p.n, p.size, p.chunkSize, p.wanted, p.ready, p.dirty = h.Chunks, h.Size, h.ChunkSize, h.Wanted, now, true
+	p.lookAt, p.hungry, p.newsAt = time.Time{}, false, time.Time{}
+	p.have = stream.NewBitmap(p.n)
+	p.asks, p.at, p.age, p.seen = make([]ask, p.n), make([]time.Time, p.n), make([]time.Duration, p.n), make([]time.Time, p.n)
+	for i := range p.asks {
+		p.asks[i].from = None
+	}
+	for id, b := range p.asked { // what was asked for may still come
+		all := stream.NewBitmap(p.n)
+		copy(all, b)
+		p.asked[id] = all
+	}
+	for _, pp := range p.peers {
+		pp.grow(p.n)
+	}
+	return true
+}
+
 // bindAhead ends what should have begun, or ended, with a part that does not come.
 func (x *Exchange) bindAhead(now time.Time) {
 	for s := range x.stripes {
@@ -353,9 +381,15 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 	p.dirty = true
 }
 
-// Suspects returns the peers that were found to lie since it was last called: they
-// claim and promise, and never deliver.
-func (x *Exchange) Suspects() []Peer {
+// Suspect is a peer that was found to lie: it claims and promises, and never delivers, or
+// delivers what the broadcaster did not publish.
+type Suspect struct {
+	Peer   Peer
+	Forges bool
+}
+
+// Suspects returns the peers that were found to lie since it was last called.
+func (x *Exchange) Suspects() []Suspect {
 	s := x.suspects
 	x.suspects = nil
 	return s

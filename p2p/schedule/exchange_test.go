@@ -308,8 +308,9 @@ func TestForgeryIsSuspect(t *testing.T) {
 	x, now := fed(t)
 	for i := range maxForged {
 		x.Forged(1, at(0), i, now)
+		x.Blame(1, now)
 	}
-	if got := x.Suspects(); len(got) != 1 || got[0] != 1 {
+	if got := x.Suspects(); len(got) != 1 || got[0] != (Suspect{1, true}) {
 		t.Errorf("suspects %v", got)
 	}
 	if got := x.Suspects(); len(got) != 0 {
@@ -446,6 +447,7 @@ func FuzzExchange(f *testing.F) {
 				}
 			case 4:
 				x.Forged(peer, pos, int(next()), now)
+				x.Blame(peer, now)
 				x.Lost(pos, int(next()%16))
 			case 5:
 				x.Dropped(peer, pos, now)

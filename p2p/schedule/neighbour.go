@@ -182,14 +182,14 @@ func (x *Exchange) failed(n *neighbour, count *int, limit int, now time.Time) {
 		n.failedAt = now
 	}
 	if *count++; *count >= limit && now.Sub(n.failedAt) >= suspectAfter {
-		x.suspect(n, now)
+		x.suspect(n, false, now)
 	}
 }
 
 // suspect has the node cut a peer off.
-func (x *Exchange) suspect(n *neighbour, now time.Time) {
+func (x *Exchange) suspect(n *neighbour, forges bool, now time.Time) {
 	n.vain, n.broken = 0, 0
-	x.suspects = append(x.suspects, n.id)
+	x.suspects = append(x.suspects, Suspect{n.id, forges})
 	x.leave(n, now)
 }
 
@@ -286,9 +286,13 @@ func (x *Exchange) Silence(id Peer, now time.Time) time.Duration {
 	return now.Sub(n.heard)
 }
 
-// distrust notes that a peer sent a forged chunk.
-func (x *Exchange) distrust(n *neighbour, now time.Time) {
+// Blame notes that a chunk for which Forged was called is its sender's fault.
+func (x *Exchange) Blame(id Peer, now time.Time) {
+	n := x.peers[id]
+	if n == nil {
+		return
+	}
 	if n.forged++; n.forged >= maxForged {
-		x.suspect(n, now)
+		x.suspect(n, true, now)
 	}
 }

@@ -117,15 +117,15 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	x.offer(p, i, now)
 }
 
-// Forged notes that a peer sent other bytes than the broadcaster published.
+// Forged notes that a peer sent other bytes than the header says, as the broadcaster may have
+// signed another one: nobody is blamed for that, see Blame.
 func (x *Exchange) Forged(from Peer, pos stream.Position, i int, now time.Time) {
 	s := Stripe(pos, i)
 	if x.stripes[s].parent == from || x.stripes[s].next == from {
 		x.drop(s, from, now)
 	}
-	n := x.peers[from]
-	if n != nil {
-		x.distrust(n, now)
+	if n := x.peers[from]; n != nil {
+		n.vain, n.broken = 0, 0 // it withholds nothing
 	}
 	p := x.parts[pos]
 	if p == nil || !p.known || i >= p.n {

@@ -114,7 +114,7 @@ func (s *scenario) runs(w way) int {
 
 // rows are what was asked for on the command line.
 func rows() ([]row, error) {
-	picked := scenarios
+	picked := slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.attack != "" })
 	if *short {
 		*names = "even,uneven,churn"
 	}

@@ -34,6 +34,19 @@
 //	offload-cut
 //	         the same as offload; the broadcaster loses all peers when the measured time
 //	         begins, so that only the origin has the stream; deadline 5 s
+//	attack-forged, attack-replayed, attack-chunks, attack-unasked, attack-withheld,
+//	attack-equivocation, attack-malformed, attack-oversize, attack-wants, attack-groups,
+//	attack-control, attack-fetches, attack-slow, attack-all
+//	         even; a fifth of the nodes attack from when the measured time begins, each in the
+//	         way that the name says and package p2p's threat model describes; of all, each in
+//	         another. Attackers know whom others know, and come back if they are let in.
+//	headers  40 nodes; ten more send the broadcaster 5,000 forged headers a second each, and
+//	         come back as somebody else
+//	connections
+//	         40 nodes; 500 connections a second are opened to the broadcaster from 1,000
+//	         addresses, each with an identity of its own, and held
+//	eclipse  20 nodes and 32 liars, who lie to newcomers only and tell them of liars only; ten
+//	         join by links to all liars and eight nodes
 //	schedule100, schedule1000, schedule10000
 //	         even with so many nodes, in package schedule/simulate: the decisions of
 //	         production nodes, and nothing else of them, so that it can be so many. rx_wire
@@ -78,6 +91,10 @@
 //	              time, null if it still is in the last three seconds or has a standing want;
 //	              asked: chunks and standing wants that it got; in_mesh: at the end, mean
 //	              number of nodes that have it in their mesh for chunks
+//	attack        forged_bytes: what honest nodes held, or sent an attacker, that the key did not
+//	              sign; cut_off_ms: from the first attack of an attacker on a node until that
+//	              threw it out, for each such pair, never if it did not; back: how often it was
+//	              let in again; heap: live in the process, less what stores hold
 //	decisions     of schedule: hops from the broadcaster, events (messages and timers) for
 //	              each node and second, and CPU time for each
 //	counts        what viewers counted: chunks received, those that came twice or too late,

@@ -35,16 +35,18 @@ type result struct {
 	Stalls      times   `json:"stalls"`     // of players, one at each node that counts: how long each was
 	Utilisation float64 `json:"utilisation"`
 
-	Startup      times       `json:"startup"`        // of joiners, see doc.go
-	Picture      times       `json:"picture"`        // of joiners
-	JoinerPairs  int         `json:"joiner_pairs"`   // as Pairs, of joiners once they play
-	JoinerInTime int         `json:"joiner_in_time"` // of those, complete by the deadline
-	CutOff       times       `json:"cut_off"`        // of liars: from their first lie until nobody asks them
-	LiarsInMesh  int         `json:"liars_in_mesh"`  // at the end, pairs of an honest node and a liar
-	LiarsAsked   int         `json:"liars_asked"`    // for chunks
-	Decisions    *decisions  `json:"decisions"`
-	Counts       chunkCounts `json:"counts"` // of the nodes that count
-	Memory       []memory    `json:"memory"` // as the run went on
+	Startup      times `json:"startup"`        // of joiners, see doc.go
+	Picture      times `json:"picture"`        // of joiners
+	JoinerPairs  int   `json:"joiner_pairs"`   // as Pairs, of joiners once they play
+	JoinerInTime int   `json:"joiner_in_time"` // of those, complete by the deadline
+	CutOff       times `json:"cut_off"`        // of liars: from their first lie until nobody asks them
+	LiarsInMesh  int   `json:"liars_in_mesh"`  // at the end, pairs of an honest node and a liar
+	LiarsAsked   int   `json:"liars_asked"`    // for chunks
+
+	Attack    attackResult `json:"attack"`
+	Decisions *decisions   `json:"decisions"`
+	Counts    chunkCounts  `json:"counts"` // of the nodes that count
+	Memory    []memory     `json:"memory"` // as the run went on
 }
 
 // chunkCounts is what nodes count themselves.

@@ -28,6 +28,7 @@ type summary struct {
 	Utilisation float64      `json:"utilisation"`
 	Joiners     *joinerStats `json:"joiners,omitempty"`
 	Liars       *liarStats   `json:"liars,omitempty"`
+	Attack      *attackStats `json:"attack,omitempty"`
 	Memory      []memory     `json:"memory,omitempty"`
 	Decisions   *decisions   `json:"decisions,omitempty"`
 	Counts      chunkCounts  `json:"counts"`
@@ -92,6 +93,35 @@ type liarStats struct {
 	InMesh float64 `json:"in_mesh"`
 }
 
+type attackStats struct {
+	ForgedBytes int64 `json:"forged_bytes"`
+	CutOff      struct {
+		Count int `json:"count"`
+		Never int `json:"never"`
+		P50   ms  `json:"p50"`
+		Max   ms  `json:"max"`
+	} `json:"cut_off_ms"`
+	Back       int   `json:"back"`
+	Identities int   `json:"identities"`
+	HeapBefore int64 `json:"heap_before_bytes"`
+	HeapMost   int64 `json:"heap_most_bytes"`
+	HeapAfter  int64 `json:"heap_after_bytes"`
+	Conns      int   `json:"conns_most"`
+	Opened     int   `json:"opened"`
+	Refused    int   `json:"refused"`
+}
+
+// add adds what became of one run's attack.
+func (a *attackStats) add(r attackResult) {
+	a.ForgedBytes += r.ForgedBytes
+	a.Back += r.Back
+	a.Identities += r.Identities
+	a.HeapBefore, a.HeapMost, a.HeapAfter = max(a.HeapBefore, r.HeapBefore), max(a.HeapMost, r.HeapMost), max(a.HeapAfter, r.HeapAfter)
+	a.Conns = max(a.Conns, r.Conns)
+	a.Opened += r.Opened
+	a.Refused += r.Refused
+}
+
 // summarise puts the runs of a row together: bytes are means of the runs, delays and
 // continuity are of all of them, and what is a maximum is the greatest.
 func summarise(r row, runs []result) summary {
@@ -103,6 +133,8 @@ func summarise(r row, runs []result) summary {
 		s.Seeds = append(s.Seeds, j.Seed)
 	}
 	var sum result
+	var attacks attackStats
+	var attackCutOff times
 	n := float64(len(runs))
 	for _, r := range runs {
 		s.RX += r.RX / n
@@ -123,8 +155,17 @@ func summarise(r row, runs []result) summary {
 		sum.LiarsAsked += r.LiarsAsked
 		sum.LiarsInMesh += r.LiarsInMesh
 		s.Memory = append(s.Memory, r.Memory...)
+		attackCutOff.merge(r.Attack.CutOff)
+		attacks.add(r.Attack)
 		s.Counts.add(r.Counts, 1)
 		s.Decisions = r.Decisions // one run each
+	}
+	if r.scenario.attack != "" {
+		c := &attacks.CutOff
+		c.Count, c.Never = attackCutOff.count(), attackCutOff.Never
+		attackCutOff.Never = 0
+		c.P50, c.Max = ms(attackCutOff.percentile(.5)), ms(attackCutOff.percentile(1))
+		s.Attack = &attacks
 	}
 	d := sum.Delays
 	s.Delay = delays{ms(d.percentile(.5)), ms(d.percentile(.95)), ms(d.percentile(.99)), ms(d.percentile(1))}
@@ -177,6 +218,16 @@ func (p printer) print(s summary) {
 	}
 	if l := s.Liars; l != nil {
 		fmt.Fprintf(stdout, "  %d liars: cut off after p50 %v, max %v; asked for %d chunks; at the end in %.1f meshes each\n", l.Count, l.CutOff.P50, l.CutOff.Max, l.Asked, l.InMesh)
+	}
+	if a := s.Attack; a != nil {
+		fmt.Fprintf(stdout, "  %d bytes of forged content held, served or passed on\n", a.ForgedBytes)
+		if c := a.CutOff; c.Count > 0 {
+			fmt.Fprintf(stdout, "  %d of %d attacked nodes cut the attacker off, after p50 %v, max %v; %d were let in again; %d identities\n", c.Count-c.Never, c.Count, c.P50, c.Max, a.Back, a.Identities)
+		}
+		if a.Opened+a.Refused > 0 {
+			fmt.Fprintf(stdout, "  %d connections were opened, %d refused\n", a.Opened, a.Refused)
+		}
+		fmt.Fprintf(stdout, "  beside stores, all hold %.1f MB before, %.1f MB at most, %.1f MB at the end; %d connections at one node at most\n", float64(a.HeapBefore)/1e6, float64(a.HeapMost)/1e6, float64(a.HeapAfter)/1e6, a.Conns)
 	}
 	if t := s.Counts; t.Received > 0 && (t.Twice > 0 || t.Expired > 0) {
 		of := func(n int64) float64 { return 100 * float64(n) / float64(t.Received) }

@@ -36,6 +36,9 @@ type scenario struct {
 	store    int64                                  // bytes of each node's store; 0 means the default
 	silent   float64                                // share of nodes that claim to have and never send
 	forging  float64                                // share of nodes that send forged chunks
+	attack   string                                 // what of; "" for none
+	keyed    bool                                   // some attackers have the stream's key
+	attacks  []attack                               // of a fifth of the nodes, one after the other
 	origin   bool                                   // there is an HTTP origin, 25 ms away, that has what the broadcaster has
 	events   func(ctx context.Context, r *swarmRun) // what happens during the measured time
 }
@@ -130,6 +133,37 @@ var scenarios = []scenario{
 	base("offload-cut", "20 viewers and an origin, which alone has the stream", 21, 20*mbit, even(20*mbit)).with(func(s *scenario) {
 		s.origin, s.deadline, s.events = true, 5*time.Second, cutSource
 	}),
+	attacked("forged", "forged headers", attack{of: keyless(p2ptest.ForgeHeaders(5))}),
+	attacked("replayed", "headers of an earlier epoch", attack{of: keyless(p2ptest.ReplayHeaders)}).with(func(s *scenario) {
+		s.warmup = 18 // until the epoch before is over for sure
+	}),
+	attacked("chunks", "forged chunks to whoever asks", attack{role: forging}),
+	attacked("unasked", "chunks that nobody asked for", attack{of: keyless(p2ptest.ForgeChunks)}),
+	attacked("withheld", "false haves and promises, and nothing sent", attack{role: silent}),
+	attacked("equivocation", "a second header for each part, signed with the stream's key", attack{of: p2ptest.Equivocate}).with(func(s *scenario) { s.keyed = true }),
+	attacked("malformed", "nonsense for messages", attack{of: keyless(p2ptest.SendNonsense)}),
+	attacked("oversize", "messages of 1 MiB", attack{of: keyless(p2ptest.SendTooMuch)}),
+	attacked("wants", "5,000 changes of wants a second", attack{of: keyless(p2ptest.FloodWants(5000))}),
+	attacked("groups", "5,000 parts a second that there are none of", attack{of: keyless(p2ptest.FloodGroups(5000))}),
+	attacked("control", "5,000 control messages a second", attack{of: keyless(p2ptest.FloodControl(5000))}),
+	attacked("fetches", "1,000 requests a second", attack{of: keyless(p2ptest.FloodFetches(1000))}),
+	attacked("slow", "everything is asked for and not read", attack{of: keyless(p2ptest.ReadSlowly)}),
+	attacked("all", "each of these by one of the nodes").with(func(s *scenario) {
+		s.warmup, s.keyed, s.attacks = 18, true, []attack{
+			{of: keyless(p2ptest.ForgeHeaders(5))}, {of: keyless(p2ptest.ReplayHeaders)}, {role: forging}, {of: keyless(p2ptest.ForgeChunks)}, {role: silent},
+			{of: p2ptest.Equivocate}, {of: keyless(sequence(p2ptest.SendNonsense, p2ptest.SendTooMuch))}, {of: keyless(p2ptest.FloodWants(5000))},
+			{of: keyless(sequence(p2ptest.FloodGroups(5000), p2ptest.FloodControl(5000)))}, {of: keyless(sequence(p2ptest.FloodFetches(1000), p2ptest.ReadSlowly))},
+		}
+	}),
+	base("headers", "50,000 headers a second at the broadcaster by 10 sybils", 40, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.attack, s.seeds, s.events = "headers", 1, flood
+	}),
+	base("connections", "10,000 connections to the broadcaster from 1,000 addresses", 40, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.attack, s.seeds, s.events = "connections", 1, knock
+	}),
+	base("eclipse", "10 join by links to 32 that withhold, and to 8 that do not", 52, 20*mbit, even(20*mbit)).with(func(s *scenario) {
+		s.attack, s.silent, s.warmup, s.events = "eclipse", 32./52, 6, eclipse
+	}),
 	decided(100), decided(1000), decided(10_000),
 	base("long", "8 nodes, uplinks 20, 300 kbit/s for 6 h", 8, 20*mbit, even(20*mbit)).with(func(s *scenario) {
 		s.rate, s.segments, s.seeds = 300_000, 6*3600/2, 1
@@ -152,7 +186,7 @@ func named(names string) (out []scenario, unknown string) {
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, s := range scenarios {
-			if name == s.name || name != "edge" && name == strings.TrimRight(s.name, "0123456789") {
+			if name == s.name || name == "attack" && s.attack != "" || name != "edge" && name == strings.TrimRight(s.name, "0123456789") {
 				out, found = append(out, s), true
 			}
 		}
@@ -170,6 +204,7 @@ const (
 	honest role = iota
 	silent
 	forging
+	attacking
 )
 
 // cast draws who plays what. The broadcaster is honest.
@@ -178,8 +213,16 @@ func (s *scenario) cast(r *rand.Rand) []role {
 	order := r.Perm(s.nodes - 1)
 	n := int(s.silent*float64(s.nodes) + .5)
 	m := int(s.forging*float64(s.nodes) + .5)
+	attackers := 0
+	if len(s.attacks) > 0 {
+		attackers = s.nodes / 5
+	}
 	for k, i := range order {
 		switch {
+		case k < attackers:
+			if out[i+1] = attacking; s.attacks[k%len(s.attacks)].role != honest {
+				out[i+1] = s.attacks[k%len(s.attacks)].role
+			}
 		case k < n:
 			out[i+1] = silent
 		case k < n+m:

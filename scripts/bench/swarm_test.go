@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,10 @@ type swarmRun struct {
 
 	origin *p2ptest.Origin // nil if there is none
 
+	attackers []*p2ptest.Attacker
+	recorded  [][]byte     // headers of the epoch before
+	forged    atomic.Int64 // bytes that honest nodes should not have
+
 	alive   []int // viewers, for churn
 	joiners joiners
 }
@@ -43,10 +48,21 @@ func runSwarm(t *testing.T, s scenario, seed int64) result {
 		}
 		r.origin = r.net.NewOrigin(0, latency)
 	}
+	if s.attack != "" {
+		r.record()
+	}
+	next := 0
 	for i, l := range r.links {
-		if r.roles[i] == honest {
+		switch r.roles[i] {
+		case honest:
 			r.addNode(l)
-		} else {
+		case attacking:
+			for s.attacks[next%len(s.attacks)].of == nil {
+				next++
+			}
+			r.addAttacker(l, s.attacks[next%len(s.attacks)], false)
+			next++
+		default:
 			r.liars = append(r.liars, r.net.AddLiar(l, r.key.ID(), r.roles[i] == forging))
 		}
 	}

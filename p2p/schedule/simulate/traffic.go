@@ -72,7 +72,7 @@ func (w *World) step(i int) {
 		return
 	}
 	for _, s := range n.x.Suspects() {
-		j := int(s)
+		j := int(s.Peer)
 		if o := w.nodes[j]; o.liar || o.forger {
 			w.res.CutOff = append(w.res.CutOff, w.now)
 		} else if !o.dead { // to cut the dead off does no harm
@@ -243,6 +243,7 @@ func (w *World) take(i int, m message) {
 		case schedule.Accept:
 			if w.nodes[m.from].forger {
 				n.x.Forged(schedule.Peer(m.from), pos, c.Index, w.time())
+				n.x.Blame(schedule.Peer(m.from), w.time())
 				continue
 			}
 			n.x.Got(schedule.Peer(m.from), pos, c.Index, c.Age, false, w.time())
