@@ -399,8 +399,9 @@
 //     a fetch or an origin, less if it seems to be dead and a neighbour has what is fetched.
 //   - Who dies without a word loses its place within about 6 s: nothing of what is sent to
 //     it by QUIC is acknowledged, though others answer. Over TCP the system decides.
-//   - Connections by which nothing is answered are probed each second, so that a network that
-//     is back, and an end that has given the connection up, are noticed at once.
+//   - Connections by which nothing is answered, or nothing comes while the node is starved, are
+//     probed each second, so that a network that is back, and an end that has given the
+//     connection up or was started again, are noticed at once.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in
 //     [SwarmStats].
 //   - [Node.Close] waits for all goroutines that the node started.

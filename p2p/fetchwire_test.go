@@ -26,6 +26,7 @@ func request() fetchRequest {
 			{"main", stream.Position{Epoch: 1, Segment: 2}, bitmap(9, 0, 8)},
 			{"audio-de", stream.Position{Epoch: 1, Segment: 2, Part: 1023}, bitmap(stream.MaxChunks, 511)},
 		},
+		revocations: []byte{0x22, 1, 2, 3},
 	}
 }
 
@@ -94,6 +95,7 @@ func TestFetchRequestsAreBounded(t *testing.T) {
 		"the past of nothing":      add(4, nil),
 		"the past from nowhere":    add(4, wire.AppendBytes(wire.AppendBytes(nil, 1, []byte("main")), 3, position)),
 		"the past before nothing":  add(4, wire.AppendBytes(wire.AppendBytes(nil, 1, []byte("main")), 2, position)),
+		"long revocations":         add(5, make([]byte, stream.MaxRevocationsSize+1)),
 		"the past cut short":       add(4, []byte{0x0a, 5}),
 		"a bad part before a good": wire.AppendMessage(add(3, part("", position, 1)), 3, part("main", position, 1)),
 	} {

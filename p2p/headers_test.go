@@ -16,8 +16,14 @@ func TestOnlyWhatNoHonestPeerSendsIsPenalised(t *testing.T) {
 		stream.ErrClock:        false,
 		stream.ErrLate:         false,
 		stream.ErrEquivocation: false,
-		errTooManyRenditions:   false,
-		ErrClosed:              false,
+
+		stream.ErrRevoked:           false,
+		stream.ErrDelegationTime:    false,
+		stream.ErrBadRevocations:    true,
+		stream.ErrRevocationsForged: true,
+
+		errTooManyRenditions: false,
+		ErrClosed:            false,
 	} {
 		if _, got := refusal(fmt.Errorf("part: %w", err)); got != want {
 			t.Errorf("%v: penalised: %t, want %t", err, got, want)

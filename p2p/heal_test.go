@@ -59,3 +59,36 @@ func heals(t *testing.T, fail func(net *p2ptest.Network, on bool), lasts time.Du
 	})
 	t.Logf("has a part after %v", took)
 }
+
+// TestABroadcasterThatComesBackIsFoundBySilentNodes kills a broadcaster to whom nothing is under way,
+// as nothing was published for a moment, and starts it again: no packet of a node to it would ever show
+// that it has forgotten their connection, and it does not know whom to dial.
+func TestABroadcasterThatComesBackIsFoundBySilentNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+		const nodes = 5
+		net := line(t, nodes, 0, src.Key)
+		defer net.Close()
+		for i := 1; i < nodes; i++ {
+			join(t, net, i, net.Link(src.Key.ID(), 0, 1, 2))
+		}
+		src.Run(context.Background(), t, net.Node(0), 3, false)
+		time.Sleep(2 * time.Second)
+		net.Kill(0)
+		time.Sleep(2 * time.Second)
+		node := net.Restart(0, p2ptest.Link{}, false)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { src.Run(ctx, t, node, 1000, false); close(done) }()
+		defer func() { cancel(); <-done }()
+		took := waitFor(t, 5*time.Second, "all to hear of the next epoch", func() bool {
+			for i := 1; i < nodes; i++ {
+				if net.Node(i).Swarms()[0].Timelines()[0].Newest().Epoch != 2 {
+					return false
+				}
+			}
+			return true
+		})
+		t.Logf("all heard after %v", took)
+	})
+}

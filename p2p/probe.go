@@ -32,8 +32,9 @@ type probed struct {
 	count    int
 }
 
-// due takes a sample of all connections, and returns those to probe now.
-func (p *probes) due(all map[network.Conn]schedule.PacketCount, now time.Time) (out []network.Conn) {
+// due takes a sample of all connections, and returns those to probe now. starved tells that all who
+// bring nothing are in doubt, though nothing may have been sent to them.
+func (p *probes) due(all map[network.Conn]schedule.PacketCount, starved bool, now time.Time) (out []network.Conn) {
 	next := make(map[network.Conn]*probed, len(all))
 	for c, count := range all {
 		last := p.conns[c]
@@ -41,7 +42,8 @@ func (p *probes) due(all map[network.Conn]schedule.PacketCount, now time.Time) (
 			last = &probed{count.Received, count.Sent, now, 0}
 		}
 		next[c] = last
-		if count.Sent >= last.sent+probePackets && now.Sub(last.since) >= probeAfter && last.count < maxProbes {
+		doubtful := starved || count.Sent >= last.sent+probePackets
+		if doubtful && now.Sub(last.since) >= probeAfter && last.count < maxProbes {
 			last.count++
 			out = append(out, c)
 		}

@@ -162,9 +162,10 @@ func TestMediaFlowThroughARelayThatCarriesThem(t *testing.T) {
 		t.Error("the relay does not say that it carries media")
 	}
 	s := h.join(t)
-	eventually(t, "chunks come", func() bool {
+	eventually(t, "chunks come, more than the relay carries without media, of a peer that is known to hold the stream", func() bool {
 		h.publish(t)
-		return s.Stats().ChunksReceived > 2
+		st := s.Stats()
+		return st.ChunksReceived > 2 && len(st.Peers) > 0 && h.relay.Reach().Relayed >= partSize
 	})
 	peers := s.Stats().Peers
 	if len(peers) != 1 || !peers[0].Relayed {

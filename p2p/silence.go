@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -30,7 +31,7 @@ func (n *Node) watchSilence() {
 				n.closeSilent(c)
 				delete(counts, c)
 			}
-			for _, c := range probes.due(counts, now) {
+			for _, c := range probes.due(counts, n.starved(), now) {
 				probe(c)
 			}
 		}
@@ -56,4 +57,9 @@ func (n *Node) closeSilent(c network.Conn) {
 	n.mu.Unlock()
 	n.log.Info("connection closed: the peer answers nothing", "peer", c.RemotePeer())
 	n.wg.Go(func() { _ = c.Close() }) // it may wait, and fails only if it is closed already
+}
+
+// starved reports whether a stream of this node should have news, and has none.
+func (n *Node) starved() bool {
+	return slices.ContainsFunc(n.Swarms(), func(s *Swarm) bool { return s.starved.Load() })
 }

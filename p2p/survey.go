@@ -121,6 +121,11 @@ func (s *Swarm) validateSurvey(_ context.Context, from peer.ID, msg *pubsub.Mess
 	if err != nil {
 		s.count(func(c *counters) { c.stats.SurveysRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
 		s.log.Info("survey refused", "peer", from, "err", err)
+		why := Malformed
+		if errors.Is(err, stream.ErrForgedSurvey) {
+			why = Forged
+		}
+		s.fault(from, why)
 		return pubsub.ValidationReject // which lowers the score
 	}
 	if s.roles.Holds(survey.Delegation(), time.Now()) != nil || survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {

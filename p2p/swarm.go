@@ -163,7 +163,6 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 	case <-s.met:
 	case <-time.After(subscribeAfter):
 	}
-	s.surveys.subscribe()
 	sub, err := topic.Subscribe(pubsub.WithBufferSize(headerBuffer))
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -171,6 +170,7 @@ func (s *Swarm) subscribe(topic *pubsub.Topic) {
 		}
 		return
 	}
+	s.surveys.subscribe()
 	s.drain(sub)
 }
 

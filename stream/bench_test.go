@@ -21,6 +21,21 @@ func BenchmarkOpenHeader(b *testing.B) {
 	}
 }
 
+// BenchmarkOpenDelegatedHeader opens a header of a delegate, whose delegation is known.
+func BenchmarkOpenDelegatedHeader(b *testing.B) {
+	signed, err := delegate(b, 2).sign(describeCut(firstPart(), pattern(32*MinChunkSize), MinChunkSize))
+	if err != nil {
+		b.Fatal(err)
+	}
+	roles := NewRoles(testKey.ID())
+	for b.Loop() {
+		if _, err := roles.OpenHeader(signed.Bytes()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(signed.Bytes())), "bytes")
+}
+
 func BenchmarkOpenChunk(b *testing.B) {
 	for _, n := range []int{4 << 10, 8 << 10, 32 << 10} {
 		b.Run(fmt.Sprintf("bytes=%d", n), func(b *testing.B) {

@@ -98,7 +98,7 @@ func (h *home) changeDelegations(id stream.ID, f func(*delegationsFile) error) e
 func (f *delegationsFile) add(d *namedDelegation, now time.Time) error {
 	over := func(o *namedDelegation) bool { return o.state(now) != "holds" }
 	if n := slices.IndexFunc(f.Delegations, func(o *namedDelegation) bool { return o.Name == d.Name && !over(o) && o.Key != d.Key }); n >= 0 {
-		return &usageError{"There is a delegation " + quote(d.Name) + " to another key already.", "choose another --name, or revoke that one first: grapevine key revoke " + d.Name}
+		return &usageError{"There is a delegation " + quote(d.Name) + " to another key already.", "choose another --name, or revoke that one first: grapevine delegate revoke " + d.Name}
 	}
 	if slices.ContainsFunc(f.Delegations, func(o *namedDelegation) bool { return o.Key == d.Key && o.Revoked != nil }) {
 		return &usageError{"That key was revoked, and is never trusted again.", "have the other machine make a new one: grapevine id --key FILE, with a key of openssl genpkey -algorithm ed25519"}
@@ -125,7 +125,7 @@ func (f *delegationsFile) revoke(name string, now time.Time) (stream.ID, error) 
 	if err != nil {
 		n := slices.IndexFunc(f.Delegations, func(d *namedDelegation) bool { return d.Name == name })
 		if n < 0 {
-			return key, &usageError{"There is no delegation " + quote(name) + ".", "grapevine key list shows all; a key that is not among them can be named by its own text"}
+			return key, &usageError{"There is no delegation " + quote(name) + ".", "grapevine delegate list shows all; a key that is not among them can be named by its own text"}
 		}
 		key = f.Delegations[n].Key
 	}
@@ -294,7 +294,7 @@ func writeRoles(path string, f rolesFile) error {
 }
 
 func explainRoles(e *rolesError) (sentence, hint string) {
-	const make = "grapevine key delegate makes one, on the machine with the stream's key"
+	const make = "grapevine delegate create makes one, on the machine with the stream's key"
 	switch {
 	case errors.Is(e.err, fs.ErrExist):
 		return fmt.Sprintf("There is a file %s already.", e.path), "name another with --out FILE, or remove it"
@@ -310,7 +310,7 @@ func explainRoles(e *rolesError) (sentence, hint string) {
 
 // explainDelegation says why this machine may not broadcast, or no more.
 func explainDelegation(err error) (sentence, hint string) {
-	const renew = "ask for another: grapevine key delegate, on the machine with the stream's key"
+	const renew = "ask for another: grapevine delegate create, on the machine with the stream's key"
 	why := func(sentinel error) string {
 		_, text, _ := strings.Cut(err.Error(), sentinel.Error()+": ")
 		return text
@@ -359,7 +359,7 @@ func (h *home) under(key stream.Key, path string, now time.Time) (stream.Key, er
 	return key, nil
 }
 
-// followRevocations has the node heed and pass on what "grapevine key" puts into the home, until
+// followRevocations has the node heed and pass on what "grapevine delegate" puts into the home, until
 // the session ends.
 func (s *session) followRevocations(h *home) {
 	ticker := time.NewTicker(statsEvery)

@@ -29,7 +29,7 @@
 //	public.go    what a public stream has in the directory (--public); list.go shows it
 //	private.go   who may open a stream (--private, --trusted-relays); invite.go invites them,
 //	             guests.go keeps them
-//	key.go       whose machines may broadcast a stream (key delegate, --delegation); delegations.go
+//	delegate.go  whose machines may broadcast a stream (delegate, --delegation); delegations.go
 //	             keeps that, and what was revoked
 //	hybrid.go    HTTP origins, for what peers do not bring in time (--origin)
 //	door.go      whom the server of --http answers
@@ -68,8 +68,8 @@
 //	streams/<id>.invited    the invite with which this home watched it: a secret
 //	streams/<id>.delegations  to whom the stream's key delegated, by name; no secrets
 //	streams/<id>.revocations  the newest revocations of the stream that this home knows, its own or
-//	                        others'. A node that runs looks every 2 s, and passes them on; so the key
-//	                        command needs no other way to it
+//	                        others'. A node that runs looks every 2 s, and passes them on; so the
+//	                        delegate command needs no other way to it
 //	viewer.key              what this home's keys as a viewer of private streams are made of
 //	streams/<id>.lock       held while the stream is broadcast from here
 //
@@ -124,7 +124,7 @@
 //	version what was built: version, commit, modified, go, platform
 //	invite, invites, revoked  what invite did: a link, which is a secret; all invites, each with
 //	       name, state (holds, expired or revoked), expires, uses and viewers; a name
-//	delegated, delegations, key-revoked, key-imported  what key did: a delegation and its file; all
+//	delegated, delegations, delegate-revoked, delegate-imported  what delegate did: a delegation and its file; all
 //	       of them, each with name, role, key, state (holds, expired or revoked) and expires; the
 //	       issue of revocations, and their file or number
 //	doctor what doctor found: findings, each with check, state, says and do

@@ -156,7 +156,7 @@ func explain(err error) (sentence, hint string, code int) {
 		hint = "ask the broadcaster for a new link"
 	case errors.Is(err, p2p.ErrSuperseded):
 		sentence = "The stream goes on from another machine, which began to broadcast it later than this one."
-		hint = "only one broadcasts at a time; if that one is not yours, revoke its key: grapevine key revoke NAME"
+		hint = "only one broadcasts at a time; if that one is not yours, revoke its key: grapevine delegate revoke NAME"
 	case errors.Is(err, stream.ErrRevoked), errors.Is(err, stream.ErrDelegationTime), errors.Is(err, stream.ErrDelegationRole):
 		sentence, hint = explainDelegation(err)
 	case errors.As(err, &address):

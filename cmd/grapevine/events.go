@@ -226,7 +226,7 @@ type revokedEvent struct {
 	Viewers int    `json:"viewers"` // that came with it
 }
 
-// delegatedEvent is what "grapevine key delegate" made.
+// delegatedEvent is what "grapevine delegate create" made.
 type delegatedEvent struct {
 	Event   string `json:"event"` // "delegated"
 	Stream  string `json:"stream"`
@@ -237,7 +237,7 @@ type delegatedEvent struct {
 	File    string `json:"file"`
 }
 
-// delegationsEvent is what "grapevine key list" shows.
+// delegationsEvent is what "grapevine delegate list" shows.
 type delegationsEvent struct {
 	Event       string            `json:"event"` // "delegations"
 	Stream      string            `json:"stream"`
@@ -252,18 +252,18 @@ type delegationEvent struct {
 	Expires string `json:"expires"` // RFC 3339
 }
 
-// keyRevokedEvent is what "grapevine key revoke" did.
+// keyRevokedEvent is what "grapevine delegate revoke" did.
 type keyRevokedEvent struct {
-	Event  string `json:"event"` // "key-revoked"
+	Event  string `json:"event"` // "delegate-revoked"
 	Stream string `json:"stream"`
 	Name   string `json:"name"`
 	Issue  uint64 `json:"issue"`
 	File   string `json:"file"`
 }
 
-// keyImportedEvent is what "grapevine key import" took.
+// keyImportedEvent is what "grapevine delegate import" took.
 type keyImportedEvent struct {
-	Event  string `json:"event"` // "key-imported"
+	Event  string `json:"event"` // "delegate-imported"
 	Stream string `json:"stream"`
 	Issue  uint64 `json:"issue"`
 	Keys   int    `json:"keys"` // that are revoked

@@ -46,7 +46,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer, limit time.Dur
 var bareCommands = []string{configCommandName, "version", "man", "completion", "complete"}
 
 // nodeless are commands that run no node: they work on files, or ask a node that runs.
-var nodeless = []string{exportName, healthName, inviteName, keyName, statusName}
+var nodeless = []string{exportName, healthName, inviteName, delegateName, statusName}
 
 func newApp(env *environment) *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error {
@@ -74,7 +74,7 @@ func newApp(env *environment) *cli.App {
 			statusCommand(env),
 			listCommand(env),
 			inviteCommand(env),
-			keyCommand(env),
+			delegateCommand(env),
 			exportCommand(env),
 			idCommand(env),
 			doctorCommand(env),

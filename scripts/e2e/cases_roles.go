@@ -89,7 +89,7 @@ func (b *bench) delegate(ctx context.Context, to, name string) (string, error) {
 		return "", err
 	}
 	file := filepath.Join(b.dir, name+".delegation")
-	_, err = output(ctx, b.binary, "key", "delegate", "--name", name, "--expires", "1h", "--out", file, "--home", filepath.Join(b.dir, "home-master"), key)
+	_, err = output(ctx, b.binary, "delegate", "create", "--name", name, "--expires", "1h", "--out", file, "--home", filepath.Join(b.dir, "home-master"), key)
 	return file, err
 }
 
@@ -97,10 +97,10 @@ func (b *bench) delegate(ctx context.Context, to, name string) (string, error) {
 // delegate went on. It must end by itself, with a sentence.
 func (b *bench) revoke(ctx context.Context, name string, at, delegate *node) (time.Duration, error) {
 	file := filepath.Join(b.dir, name+".revoked")
-	if _, err := output(ctx, b.binary, "key", "revoke", name, "--out", file, "--home", filepath.Join(b.dir, "home-master")); err != nil {
+	if _, err := output(ctx, b.binary, "delegate", "revoke", name, "--out", file, "--home", filepath.Join(b.dir, "home-master")); err != nil {
 		return 0, err
 	}
-	if _, err := output(ctx, b.binary, "key", "import", file, "--home", filepath.Join(b.dir, "home-"+at.name)); err != nil {
+	if _, err := output(ctx, b.binary, "delegate", "import", file, "--home", filepath.Join(b.dir, "home-"+at.name)); err != nil {
 		return 0, err
 	}
 	began := time.Now()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,28 @@ func TestClientReadsWhatTheHandlerServes(t *testing.T) {
 			t.Errorf("bytes %v: %d bytes, %v", span, len(got), err)
 		}
 		body.Close()
+	}
+}
+
+func TestATimelineBeginsWithRevocations(t *testing.T) {
+	s := newStation(t)
+	roles := stream.NewRoles(s.key.ID())
+	s.timeline.Heed(roles)
+	list, err := s.key.Revoke(1, []stream.ID{stream.NewKey().ID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := s.publish(testData(1000), 1)
+	for _, known := range []bool{false, true} {
+		want := [][]byte{h.Bytes()}
+		if known {
+			roles.Adopt(list)
+			want = [][]byte{list.Bytes(), h.Bytes()}
+		}
+		got, err := newTestClient(t, s.handler).Timeline(t.Context(), s.key.ID())
+		if err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("with revocations %t: %d answers, %v, want %d", known, len(got), err, len(want))
+		}
 	}
 }
 

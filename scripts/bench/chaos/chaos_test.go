@@ -93,11 +93,12 @@ func TestInvariantsHold(t *testing.T) {
 	if *oneJob != "" {
 		t.Skip("something else was asked for")
 	}
-	base := job{Minutes: 0.5}.run(t)
+	const minutes = 0.75
+	base := job{Minutes: minutes}.run(t)
 	if len(base.Broken) > 0 || base.Segments == 0 || base.Parts == 0 {
 		t.Fatalf("without faults: %+v", base)
 	}
-	res := job{1, 1, base.Base}.run(t)
+	res := job{1, minutes, base.Base}.run(t)
 	for _, b := range res.Broken {
 		t.Error(b)
 	}

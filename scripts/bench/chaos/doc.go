@@ -1,6 +1,6 @@
 // Package chaos lets everything go wrong in swarms of production nodes in virtual time, and checks
 // all the time what must hold whatever happens. scripts/bench.sh chaos runs it; as a test it runs two
-// seeds for a minute each.
+// short runs, of which one is without faults.
 //
 // # Who there is
 //

@@ -95,9 +95,13 @@ func (w *world) verify(h *host, p *program, node *p2p.Node, headers []*stream.Si
 		if held[s.Position] || !node.Store().Whole(s.ID()) {
 			continue
 		}
+		chunks := node.Store().Part(s.ID())
+		if len(chunks) == 0 {
+			continue // the store let go of it meanwhile
+		}
 		held[s.Position] = true
 		hash := sha256.New()
-		for _, c := range node.Store().Part(s.ID()) {
+		for _, c := range chunks {
 			hash.Write(c)
 		}
 		p.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"math/rand"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -135,5 +136,36 @@ func draw(seed int64, length time.Duration) (all []fault) {
 		// Who was killed needs a moment to end before it can be started again.
 		busy[place] = f.at + f.lasts + time.Second
 		all = append(all, f)
+	}
+}
+
+func TestSchedulesKeepTheirBounds(t *testing.T) {
+	const length = 10 * time.Minute
+	seen := make(map[kind]int)
+	for seed := range int64(50) {
+		until := make(map[int]time.Duration) // by host, of faults that it can have one of at a time
+		var last time.Duration
+		for _, f := range draw(seed, length) {
+			seen[f.kind]++
+			if f.at < last || f.at < warmUp || f.at+f.lasts > length-calm {
+				t.Fatalf("seed %d: %v is out of order or bounds", seed, f)
+			}
+			last = f.at
+			switch f.kind {
+			case kill, stop, pause, cut, deaf:
+				if h := f.hosts[0]; f.at < until[h] {
+					t.Fatalf("seed %d: %v while host %d has another", seed, f, h)
+				}
+				until[f.hosts[0]] = f.at + f.lasts
+			}
+		}
+		if again := draw(seed, length); len(again) == 0 || again[len(again)-1].String() != draw(seed, length)[len(again)-1].String() {
+			t.Fatalf("seed %d gives something else each time", seed)
+		}
+	}
+	for _, k := range kinds {
+		if seen[k.kind] < 50 {
+			t.Errorf("%s came %d times with 50 seeds", k.kind, seen[k.kind])
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	keyName        = "key"
+	delegateName   = "delegate"
 	delegationName = "delegation"
 	// minDelegation bounds how long a delegation holds at least, and earlyDelegation is how long
 	// before it is made it begins, as clocks differ and inputs may be late.
@@ -22,18 +22,18 @@ const (
 )
 
 func delegationFlag() cli.Flag {
-	return &cli.StringFlag{Name: delegationName, Usage: "broadcast the stream whose key delegates to this machine's key in `FILE`, which \"grapevine key delegate\" wrote"}
+	return &cli.StringFlag{Name: delegationName, Usage: "broadcast the stream whose key delegates to this machine's key in `FILE`, which \"grapevine delegate create\" wrote"}
 }
 
-func keyCommand(env *environment) *cli.Command {
+func delegateCommand(env *environment) *cli.Command {
 	return &cli.Command{
-		Name:      keyName,
+		Name:      delegateName,
 		Usage:     "let other machines broadcast this home's stream, list them, or revoke one",
-		ArgsUsage: "delegate|list|revoke|import [KEY|NAME|FILE]",
-		Description: "grapevine key delegate --name studio-2 --expires 720h KEY\n" +
-			"grapevine key list\n" +
-			"grapevine key revoke studio-2\n" +
-			"grapevine key import studio-2.revoked",
+		ArgsUsage: "create|list|revoke|import [KEY|NAME|FILE]",
+		Description: "grapevine delegate create --name studio-2 --expires 720h KEY\n" +
+			"grapevine delegate list\n" +
+			"grapevine delegate revoke studio-2\n" +
+			"grapevine delegate import studio-2.revoked",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the new delegation `NAME`"},
 			&cli.StringFlag{Name: "role", Usage: "let the other key do what `ROLE` may: broadcast", Value: stream.RoleBroadcast.String()},
@@ -45,13 +45,13 @@ func keyCommand(env *environment) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
 		},
 		Action: func(c *cli.Context) error {
-			return env.do(c, job{run: func(context.Context, settings) error { return changeKeys(c, newScreen(env, c.Bool("json"))) }})
+			return env.do(c, job{run: func(context.Context, settings) error { return changeDelegates(c, newScreen(env, c.Bool("json"))) }})
 		},
 	}
 }
 
-// changeKeys does what the command's arguments say.
-func changeKeys(c *cli.Context, scr *screen) (err error) {
+// changeDelegates does what the command's arguments say.
+func changeDelegates(c *cli.Context, scr *screen) (err error) {
 	h, err := openHome(c.String("home"), readPassphrase(c))
 	if err != nil {
 		return err
@@ -65,9 +65,9 @@ func changeKeys(c *cli.Context, scr *screen) (err error) {
 	if what == "import" && len(args) == 1 {
 		return importRevocations(h, args[0], scr)
 	}
-	known := what == "delegate" && len(args) == 1 || what == "list" && len(args) == 0 || what == "revoke" && len(args) == 1
+	known := what == "create" && len(args) == 1 || what == "list" && len(args) == 0 || what == "revoke" && len(args) == 1
 	if !known {
-		return &usageError{"key needs to know what to do.", "grapevine key delegate --name NAME KEY, grapevine key list, grapevine key revoke NAME, or grapevine key import FILE"}
+		return &usageError{"delegate needs to know what to do.", "grapevine delegate create --name NAME KEY, grapevine delegate list, grapevine delegate revoke NAME, or grapevine delegate import FILE"}
 	}
 	key, err := h.streamKey(c.String("key"))
 	if err != nil {
@@ -75,7 +75,7 @@ func changeKeys(c *cli.Context, scr *screen) (err error) {
 	}
 	d := delegations{h, key, scr, c.String("out")}
 	switch what {
-	case "delegate":
+	case "create":
 		return d.create(args[0], c.String("name"), c.String("role"), c.Duration("expires"))
 	case "list":
 		return d.list()
@@ -101,7 +101,7 @@ func (d *delegations) create(to, name, role string, expires time.Duration) error
 	case err != nil:
 		return badFlag("role", role, "there is one role: broadcast")
 	case !stream.ValidRendition(name): // what is safe in a file's name, and short
-		return &usageError{fmt.Sprintf("key delegate needs a --name of 1 to %d of a-z, 0-9 and -.", stream.MaxRenditionName), "name the machine that it is for: --name studio-2"}
+		return &usageError{fmt.Sprintf("delegate create needs a --name of 1 to %d of a-z, 0-9 and -.", stream.MaxRenditionName), "name the machine that it is for: --name studio-2"}
 	case expires < minDelegation || expires > stream.MaxDelegation-earlyDelegation:
 		return badFlag("expires", expires.String(), "a duration looks like 720h or 90m; from a minute to a year")
 	case key == d.key.ID():
@@ -150,7 +150,7 @@ func (d *delegations) list() error {
 	now := time.Now()
 	event := delegationsEvent{Event: "delegations", Stream: d.key.ID().String(), Delegations: []delegationEvent{}}
 	if len(file.Delegations) == 0 {
-		d.screen.say("No other machine may broadcast this stream. grapevine key delegate --name NAME KEY lets one.")
+		d.screen.say("No other machine may broadcast this stream. grapevine delegate create --name NAME KEY lets one.")
 	}
 	for _, o := range file.Delegations {
 		state := o.state(now)
@@ -193,9 +193,9 @@ func (d *delegations) revoke(name string) error {
 	if err != nil {
 		return err
 	}
-	d.screen.event(keyRevokedEvent{"key-revoked", id.String(), name, list.Issue, path})
+	d.screen.event(keyRevokedEvent{"delegate-revoked", id.String(), name, list.Issue, path})
 	d.screen.say("Revoked %s. Nodes of this home that carry the stream pass it on within seconds.", quote(name))
-	d.screen.field("elsewhere", "grapevine key import "+path)
+	d.screen.field("elsewhere", "grapevine delegate import "+path)
 	d.screen.field("", d.screen.dim("where a node carries the stream; those that never hear of it refuse the key when its delegation ends"))
 	return nil
 }
@@ -207,12 +207,12 @@ func importRevocations(h *home, path string, scr *screen) error {
 		return err
 	}
 	if f.revocations == nil {
-		return &usageError{"The file " + path + " revokes nothing.", "grapevine key revoke writes one that does; a delegation is for broadcast --delegation FILE"}
+		return &usageError{"The file " + path + " revokes nothing.", "grapevine delegate revoke writes one that does; a delegation is for broadcast --delegation FILE"}
 	}
 	if err := (keptRevocations{h}).KeepRevocations(f.revocations); err != nil {
 		return err
 	}
-	scr.event(keyImportedEvent{"key-imported", f.revocations.Stream.String(), f.revocations.Issue, len(f.revocations.Keys)})
+	scr.event(keyImportedEvent{"delegate-imported", f.revocations.Stream.String(), f.revocations.Issue, len(f.revocations.Keys)})
 	scr.say("Took %s of the stream %s over. Nodes of this home that carry it pass that on within seconds.", count(len(f.revocations.Keys), "revoked key"), f.revocations.Stream)
 	return nil
 }
