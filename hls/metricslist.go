@@ -52,11 +52,11 @@ var nodeMetrics = []metric[Figures]{
 	ofNode("directory_asked_total", counter, func(f *Figures) float64 { return float64(f.Directory.Asked) }, "Peers that were asked for the directory."),
 	ofNode("directory_answered_total", counter, func(f *Figures) float64 { return float64(f.Directory.Answered) }, "Peers that were told the directory."),
 
-	ofNode("reports", gauge, func(f *Figures) float64 { return truth(f.Reports) }, "1 if the node tells broadcasters how streams fare here."),
 	ofNode("banned_peers", gauge, func(f *Figures) float64 { return float64(f.Misconduct.BannedPeers) }, "Peers that are cut off now."),
 	ofNode("banned_addresses", gauge, func(f *Figures) float64 { return float64(f.Misconduct.BannedAddrs) }, "Addresses from where nobody new is let in now."),
 	ofNode("connections_refused_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.ConnsRefused) }, "Connections refused, as the peer or its address was cut off, or too many came."),
 	ofNode("said_too_much_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.SaidTooMuch) }, "Messages and requests beyond what a peer may say."),
+	ofNode("reports", gauge, func(f *Figures) float64 { return truth(f.Reports) }, "1 if the node tells broadcasters how streams fare here."),
 
 	ofNode("limit_upload_bytes_per_second", gauge, func(f *Figures) float64 { return float64(f.Limits.MaxUpload) / 8 }, "What the node may send; 0 for no bound."),
 	ofNode("limit_download_bytes_per_second", gauge, func(f *Figures) float64 { return float64(f.Limits.MaxDownload) / 8 }, "What the node may receive; 0 for no bound."),
@@ -201,6 +201,7 @@ var streamMetrics = []metric[StreamFigures]{
 	ofStream("promises_revoked_total", counter, func(s *StreamFigures) float64 { return float64(s.PromisesRevoked) }, "Times that a child was told to find another parent."),
 	ofStream("penalties_total", counter, func(s *StreamFigures) float64 { return float64(s.Penalised) }, "Times that a peer's score was lowered for what no honest peer sends."),
 	ofStream("peers_cut_off_total", counter, func(s *StreamFigures) float64 { return float64(s.PeersCutOff) }, "Peers cut off for what they did in the stream."),
+	ofStream("equivocations_total", counter, func(s *StreamFigures) float64 { return float64(s.Equivocations) }, "Parts of which whoever has the stream's key signed two headers."),
 	ofStream("surveys_total", counter, func(s *StreamFigures) float64 { return float64(s.Surveys) }, "Surveys of the broadcaster that were passed on."),
 	ofStream("surveys_refused_total", counter, func(s *StreamFigures) float64 { return float64(s.SurveysRefused) }, "Surveys that were forged or malformed."),
 	ofStream("reports_sent_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsSent) }, "Reports of this node's own."),
@@ -208,7 +209,6 @@ var streamMetrics = []metric[StreamFigures]{
 	ofStream("reports_refused_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsRefused) }, "Reports that were malformed, of another survey, or here before."),
 	ofStream("reports_dropped_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsDropped) }, "Reports that a bound left no room for."),
 	ofStream("reports_lost_total", counter, func(s *StreamFigures) float64 { return float64(s.ReportsLost) }, "Reports that the next node did not take."),
-	ofStream("equivocations_total", counter, func(s *StreamFigures) float64 { return float64(s.Equivocations) }, "Parts of which whoever has the stream's key signed two headers."),
 	ofStream("dht_searches_total", counter, func(s *StreamFigures) float64 { return float64(s.Searches) }, "Searches of the DHT."),
 	ofStream("dht_announcements_total", counter, func(s *StreamFigures) float64 { return float64(s.Announced) }, "Times that this node announced the stream in the DHT."),
 	ofStream("origin_received_bytes_total", counter, func(s *StreamFigures) float64 { return float64(s.OriginBytes) }, "Payload from HTTP origins, which is not among that from peers."),

@@ -16,8 +16,6 @@ const (
 	// time it is twice as long, up to cutOffMost.
 	cutOffFor  = time.Minute
 	cutOffMost = time.Hour
-	// deafFor is the same for one that hears nothing, the first time.
-	deafFor = time.Second
 	// maxCutOff bounds the peers remembered, and maxCutOffAddrs the addresses.
 	maxCutOff      = 4096
 	maxCutOffAddrs = 1024
@@ -44,7 +42,7 @@ type ban struct {
 	until time.Time
 	next  time.Duration // for how long the next time
 	shut  bool          // it is not let in, either
-	rest  time.Duration // for how long the next time that it is deaf
+	lied  bool          // it was not only deaf
 }
 
 // addrBan is what peers of an address did.
@@ -60,8 +58,8 @@ func newBans() *bans {
 
 // add has a peer not listened to for a while, which it returns, 0 if that is so already. With
 // shut no connections with it are made, either. Of an address that is valid nobody new is let
-// in once too many came from there.
-func (b *bans) add(id peer.ID, addr netip.Addr, shut bool, now time.Time) time.Duration {
+// in once too many came from there. The first time it is for least.
+func (b *bans) add(id peer.ID, addr netip.Addr, least time.Duration, shut bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.peers[id]
@@ -69,26 +67,14 @@ func (b *bans) add(id peer.ID, addr netip.Addr, shut bool, now time.Time) time.D
 		return 0
 	}
 	makeRoom(b.peers, maxCutOff, now, func(o ban) time.Time { return o.until })
-	d := max(old.next, cutOffFor)
+	d := max(old.next, least)
+	lies := least >= cutOffFor
 	// Who comes back and does it again has not just lost its network for a while.
-	b.peers[id] = ban{now.Add(d), min(2*d, cutOffMost), shut || old.next > 0, old.rest}
+	b.peers[id] = ban{now.Add(d), min(2*d, cutOffMost), shut || lies && old.lied, lies || old.lied}
 	if prefix, ok := banPrefix(addr); ok && shut {
 		b.addAddrLocked(prefix, id, now)
 	}
 	return d
-}
-
-// rest has a peer that hears nothing not listened to for a moment. It may connect again.
-func (b *bans) rest(id peer.ID, now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	old := b.peers[id]
-	if now.Before(old.until) {
-		return
-	}
-	makeRoom(b.peers, maxCutOff, now, func(o ban) time.Time { return o.until })
-	d := max(old.rest, deafFor)
-	b.peers[id] = ban{now.Add(d), old.next, false, min(2*d, cutOffMost)}
 }
 
 func (b *bans) addAddrLocked(prefix netip.Prefix, id peer.ID, now time.Time) {
@@ -105,7 +91,7 @@ func (b *bans) addAddrLocked(prefix netip.Prefix, id peer.ID, now time.Time) {
 		return
 	}
 	d := max(a.next, cutOffFor)
-	a.ban = ban{until: now.Add(d), next: min(2*d, cutOffMost), shut: true}
+	a.ban = ban{now.Add(d), min(2*d, cutOffMost), true, true}
 	a.since = time.Time{} // counted anew from then on
 }
 
@@ -171,7 +157,7 @@ func (b *bans) refusesAddr(addr netip.Addr, now time.Time) bool {
 	return true
 }
 
-// now returns how many peers and addresses are banned, and how many connections were refused.
+// figures returns how many peers and addresses are banned, and how many connections were refused.
 func (b *bans) figures(now time.Time) (peers, addrs int, refused int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

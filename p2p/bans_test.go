@@ -15,10 +15,10 @@ func peerNumber(i int) peer.ID { return peer.ID(binary.BigEndian.AppendUint64(ni
 func TestBansLastTwiceAsLongEachTime(t *testing.T) {
 	b, now := newBans(), time.Now()
 	for _, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, time.Hour, time.Hour} {
-		if d := b.add("a", netip.Addr{}, true, now); d != want {
+		if d := b.add("a", netip.Addr{}, cutOffFor, true, now); d != want {
 			t.Errorf("banned for %v, want %v", d, want)
 		}
-		if d := b.add("a", netip.Addr{}, true, now.Add(want-time.Second)); d != 0 {
+		if d := b.add("a", netip.Addr{}, cutOffFor, true, now.Add(want-time.Second)); d != 0 {
 			t.Errorf("banned for %v once more", d)
 		}
 		if !b.has("a", now.Add(want-time.Second)) || b.has("a", now.Add(want)) || b.has("b", now) {
@@ -30,12 +30,12 @@ func TestBansLastTwiceAsLongEachTime(t *testing.T) {
 
 func TestWhoWithholdsMayComeBackOnce(t *testing.T) {
 	b, now := newBans(), time.Now()
-	b.add("a", netip.Addr{}, false, now)
+	b.add("a", netip.Addr{}, cutOffFor, false, now)
 	if !b.has("a", now) || b.refuses("a", now) {
 		t.Error("who withheld for the first time is not heard, but may connect")
 	}
 	now = now.Add(time.Minute)
-	b.add("a", netip.Addr{}, false, now)
+	b.add("a", netip.Addr{}, cutOffFor, false, now)
 	if !b.refuses("a", now) {
 		t.Error("who withheld once more may connect")
 	}
@@ -45,7 +45,7 @@ func TestBansAreBounded(t *testing.T) {
 	b, now := newBans(), time.Now()
 	for i := range 3 * maxCutOff {
 		addr := netip.AddrFrom4([4]byte{198, byte(i >> 16), byte(i >> 8), byte(i)})
-		b.add(peerNumber(i), addr, true, now.Add(time.Duration(i)*time.Millisecond))
+		b.add(peerNumber(i), addr, cutOffFor, true, now.Add(time.Duration(i)*time.Millisecond))
 	}
 	if len(b.peers) > maxCutOff || len(b.addrs) > maxCutOffAddrs {
 		t.Errorf("%d peers and %d addresses are remembered", len(b.peers), len(b.addrs))
@@ -76,7 +76,7 @@ func TestAddressesAreBannedForFourOfTheirPeers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b, at := newBans(), now
 			for i, a := range c.addrs {
-				b.add(peerNumber(i), netip.MustParseAddr(a), true, at)
+				b.add(peerNumber(i), netip.MustParseAddr(a), cutOffFor, true, at)
 				at = at.Add(c.every)
 			}
 			if got := b.refusesAddr(netip.MustParseAddr(c.from), at); got != c.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,45 +35,18 @@ const (
 	faultWindow = invalidDecayWindow
 	// maxFaulty bounds the peers whose faults are remembered.
 	maxFaulty = 4096
+	// deafFor is for how long a peer that hears nothing is left alone, the first time.
+	deafFor = time.Second
+	// challengeTimeout is how long a suspect may take to answer, if that is longer than some round
+	// trips. Who takes longer did not hear.
+	challengeTimeout = 500 * time.Millisecond
+	challengeTrips   = 4
 	// cutOffScore puts a peer below every threshold of gossipsub.
 	cutOffScore = 10 * graylistThreshold
 	// cutOffMessage begins the line that tells of a peer that was cut off. Programs read it:
 	// see scripts/fail2ban.
 	cutOffMessage = "peer cut off"
-	// challengeTimeout is how long a suspect may take to answer, if that is longer than some round
-	// trips. Who takes longer did not hear.
-	challengeTimeout = 500 * time.Millisecond
-	challengeTrips   = 4
 )
-
-// challenge finds out whether a peer that says that it has and will send what it never does lies,
-// or only hears nothing of what it is asked for, as where a network has failed in one direction.
-// Who lies is cut off. Who does not answer either is disconnected, and may soon come again: a
-// connection over which it hears can only be a new one.
-func (s *Swarm) challenge(id peer.ID) {
-	s.node.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(network.WithNoDial(s.ctx, "challenge"), max(challengeTimeout, challengeTrips*s.node.rtt(id)))
-		defer cancel()
-		<-ping.Ping(ctx, s.node.host, id) // nothing when the time is over
-		switch {
-		case s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
-		case ctx.Err() == nil:
-			s.cutOff(id, Withheld) // it heard, whatever it answered
-		default:
-			s.log.Info("connection closed: the peer does not answer what it is asked", "peer", id)
-			s.node.gate.bans.rest(id, time.Now())
-			s.node.closeDeaf(id)
-		}
-	})
-}
-
-// closeDeaf closes the connections to a peer that hears nothing.
-func (n *Node) closeDeaf(id peer.ID) {
-	n.mu.Lock()
-	n.silent++
-	n.mu.Unlock()
-	_ = n.host.Network().ClosePeer(id) // it fails only if it is closed already
-}
 
 // faults counts peers' faults.
 type faults struct {
@@ -131,7 +105,7 @@ func (n *Node) fault(id peer.ID, why Misconduct) bool {
 // whether that is new.
 func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
 	addr := n.addrOf(id)
-	d := n.gate.bans.add(id, addr, why != Withheld, time.Now())
+	d := n.gate.bans.add(id, addr, cutOffFor, why != Withheld, time.Now())
 	if d == 0 {
 		return false
 	}
@@ -144,6 +118,35 @@ func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
 		slog.String("reason", string(why)), slog.Duration("for", d))
 	n.wg.Go(func() { _ = n.host.Network().ClosePeer(id) }) // it fails only if it is closed already
 	return true
+}
+
+// challenge finds out whether a peer that says that it has and will send what it never does lies,
+// or only hears nothing of what it is asked for, as where a network has failed in one direction.
+// Who lies is cut off. Who does not answer either is disconnected, and may soon come again: a
+// connection over which it hears can only be a new one.
+func (s *Swarm) challenge(id peer.ID) {
+	s.node.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(network.WithNoDial(s.ctx, "challenge"), max(challengeTimeout, challengeTrips*s.node.rtt(id)))
+		defer cancel()
+		<-ping.Ping(ctx, s.node.host, id) // nothing when the time is over
+		switch {
+		case s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
+		case ctx.Err() == nil:
+			s.cutOff(id, Withheld) // it heard, whatever it answered
+		default:
+			s.log.Info("connection closed: the peer does not answer what it is asked", "peer", id)
+			s.node.gate.bans.add(id, netip.Addr{}, deafFor, false, time.Now())
+			s.node.closeDeaf(id)
+		}
+	})
+}
+
+// closeDeaf closes the connections to a peer that hears nothing.
+func (n *Node) closeDeaf(id peer.ID) {
+	n.mu.Lock()
+	n.silent++
+	n.mu.Unlock()
+	_ = n.host.Network().ClosePeer(id) // it fails only if it is closed already
 }
 
 // isCutOff reports whether a peer misbehaved a while ago.

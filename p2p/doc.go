@@ -96,9 +96,9 @@
 // A chunk that was not wanted from its sender, or is not what the header says, is
 // refused, counted, and lowers the sender's gossipsub score; four times, and it is cut off, as
 // is who claims to have chunks, or promises them, and sends nothing for some seconds: for a
-// minute first, then for twice as long each time. See threats.go for all of that. Before, who sends
-// nothing is asked whether it hears: if it does not answer either, the connection is closed, and it
-// may come again after a second, then after twice as long each time.
+// minute first, then for twice as long each time. See threats.go for all of that. The latter is
+// asked before whether it hears: if it does not answer either, the connection is closed, and it may
+// come again after a second, then after twice as long each time.
 //
 // # Who sends what to whom
 //

@@ -388,12 +388,9 @@ func (e *exchange) step(now time.Time) time.Duration {
 		next = min(next, wait)
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
-			id, ok := e.ids[suspect.Peer]
-			switch {
-			case !ok:
-			case suspect.Forges:
+			if id, ok := e.ids[suspect.Peer]; ok && suspect.Forges {
 				e.s.cutOff(id, Forged)
-			default:
+			} else if ok {
 				e.s.challenge(id)
 			}
 		}

@@ -150,9 +150,12 @@ func (s *Swarm) takeAnswer(ctx context.Context, id peer.ID, req fetchRequest, an
 
 // refuseFetched counts and penalises what no honest peer answers.
 func (s *Swarm) refuseFetched(id peer.ID, err error) {
-	reason, _ := refusal(err)
+	reason, penalty := refusal(err)
 	s.countRefusedHeader(id, reason)
-	s.penalise(id, misconduct(reason))
+	if penalty {
+		s.fault(id, misconduct(reason))
+	}
+	s.lowerScore(id)
 	s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
 }
 

@@ -35,7 +35,7 @@ func (s *Swarm) validateHeader(_ context.Context, from peer.ID, msg *pubsub.Mess
 		s.note(s.origins.onPeers)
 		return pubsub.ValidationIgnore // came by fetch, or from an origin, before
 	case errors.Is(err, stream.ErrEquivocation) && s.dispute(h):
-		s.refuseHeader(from, err)
+		s.countRefusedHeader(from, refusedEquivocation)
 		return pubsub.ValidationAccept // as evidence
 	}
 	return s.refuseHeader(from, err)

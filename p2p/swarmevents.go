@@ -28,6 +28,11 @@ func (s *Swarm) refuse(from peer.ID, reason string, err error) {
 // be called from pubsub's event loop.
 func (s *Swarm) penalise(id peer.ID, why Misconduct) {
 	s.fault(id, why)
+	s.lowerScore(id)
+}
+
+// lowerScore lowers a peer's score in gossipsub. It must not be called from pubsub's event loop.
+func (s *Swarm) lowerScore(id peer.ID) {
 	s.count(func(c *counters) { c.stats.Penalties++ })
 	// The score of the stream's topics is one sum; the topic of headers is always there.
 	if err := s.node.ps.PeerFeedback(headersTopic(s.id), id, pubsub.PeerFeedbackInvalidMessage); err != nil && s.ctx.Err() == nil {
