@@ -414,6 +414,9 @@ func (e *exchange) refresh(now time.Time) {
 			if e.s.node.host.Network().Connectedness(id) == network.NotConnected {
 				continue // it is gone, and this list does not know yet
 			}
+			if e.s.node.isCutOff(id) {
+				continue // nothing of it is read
+			}
 			listed[id] = true
 			f.x.Neighbour(e.number(id), k < max(len(mesh), maxNeighbours), e.s.node.rtt(id))
 		}
