@@ -62,6 +62,7 @@ type Attacker struct {
 type Victim struct {
 	*Attacker
 	ID     peer.ID
+	strMu  sync.Mutex // guards str
 	str    network.Stream
 	asked  chan *pb.PartialMessagesExtension // what it says and wants, the newest
 	ctx    context.Context
@@ -228,16 +229,33 @@ func (a *Attacker) comeBack(id peer.ID) {
 	}
 }
 
+// open has what is written go by a new stream.
+func (v *Victim) open(ctx context.Context) error {
+	s, err := v.host.NewStream(ctx, v.ID, gossip)
+	if err != nil {
+		return err
+	}
+	v.strMu.Lock()
+	defer v.strMu.Unlock()
+	v.str = s
+	return nil
+}
+
+func (v *Victim) stream() network.Stream {
+	v.strMu.Lock()
+	defer v.strMu.Unlock()
+	return v.str
+}
+
 // run subscribes to what the peer has, and attacks when it is time.
 func (v *Victim) run() {
 	ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
 	defer cancel()
-	var err error
-	if v.str, err = v.host.NewStream(network.WithNoDial(ctx, "attack"), v.ID, gossip); err != nil {
+	if v.open(network.WithNoDial(ctx, "attack")) != nil {
 		return
 	}
-	defer v.str.Reset()
-	stop := context.AfterFunc(v.ctx, func() { v.str.Reset() })
+	defer func() { v.stream().Reset() }()
+	stop := context.AfterFunc(v.ctx, func() { v.stream().Reset() })
 	defer stop()
 	yes := true
 	hello := &pb.RPC{Control: &pb.ControlMessage{Extensions: &pb.ControlExtensions{PartialMessages: &yes}}}
@@ -289,7 +307,7 @@ func (v *Victim) Say(rpc *pb.RPC) error {
 
 // Write sends bytes where gossipsub reads its messages.
 func (v *Victim) Write(b []byte) error {
-	_, err := v.str.Write(b)
+	_, err := v.stream().Write(b)
 	return err
 }
 

@@ -112,11 +112,7 @@ func SendTooMuch(ctx context.Context, v *Victim) {
 		if v.Write(append(binary.AppendUvarint(nil, uint64(len(big))), big...)) == nil {
 			return nil
 		}
-		s, err := v.host.NewStream(ctx, v.ID, gossip)
-		if err == nil {
-			v.str = s
-		}
-		return err
+		return v.open(ctx)
 	})
 }
 
