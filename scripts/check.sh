@@ -54,7 +54,8 @@ detector_crashed() {
   awk '$1 == "FAIL" && $2 ~ /\// { print $2 }' "$1"
 }
 
-# beside is what runs beside the end-to-end cases, which mostly wait: clocks are virtual in it.
+# beside is what runs beside the end-to-end cases, on what they leave of the machine: clocks are
+# virtual in it. Cases mostly wait for the stream, but with three at a time browsers fell behind.
 beside() {
   scripts/conformance.sh && scripts/bench.sh swarm --short && scripts/fuzz.sh
 }
@@ -76,10 +77,10 @@ step "arrows and dependencies" go test -run 'TestArrows|TestForbidden|TestDirect
 step "tests" unit
 beside_log=$(mktemp)
 set -m # a group of its own, which ends as a whole
-(renice -n 19 -p $BASHPID >/dev/null; beside) >"$beside_log" 2>&1 &
+(chrt --idle -p 0 $BASHPID; beside) >"$beside_log" 2>&1 &
 beside=$!
 set +m
 trap 'kill -- -$beside 2>/dev/null || true' EXIT
-step "end to end" scripts/e2e.sh -at-once 3
+step "end to end" scripts/e2e.sh -at-once 2
 step "conformance, swarm, fuzz" beside_result
 echo "$passed passed, 0 failed"

@@ -14,6 +14,7 @@ ip:iproute2
 nft:nftables
 sysctl:procps
 runuser:util-linux
+chrt:util-linux
 node:nodejs
 npm:npm
 "
