@@ -109,17 +109,7 @@ func OpenEntry(raw []byte, now time.Time) (*SignedEntry, error) {
 	if len(raw) > MaxEntrySize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrBadEntry, len(raw))
 	}
-	var body, signature, delegated []byte
-	err := wire.Fields(raw, func(field int, _ uint64, v []byte) {
-		switch field {
-		case fieldSignedHeader:
-			body = v
-		case fieldSignedSignature:
-			signature = v
-		case fieldDelegated:
-			delegated = v
-		}
-	})
+	body, signature, delegated, err := parseSigned(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)
 	}

@@ -46,17 +46,7 @@ func openHeader(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, err
 	if len(raw) > MaxHeaderSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, len(raw), MaxHeaderSize)
 	}
-	var body, signature, delegated []byte
-	err := wire.Fields(raw, func(field int, _ uint64, v []byte) {
-		switch field {
-		case fieldSignedHeader:
-			body = v
-		case fieldSignedSignature:
-			signature = v
-		case fieldDelegated:
-			delegated = v
-		}
-	})
+	body, signature, delegated, err := parseSigned(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -86,6 +76,21 @@ func openHeader(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, err
 		return nil, fmt.Errorf("%w: part %v", ErrForged, h.Position)
 	}
 	return &SignedHeader{*h, raw, by}, nil
+}
+
+// parseSigned reads what marshalSigned writes, or what has the same fields written otherwise.
+func parseSigned(raw []byte) (body, signature, delegation []byte, err error) {
+	err = wire.Fields(raw, func(field int, _ uint64, v []byte) {
+		switch field {
+		case fieldSignedHeader:
+			body = v
+		case fieldSignedSignature:
+			signature = v
+		case fieldDelegated:
+			delegation = v
+		}
+	})
+	return body, signature, delegation, err
 }
 
 // marshalSigned writes what was signed, and the delegation of who signed it, if there is one.

@@ -119,17 +119,7 @@ func openSurvey(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, err
 	if len(raw) > MaxSurveySize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrBadSurvey, len(raw))
 	}
-	var body, signature, delegated []byte
-	err := wire.Fields(raw, func(field int, _ uint64, v []byte) {
-		switch field {
-		case fieldSignedHeader:
-			body = v
-		case fieldSignedSignature:
-			signature = v
-		case fieldDelegated:
-			delegated = v
-		}
-	})
+	body, signature, delegated, err := parseSigned(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadSurvey, err)
 	}
