@@ -25,7 +25,7 @@ func TestBothEndsFindThatAConnectionIsOver(t *testing.T) {
 		"the viewer stands still":      func(net *p2ptest.Network, on bool) { net.Pause(1, on) },
 		"the broadcaster stands still": func(net *p2ptest.Network, on bool) { net.Pause(0, on) },
 	} {
-		for _, lasts := range []time.Duration{3 * time.Second, 8 * time.Second, 14 * time.Second, 25 * time.Second, 50 * time.Second} {
+		for _, lasts := range []time.Duration{3 * time.Second, 8 * time.Second, 14 * time.Second, justBeforeIdle, 50 * time.Second} {
 			t.Run(fmt.Sprintf("%s for %v", name, lasts), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { heals(t, fail, lasts, name == deafViewer) })
@@ -33,6 +33,9 @@ func TestBothEndsFindThatAConnectionIsOver(t *testing.T) {
 		}
 	}
 }
+
+// justBeforeIdle is shortly less than after what QUIC gives a connection up.
+const justBeforeIdle = 25 * time.Second
 
 // deafViewer is the case in which the broadcaster hears the viewer all the time.
 const deafViewer = "the viewer is deaf"
@@ -57,9 +60,11 @@ func heals(t *testing.T, fail func(net *p2ptest.Network, on bool), lasts time.Du
 	newest := func() *stream.SignedHeader { return net.Node(0).Swarms()[0].Timelines()[0].Newest() }
 	last := newest().Position
 	limit := healLimit
-	if deaf {
-		// What the broadcaster sent fills its congestion window, so that it can only wait until QUIC
-		// sends some of it again: after at most as long as it was not heard (RFC 9002, section 6.2.1).
+	if deaf && lasts == justBeforeIdle {
+		// A known limit: what the broadcaster sent fills its congestion window, and it waits until QUIC
+		// sends some of it again, after at most as long as it was not heard (RFC 9002, section 6.2.1).
+		// It took 2 to 7 s in 35 of 40 runs, and 15 to 19 s in the others. After less the wait is
+		// short, after more QUIC has given up.
 		limit += lasts
 	}
 	took := waitFor(t, limit, "the viewer to have a part of after that", func() bool {
