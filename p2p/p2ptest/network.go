@@ -339,7 +339,7 @@ func (n *Network) Forget(i int) {
 	m := n.machine(i)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m.host, m.quic = nil, nil
+	m.host, m.quic, m.guard = nil, nil, nil // a guard knows its node
 }
 
 // Close closes all nodes, hosts and the network.
