@@ -15,50 +15,91 @@ import (
 // connected for the one would see it in the other.
 var ErrConfined = errors.New("a stream with trusted relays is a node's only one, unless it is such a relay")
 
+// ErrRelaysExpired is wrapped when a stream is to be joined by a link whose trusted relays' delegations
+// have ended, or have not begun.
+var ErrRelaysExpired = errors.New("the delegations of its trusted relays are of another time")
+
+// relayPeer returns the peer ID of a trusted relay. Errors wrap [ErrBadPeer].
+func relayPeer(r stream.Relay) (peer.ID, error) {
+	if r.Word != nil {
+		return peer.ID(stream.KeyPeer(r.Word.Delegate)), nil
+	}
+	id, err := peer.Decode(r.ID)
+	if err != nil {
+		return "", fmt.Errorf("%w: trusted relay %q: %w", ErrBadPeer, r.ID, err)
+	}
+	return id, nil
+}
+
+// trusted are the relays that a link names, each with its delegation, nil where the link's list is all
+// that names it.
+type trusted map[peer.ID]*stream.Delegation
+
 // confine has a swarm keep to the trusted relays that a link names. Unless this node is one of
 // them, it connects to nobody else from then on. Node.joining is held.
 func (s *Swarm) confine(link stream.Link) error {
-	ids := link.Relays.IDs()
+	list := link.Relays.List()
 	n := s.node
 	only := n.gate.only.Load()
-	if len(ids) == 0 {
+	if len(list) == 0 {
 		if only != nil {
 			return fmt.Errorf("join stream %s: %w", s.id.Short(), ErrConfined)
 		}
 		return nil
 	}
-	trusted := make(map[peer.ID]struct{}, len(ids))
-	for _, text := range ids {
-		id, err := peer.Decode(text)
+	now := time.Now()
+	relays := make(trusted, len(list))
+	all := make(map[peer.ID]struct{}, len(list))
+	var last error
+	for _, r := range list {
+		id, err := relayPeer(r)
 		if err != nil {
-			return fmt.Errorf("%w: trusted relay %q: %w", ErrBadPeer, text, err)
+			return err
 		}
-		if !s.revokedPeer(id) {
-			trusted[id] = struct{}{}
+		if err := s.distrusts(id, r.Word, now); err != nil {
+			last = err
+			continue
 		}
+		relays[id] = r.Word
+		all[id] = struct{}{}
 	}
-	if len(trusted) == 0 {
-		return fmt.Errorf("join stream %s: %w: all of its trusted relays", s.id.Short(), ErrLinkRevoked)
+	if len(all) == 0 {
+		return fmt.Errorf("join stream %s: all of its trusted relays: %w", s.id.Short(), last)
 	}
-	s.relays, s.trusted = link.Relays, trusted
+	s.relays, s.trusted = link.Relays, relays
 	for _, p := range link.Peers {
 		if info, err := peer.AddrInfoFromString(p); err == nil {
-			if _, ok := trusted[info.ID]; ok {
+			if _, ok := relays[info.ID]; ok {
 				s.entry = append(s.entry, p)
 			}
 		}
 	}
-	if _, ok := trusted[n.host.ID()]; ok {
+	if _, ok := relays[n.host.ID()]; ok {
 		return nil
 	}
-	if only != nil && !maps.Equal(*only, trusted) || only == nil && len(n.Swarms()) > 0 {
+	if only != nil && !maps.Equal(*only, all) || only == nil && len(n.Swarms()) > 0 {
 		return fmt.Errorf("join stream %s: %w", s.id.Short(), ErrConfined)
 	}
-	n.gate.only.Store(&trusted)
+	n.gate.only.Store(&all)
 	for _, id := range n.host.Network().Peers() {
-		if _, ok := trusted[id]; !ok {
+		if _, ok := all[id]; !ok {
 			n.wg.Go(func() { _ = n.host.Network().ClosePeer(id) }) // it goes with the host otherwise
 		}
+	}
+	return nil
+}
+
+// distrusts says why a peer is no trusted relay at a time though a link names it; nil if it is one.
+// Errors wrap [ErrLinkRevoked] or [ErrRelaysExpired].
+func (s *Swarm) distrusts(id peer.ID, word *stream.Delegation, now time.Time) error {
+	if s.revokedPeer(id) {
+		return ErrLinkRevoked
+	}
+	if word == nil {
+		return nil
+	}
+	if err := word.HoldsAt(now); err != nil {
+		return fmt.Errorf("%w: %w", ErrRelaysExpired, err)
 	}
 	return nil
 }
@@ -69,8 +110,8 @@ func (s *Swarm) trusts(id peer.ID) bool {
 	if s.trusted == nil {
 		return true
 	}
-	_, ok := s.trusted[id]
-	return ok && !s.revokedPeer(id)
+	word, ok := s.trusted[id]
+	return ok && s.distrusts(id, word, time.Now()) == nil
 }
 
 // revokedPeer reports whether a peer's key was revoked, as that of a trusted relay may be.
@@ -83,19 +124,52 @@ func (s *Swarm) revokedPeer(id peer.ID) bool {
 	return err == nil && l.Has(key)
 }
 
-// distrustRevoked has the node of a viewer leave the trusted relays that were revoked.
-func (s *Swarm) distrustRevoked() {
+// leaveDistrusted has the node of a viewer leave the trusted relays that were revoked, or whose
+// delegations have ended.
+func (s *Swarm) leaveDistrusted() {
 	n := s.node
-	only := n.gate.only.Load()
-	if s.trusted == nil || only == nil {
-		return
+	var only *map[peer.ID]struct{}
+	var kept map[peer.ID]struct{}
+	for done := false; !done; {
+		if only = n.gate.only.Load(); s.trusted == nil || only == nil {
+			return
+		}
+		kept = maps.Clone(*only)
+		maps.DeleteFunc(kept, func(id peer.ID, _ struct{}) bool { return !s.trusts(id) })
+		done = n.gate.only.CompareAndSwap(only, &kept) // unless another one was left meanwhile
 	}
-	kept := maps.Clone(*only)
-	maps.DeleteFunc(kept, func(id peer.ID, _ struct{}) bool { return s.revokedPeer(id) })
-	n.gate.only.Store(&kept)
 	for id := range *only {
 		if _, ok := kept[id]; !ok {
+			s.log.Warn("relay left, which is trusted no more", "peer", id)
 			s.note(func(time.Time) { n.wg.Go(func() { _ = n.host.Network().ClosePeer(id) }) })
 		}
 	}
+}
+
+// relaysEvery is how often a node looks whether its trusted relays' delegations still hold: its clock may
+// be set meanwhile, or the machine sleep.
+const relaysEvery = 10 * time.Second
+
+// followRelays leaves trusted relays when their delegations end, by this node's clock.
+func (s *Swarm) followRelays() {
+	ticker := time.NewTicker(relaysEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-ticker.C:
+			s.leaveDistrusted()
+		}
+	}
+}
+
+// byWord reports whether there is a trusted relay whose delegation can end.
+func (t trusted) byWord() bool {
+	for _, word := range t {
+		if word != nil {
+			return true
+		}
+	}
+	return false
 }

@@ -29,7 +29,7 @@ func (n *Node) onEmitGossip(topic string, group []byte, peers []peer.ID) {
 
 // onMesh runs on pubsub's event loop.
 func (n *Node) onMesh(topic string, id peer.ID, grafted bool) {
-	if s, name := n.swarmOf(topic); s != nil && name != surveyName { // whose mesh carries no media
+	if s, name := n.swarmOf(topic); s != nil && name != surveyName && name != moderateName { // whose meshes carry no media
 		s.onMesh(topic, id, grafted)
 	}
 }

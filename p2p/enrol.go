@@ -17,8 +17,9 @@ import (
 const (
 	// enrolName is where a stream's topics have the name of a rendition.
 	enrolName = "-enrol"
-	// enrolBuffer is how many enrolments may wait to be drained: the validator handled them.
-	enrolBuffer = 16
+	// privateBuffer is how many messages of a private stream's topics may wait to be drained: their
+	// validators handled them.
+	privateBuffer = 16
 	// A neighbour may pass on peerEnrolments at once, a crowd's, and so many a second from then
 	// on. To check one takes a tenth of a millisecond.
 	peerEnrolments     = 1024
@@ -39,9 +40,37 @@ type enrolments struct {
 
 	mu      sync.Mutex    // guards all following
 	topic   *pubsub.Topic // nil until the stream is known to be private
-	sub     *pubsub.Subscription
 	peers   map[peer.ID]*rate.Limiter
 	invites map[stream.InviteID]*rate.Limiter
+}
+
+// openPrivate joins the topics of a private stream that carry no media, unless that was done. It must
+// not be called from pubsub's event loop.
+func (s *Swarm) openPrivate() error {
+	return errors.Join(s.openEnrolments(), s.openModerations())
+}
+
+// openTopic joins and subscribes to a topic of the stream that carries no media. Node.joining is held.
+func (s *Swarm) openTopic(name string, validate pubsub.ValidatorEx) (*pubsub.Topic, *pubsub.Subscription, error) {
+	if s.ctx.Err() != nil {
+		return nil, nil, ErrClosed
+	}
+	full := chunksTopic(s.id, name)
+	if err := s.node.ps.RegisterTopicValidator(full, validate); err != nil {
+		return nil, nil, fmt.Errorf("register validator of %s: %w", name, err)
+	}
+	topic, err := s.node.ps.Join(full)
+	if err != nil {
+		return nil, nil, fmt.Errorf("join %s: %w", name, err)
+	}
+	if err := topic.SetScoreParams(topicScore()); err != nil {
+		return nil, nil, fmt.Errorf("set score of %s: %w", name, err)
+	}
+	sub, err := topic.Subscribe(pubsub.WithBufferSize(privateBuffer))
+	if err != nil {
+		return nil, nil, fmt.Errorf("subscribe to %s: %w", name, err)
+	}
+	return topic, sub, nil
 }
 
 // openEnrolments joins the topic of enrolments, unless that was done. It must not be called
@@ -55,27 +84,13 @@ func (s *Swarm) openEnrolments() error {
 	if s.enrolTopic() != nil {
 		return nil
 	}
-	if s.ctx.Err() != nil {
-		return ErrClosed
-	}
-	name := chunksTopic(s.id, enrolName)
-	if err := s.node.ps.RegisterTopicValidator(name, s.validateEnrolment); err != nil {
-		return fmt.Errorf("register validator of enrolments: %w", err)
-	}
-	topic, err := s.node.ps.Join(name)
+	topic, sub, err := s.openTopic(enrolName, s.validateEnrolment)
 	if err != nil {
-		return fmt.Errorf("join enrolments: %w", err)
-	}
-	if err := topic.SetScoreParams(topicScore()); err != nil {
-		return fmt.Errorf("set score of enrolments: %w", err)
-	}
-	sub, err := topic.Subscribe(pubsub.WithBufferSize(enrolBuffer))
-	if err != nil {
-		return fmt.Errorf("subscribe to enrolments: %w", err)
+		return err
 	}
 	s.enrol.mu.Lock()
 	defer s.enrol.mu.Unlock()
-	s.enrol.topic, s.enrol.sub = topic, sub
+	s.enrol.topic = topic
 	s.enrol.peers, s.enrol.invites = make(map[peer.ID]*rate.Limiter), make(map[stream.InviteID]*rate.Limiter)
 	s.enrol.wg.Go(func() { s.drain(sub) })
 	return nil

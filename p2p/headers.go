@@ -113,7 +113,7 @@ func (s *Swarm) admit(h *stream.SignedHeader, gossiped bool) error {
 		return err
 	}
 	if h.Rendition == stream.KeysRendition && !s.viewing.Load() {
-		if err := s.openEnrolments(); err != nil {
+		if err := s.openPrivate(); err != nil {
 			return err
 		}
 	}

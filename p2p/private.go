@@ -37,6 +37,12 @@ type Guests interface {
 	// Enrol lets viewers in by invites, and has kept that when it returns; or says of each why
 	// not.
 	Enrol(asks []Enrolling, now time.Time) ([]stream.Refusal, error)
+	// Invited returns invites from one on, of all in the order in which they were made, at most so
+	// many, and how many there are.
+	Invited(from, most int, now time.Time) (list []stream.Invited, total int, err error)
+	// Revoke takes an invite back, as a moderator said, and has kept that when it returns. It returns
+	// the invite as it is then, and whether that is news. Errors wrap [ErrNoInvite] if there is none.
+	Revoke(invite stream.InviteID, by stream.ID, now time.Time) (v stream.Invited, changed bool, err error)
 }
 
 // Enrolling is a viewer that came with an invite.
@@ -56,6 +62,8 @@ type Private struct {
 	sealer *stream.Sealer
 	ring   *stream.Keyring
 	asking chan *stream.Enrolment
+	// moderating are those that wait to be answered.
+	moderating chan *stream.SignedModeration
 
 	mu     sync.Mutex // guards all following
 	blocks *Broadcast
@@ -79,7 +87,8 @@ type PrivateStats struct {
 	Viewers    int    // that were given its key
 	Enrolled   int64  // enrolments that were granted
 	Refused    int64  // enrolments that were not
-	Unanswered int64  // enrolments that did not open, or came again and again
+	Moderated  int64  // moderations that were answered
+	Unanswered int64  // enrolments that did not open, or came again and again; moderations that could not be answered
 }
 
 // Seal joins the stream of the key as its broadcaster, who seals it, and gives out the first key.
@@ -98,9 +107,12 @@ func (n *Node) Seal(ctx context.Context, key stream.Key, epoch uint64, title str
 		sealer: stream.NewSealer(key.ID(), epoch),
 		ring:   stream.NewKeyring(key.ID()),
 		asking: make(chan *stream.Enrolment, maxEnrolling),
+
+		moderating: make(chan *stream.SignedModeration, maxModerating),
+
 		blocks: blocks,
 	}
-	if err := p.swarm.openEnrolments(); err != nil {
+	if err := p.swarm.openPrivate(); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -147,7 +159,7 @@ func (p *Private) take(e *stream.Enrolment) bool {
 	}
 }
 
-// Run changes keys and answers enrolments until ctx ends.
+// Run changes keys, and answers enrolments and moderators, until ctx ends.
 func (p *Private) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -157,6 +169,8 @@ func (p *Private) Run(ctx context.Context) error {
 			return nil
 		case e := <-p.asking:
 			p.enlist(e)
+		case m := <-p.moderating:
+			p.moderate(ctx, m)
 		case <-timer.C:
 		}
 		for len(p.asking) > 0 {

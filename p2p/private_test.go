@@ -23,8 +23,11 @@ type guestList struct {
 	viewers map[stream.InviteID][]stream.ViewerID
 	uses    map[stream.InviteID]int
 	revoked map[stream.InviteID]bool
+	made    []stream.InviteID
 	asked   int
-	broken  bool // its file cannot be read
+	// revokers are those who had invites taken back, each time.
+	revokers []stream.ID
+	broken   bool // its file cannot be read
 }
 
 func newGuestList() *guestList {
@@ -40,6 +43,7 @@ func (g *guestList) invite(t *testing.T, key stream.Key, uses int) *stream.Invit
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.uses[i.Invite] = uses
+	g.made = append(g.made, i.Invite)
 	return i
 }
 
@@ -61,6 +65,41 @@ func (g *guestList) Viewers(time.Time) (out []stream.ViewerID, _ error) {
 		}
 	}
 	return out, nil
+}
+
+// Invited names invites by their keys.
+func (g *guestList) Invited(from, most int, _ time.Time) (list []stream.Invited, total int, _ error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broken {
+		return nil, 0, errors.New("the guests cannot be read")
+	}
+	for _, i := range g.made[min(from, len(g.made)):] {
+		if len(list) < most {
+			list = append(list, g.invitedLocked(i))
+		}
+	}
+	return list, len(g.made), nil
+}
+
+func (g *guestList) invitedLocked(i stream.InviteID) stream.Invited {
+	v := stream.Invited{Invite: i, Name: i.String(), Expires: time.Now().Add(time.Hour), Uses: g.uses[i], Viewers: len(g.viewers[i])}
+	if g.revoked[i] {
+		v.State = stream.RefusedRevoked
+	}
+	return v
+}
+
+func (g *guestList) Revoke(i stream.InviteID, by stream.ID, _ time.Time) (stream.Invited, bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.uses[i] == 0 {
+		return stream.Invited{}, false, p2p.ErrNoInvite
+	}
+	changed := !g.revoked[i]
+	g.revoked[i] = true
+	g.revokers = append(g.revokers, by)
+	return g.invitedLocked(i), changed, nil
 }
 
 func (g *guestList) Enrol(asks []p2p.Enrolling, _ time.Time) ([]stream.Refusal, error) {
@@ -98,8 +137,14 @@ type sealedCast struct {
 // hide begins one by way of relays, or to whoever comes if there are none.
 func hide(t *testing.T, net *p2ptest.Network, relays ...int) *sealedCast {
 	t.Helper()
-	s := &sealedCast{key: stream.NewKey(), guests: newGuestList(), sent: make(map[stream.Position][]byte)}
-	s.link = s.via(t, net, relays...)
+	key := stream.NewKey()
+	return hideBy(t, net, key, via(t, net, key, relays...))
+}
+
+// hideBy is hide with a key, by way of the relays of a link.
+func hideBy(t *testing.T, net *p2ptest.Network, key stream.Key, link stream.Link) *sealedCast {
+	t.Helper()
+	s := &sealedCast{key: key, link: link, guests: newGuestList(), sent: make(map[stream.Position][]byte)}
 	if _, err := net.Node(0).OpenBy(s.key, s.link); err != nil {
 		t.Fatal(err)
 	}
@@ -120,18 +165,18 @@ func hide(t *testing.T, net *p2ptest.Network, relays ...int) *sealedCast {
 }
 
 // via returns a link that names trusted relays.
-func (s *sealedCast) via(t *testing.T, net *p2ptest.Network, relays ...int) stream.Link {
+func via(t *testing.T, net *p2ptest.Network, key stream.Key, relays ...int) stream.Link {
 	t.Helper()
 	if len(relays) == 0 {
-		return stream.Link{Stream: s.key.ID()}
+		return stream.Link{Stream: key.ID()}
 	}
-	link := net.Link(s.key.ID(), relays...)
-	var ids []string
+	link := net.Link(key.ID(), relays...)
+	var list []stream.Relay
 	for _, i := range relays {
-		ids = append(ids, net.Host(i).ID().String())
+		list = append(list, stream.Relay{ID: net.Host(i).ID().String()})
 	}
 	var err error
-	if link.Relays, err = s.key.SignRelays(ids); err != nil {
+	if link.Relays, err = key.SignRelays(list); err != nil {
 		t.Fatal(err)
 	}
 	return link
@@ -323,7 +368,7 @@ func TestViewersOfTrustedRelaysMeetNobodyElse(t *testing.T) {
 		for _, i := range []int{2, 3} {
 			sw := join(t, net, i, s.link)
 			views = append(views, s.view(t, sw, s.guests.invite(t, s.key, 1), stream.NewViewerSeed()))
-			if got := sw.Link(); !slices.Equal(got.Peers, s.link.Peers) || len(got.Relays.IDs()) != 1 {
+			if got := sw.Link(); !slices.Equal(got.Peers, s.link.Peers) || len(got.Relays.List()) != 1 {
 				t.Errorf("viewer %d shares %v", i, got)
 			}
 		}

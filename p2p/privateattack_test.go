@@ -16,7 +16,7 @@ import (
 	"github.com/grapevine-live/grapevine/stream"
 )
 
-// eavesdropper is an attacker that hears and sends enrolments.
+// eavesdropper is an attacker that hears and sends what is on a topic of a private stream.
 type eavesdropper struct {
 	*attacker
 	send func(raw []byte) error
@@ -28,11 +28,16 @@ type eavesdropper struct {
 // eavesdrop has an attacker on a host of its own, connected to the relay.
 func eavesdrop(t *testing.T, net *p2ptest.Network, s *sealedCast) *eavesdropper {
 	t.Helper()
+	return eavesdropOn(t, net, s, "-enrol")
+}
+
+func eavesdropOn(t *testing.T, net *p2ptest.Network, s *sealedCast, name string) *eavesdropper {
+	t.Helper()
 	net.AddHost(p2ptest.Link{})
 	host := net.Len() - 1
 	net.Connect(host, 1)
 	e := &eavesdropper{attacker: newAttackerOf(t, net.Host(host), s.key.ID(), stream.KeysRendition)}
-	topic, err := e.ps.Join("gv1/" + s.key.ID().String()[:16] + "/-enrol")
+	topic, err := e.ps.Join("gv1/" + s.key.ID().String()[:16] + "/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +68,7 @@ func (e *eavesdropper) first(t *testing.T) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.heard) == 0 {
-		t.Fatal("no enrolment was overheard")
+		t.Fatal("nothing was overheard")
 	}
 	return e.heard[0]
 }

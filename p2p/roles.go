@@ -67,7 +67,7 @@ func (s *Swarm) adopt(l *stream.Revocations) bool {
 		s.advertised = stream.Origins{} // this node's link names them no more
 	}
 	s.mu.Unlock()
-	s.distrustRevoked()
+	s.leaveDistrusted()
 	if keeper := s.node.cfg.Revocations; keeper != nil {
 		if err := keeper.KeepRevocations(l); err != nil {
 			s.log.Warn("cannot keep revocations", "err", err)

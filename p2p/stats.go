@@ -89,6 +89,10 @@ type SwarmStats struct {
 	EnrolmentsRefused int64 // not made with an invite to the stream, or with one that has expired
 	EnrolmentsDropped int64 // too many of a peer, or of an invite
 
+	Moderations        int64 // of moderators of a private stream, passed on or taken
+	ModerationsRefused int64 // not signed by a moderator whose delegation holds, or of another time, and such answers
+	ModerationsDropped int64 // too many of a peer, or of a moderator; replays; answers to what was not asked by way of this node
+
 	Surveys        int64 // passed on
 	SurveysRefused int64 // not signed by the stream's key, or malformed
 	ReportsSent    int64 // of this node's own

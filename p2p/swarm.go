@@ -65,11 +65,12 @@ type Swarm struct {
 	surveys   *surveys
 	surveying atomic.Pointer[Surveyor] // this node's, if it broadcasts the stream
 
-	enrol   enrolments
-	hosting atomic.Pointer[Private] // this node's, if it broadcasts the stream sealed
-	viewing atomic.Bool             // this node opens the stream, and joins enrolments by itself
-	trusted map[peer.ID]struct{}    // the only peers that viewers connect to; nil for any
-	entry   []string                // where trusted relays are reached
+	enrol       enrolments
+	moderations *moderations
+	hosting     atomic.Pointer[Private] // this node's, if it broadcasts the stream sealed
+	viewing     atomic.Bool             // this node opens the stream, and joins enrolments by itself
+	trusted     trusted                 // the only peers that viewers connect to; nil for any
+	entry       []string                // where trusted relays are reached
 
 	mu         sync.Mutex // guards all following
 	renditions map[string]*rendition
@@ -100,6 +101,8 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 		roles:      stream.NewRoles(id),
 		told:       make(map[peer.ID]time.Time),
 		counters:   newCounters(),
+
+		moderations: newModerations(),
 	}
 	s.exchange = newExchange(s)
 	s.repair = newRepair(s)
@@ -141,6 +144,9 @@ func (s *Swarm) start() error {
 	s.wg.Go(func() { s.followSubscribers(events) })
 	s.wg.Go(s.loop)
 	s.wg.Go(s.dialer.run)
+	if s.trusted.byWord() {
+		s.wg.Go(s.followRelays)
+	}
 	if s.node.cfg.Memory != nil && !s.source {
 		s.wg.Go(s.remember)
 	}
@@ -190,7 +196,7 @@ func (s *Swarm) end() {
 	topics := []*pubsub.Topic{s.topic}
 	renditions := slices.Collect(maps.Values(s.renditions))
 	s.mu.Unlock()
-	topics = append(append(topics, s.surveys.topic), s.enrol.end()...)
+	topics = append(append(append(topics, s.surveys.topic), s.enrol.end()...), s.moderations.end()...)
 	for _, r := range renditions {
 		if r.topic == nil {
 			continue

@@ -99,7 +99,7 @@ func (v *Viewing) Run(ctx context.Context) {
 		if !v.swarm.awaitNeighbour(ctx) {
 			return
 		}
-		if err := v.swarm.openEnrolments(); err != nil {
+		if err := v.swarm.openPrivate(); err != nil {
 			if v.swarm.ctx.Err() == nil {
 				v.swarm.log.Error("cannot enrol", "err", err)
 			}

@@ -46,22 +46,33 @@ var (
 // Role is what a delegation lets a key do.
 type Role uint8
 
-// RoleBroadcast lets a key publish the stream: sign its headers, its directory entries, the
-// origins and trusted relays of its links, and invites.
-const RoleBroadcast Role = 1
+const (
+	// RoleBroadcast lets a key publish the stream: sign its headers, its directory entries, the
+	// origins and the list of trusted relays of its links, and invites.
+	RoleBroadcast Role = 1
+	// RoleModerator lets a key see who is invited to a private stream, and take invites back.
+	RoleModerator Role = 2
+	// RoleRelay lets the node of a key be a trusted relay. It signs nothing.
+	RoleRelay Role = 3
+)
+
+// roleNames are the roles that there are.
+var roleNames = map[Role]string{RoleBroadcast: "broadcast", RoleModerator: "moderator", RoleRelay: "relay"}
 
 // String returns the role's name, as commands take it.
 func (r Role) String() string {
-	if r == RoleBroadcast {
-		return "broadcast"
+	if name, ok := roleNames[r]; ok {
+		return name
 	}
 	return fmt.Sprintf("role %d", uint8(r))
 }
 
 // ParseRole reads what [Role.String] writes. Errors wrap [ErrBadDelegation].
 func ParseRole(s string) (Role, error) {
-	if s == RoleBroadcast.String() {
-		return RoleBroadcast, nil
+	for r, name := range roleNames {
+		if s == name {
+			return r, nil
+		}
 	}
 	return 0, fmt.Errorf("%w: there is no role %q", ErrBadDelegation, s)
 }
@@ -151,7 +162,7 @@ func OpenDelegation(id ID, raw []byte) (*Delegation, error) {
 // validate checks what every delegation must obey, whether read or about to be signed.
 func (d *Delegation) validate() error {
 	switch {
-	case d.Role != RoleBroadcast:
+	case roleNames[d.Role] == "":
 		return fmt.Errorf("%w: %v", ErrBadDelegation, d.Role)
 	case d.Delegate == d.Stream:
 		return fmt.Errorf("%w: to the stream's own key", ErrBadDelegation)
@@ -227,8 +238,6 @@ func (d *Delegation) HoldsAt(now time.Time) error {
 // key of one that ended can only tell of before.
 func (d *Delegation) covers(h *Header) error {
 	switch {
-	case d.Role != RoleBroadcast:
-		return fmt.Errorf("%w: %v", ErrDelegationRole, d.Role)
 	case h.ProgramTime.Before(d.NotBefore) || h.ProgramTime.After(d.NotAfter):
 		return fmt.Errorf("%w: part %v is of %v", ErrDelegationTime, h.Position, h.ProgramTime.UTC())
 	case h.Epoch > uint64(d.NotAfter.UnixMilli()):
@@ -238,12 +247,33 @@ func (d *Delegation) covers(h *Header) error {
 }
 
 // Under returns a key that acts for the stream of a delegation: its ID is that stream, and all that
-// it signs carries the delegation. Errors wrap [ErrDelegationRole]: the delegation is to another key.
+// it signs carries the delegation. Errors wrap [ErrDelegationRole]: the delegation is to another key,
+// or a relay's, which signs nothing.
 func (k Key) Under(d *Delegation) (Key, error) {
 	if public := (Key{private: k.private}).ID(); d.Delegate != public {
 		return Key{}, fmt.Errorf("%w: it is for the key %s, and this is %s", ErrDelegationRole, d.Delegate, public)
 	}
+	if d.Role == RoleRelay {
+		return Key{}, fmt.Errorf("%w: its role is %v", ErrDelegationRole, d.Role)
+	}
 	return Key{k.private, d}, nil
+}
+
+// may checks that the key may sign what is a role's to sign, as the stream's own key may all. Errors
+// wrap [ErrDelegationRole].
+func (k Key) may(role Role) error {
+	if k.by == nil {
+		return nil
+	}
+	return k.by.is(role)
+}
+
+// is checks that the delegation is of a role. Errors wrap [ErrDelegationRole].
+func (d *Delegation) is(role Role) error {
+	if d.Role != role {
+		return fmt.Errorf("%w: its role is %v, and this is for %v", ErrDelegationRole, d.Role, role)
+	}
+	return nil
 }
 
 // Delegation returns what lets the key act for its stream; nil for the stream's own key.

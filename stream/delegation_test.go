@@ -342,7 +342,7 @@ func TestDelegatesSignEntriesListsAndInvites(t *testing.T) {
 	if link.Origins, err = k.SignOrigins([]string{"https://a.example"}); err != nil {
 		t.Fatal(err)
 	}
-	if link.Relays, err = k.SignRelays([]string{"12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"}); err != nil {
+	if link.Relays, err = k.SignRelays([]Relay{{ID: "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"}}); err != nil {
 		t.Fatal(err)
 	}
 	if link.Invite, err = k.NewInvite(now.Add(time.Hour), 2, true); err != nil {
@@ -447,7 +447,7 @@ const (
 func TestPeerKeysAreThoseOfEd25519Alone(t *testing.T) {
 	key := seededKey(2).ID()
 	prefix := "\x00\x24\x08\x01\x12\x20"
-	if got, err := PeerKey(prefix + string(key[:])); err != nil || got != key {
+	if got, err := PeerKey(prefix + string(key[:])); err != nil || got != key || KeyPeer(key) != prefix+string(key[:]) {
 		t.Errorf("the key is %v, %v", got, err)
 	}
 	for name, s := range map[string]string{

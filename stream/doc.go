@@ -104,15 +104,15 @@
 //
 //	message Delegation {
 //	  bytes  delegate   = 1; // Ed25519 public key, not the stream's own
-//	  uint32 role       = 2; // 1 broadcast
+//	  uint32 role       = 2; // 1 broadcast, 2 moderator, 3 relay
 //	  uint64 not_before = 3; // seconds since 1970-01-01T00:00:00Z
 //	  uint64 not_after  = 4; // 366 days after that at most
 //	  bytes  signature  = 5; // by the stream's key, of "grapevine delegation v1\n" + stream ID + 1 to 4
 //	}
 //
 // It is read only as it is written here. Whatever a delegate signs carries it, in a field of its
-// own (delegation in SignedHeader, SignedEntry and SignedSurvey, 8 in Grant and Invite, by= in links), and the
-// signature is of
+// own (delegation in SignedHeader, SignedEntry, SignedSurvey and SignedModeration, 8 in Grant and Invite,
+// 6 in SignedAnswer, by= in links), and the signature is of
 //
 //	"grapevine delegated v1\n" + a field 3 with the delegation + what the stream's key would sign
 //
@@ -120,10 +120,16 @@
 // file, in a cached answer. That takes 116 bytes of each, of some 700 at 4 Mbit/s; headers that the
 // stream's own key signs are as they were. A node checks a delegation once, see [Roles].
 //
-// Role 1 may sign all that the stream's key may but delegations and revocations: headers, and so
-// key blocks, directory entries, origins, trusted relays and invites. Trusted relays sign nothing,
-// and so have no delegation: whoever broadcasts names them, see below, and revocations may name
-// the key in a relay's peer ID. There are no other roles: nothing that a moderator would do is signed.
+// Whoever opens what is signed asks for the role that signs such a thing, and takes no other's:
+//
+//   - 1, broadcast, signs headers, and so key blocks, directory entries, surveys, origins, the list of
+//     trusted relays, invites and answers to moderators.
+//   - 2, moderator, signs moderations, see below, and nothing else.
+//   - 3, relay, signs nothing: the delegate is the key of a node, whose peer ID libp2p checks. Links carry the
+//     delegation in place of that ID, see below, so a viewer has it before it knows anybody.
+//
+// Delegations and revocations are signed by the stream's own key alone. A revocation names a key, and
+// so ends all of its roles; it may also be that of a trusted relay which has no delegation.
 //
 // A delegate's header is of a programme time within the delegation, and its epoch is in
 // milliseconds since 1970, not after the delegation's end, and at most [MaxEpochAhead] after the
@@ -219,8 +225,54 @@
 //
 // What is not hidden from who carries a private stream: that it is one; the sizes, times and
 // hashes of parts; its renditions with their codecs, languages and names; how many viewers
-// may open it, and when one enrols, by which invite's public key; and who is connected to whom.
+// may open it, and when one enrols, by which invite's public key; which moderator took that back, and
+// about how many invites there are; and who is connected to whom.
 // Whoever could open a period can show others what it held, or give them its secret.
+//
+// # Moderations
+//
+// A moderator asks the broadcaster of a private stream who is invited, and to take an invite back,
+// which it names by its public key. The broadcaster answers:
+//
+//	message SignedModeration {
+//	  bytes moderation = 1; // a serialised Moderation
+//	  bytes signature  = 2; // by a moderator, of "grapevine moderation v1\n" + stream ID + 1
+//	  bytes delegation = 3; // of the moderator; none for the stream's own key, which may moderate, too
+//	}
+//	message Moderation {
+//	  uint64 issued = 1; // milliseconds since 1970-01-01T00:00:00Z
+//	  bytes  revoke = 2; // the invite's Ed25519 public key; none to be told who is invited
+//	  uint32 from   = 3; // then, from which invite on, at most 4096
+//	  bytes  answer = 4; // X25519 public key to which the answer is sealed, another each time
+//	}
+//
+//	message SignedAnswer {
+//	  bytes answer     = 4; // a serialised SealedAnswer
+//	  bytes signature  = 5; // by who broadcasts, of "grapevine moderation answer v1\n" + stream ID + 4
+//	  bytes delegation = 6; // of who broadcasts, if that is a delegate
+//	}
+//	message SealedAnswer {
+//	  bytes of     = 1; // SHA-256 of the SignedModeration
+//	  bytes sealed = 2; // HPKE as above, info "grapevine moderation answer v1\n" + stream ID + of
+//	}
+//	message ModerationAnswer { // sealed with its length in 16 bits before it, and zeros up to a multiple of 512 bytes
+//	  uint32   refusal = 1; // 0, or 5: there is no such invite
+//	  uint32   total   = 2; // invites that there are
+//	  repeated Invited invited = 3; // at most 64, or the one that was taken back
+//	}
+//	message Invited {
+//	  string name    = 1; // one line of at most 64 bytes
+//	  bytes  invite  = 2; // its public key
+//	  uint32 state   = 3; // 0 it holds, 1 it was taken back, 2 it has expired
+//	  uint64 expires = 4; // seconds since 1970
+//	  uint32 uses    = 5;
+//	  uint32 viewers = 6; // that came by it
+//	}
+//
+// A moderation is of use for [DelegationSkew] before and after it was issued, by the clock of who takes
+// it, and of each moderator one must be later than the one before. To send one again changes nothing
+// beyond that: an invite that was taken back stays so, whoever is invited under its name later, and the
+// answer is for who asked first.
 //
 // # Surveys and reports
 //
@@ -321,7 +373,13 @@
 // It may name at most [MaxRelays] trusted relays, the only peers that viewers connect to, signed
 // likewise ("grapevine trusted relays v1\n"), and hold an invite, which makes it a secret:
 //
-//	grapevine://<stream-id>?peer=<multiaddr>&relay=<peer-id>&trusted=<signature>&invite=<invite>
+//	grapevine://<stream-id>?peer=<multiaddr>&relay=<relay>&trusted=<signature>&invite=<invite>
+//
+// A relay is a peer ID of at most 128 bytes, or the delegation of one in base64url, which is longer. The
+// first is trusted for as long as the link can be used, as whoever broadcasts says; the second as the
+// stream's own key says, until its delegation ends. The signature is of the list as it is written, so
+// nobody can leave a delegation out of a link, put another in, or name a relay that is trusted
+// elsewhere. Both can be revoked. What renews a delegation is in a new link.
 //
 // Where a delegate signs these, by=<delegation> follows, in base64url, and the link can be used
 // until that ends.

@@ -85,8 +85,8 @@ const (
 	fieldEntrySupply
 )
 
-// SignEntry signs an entry of the key's stream. Errors wrap [ErrBadEntry], or [ErrDelegationTime]
-// if the key may not sign it.
+// SignEntry signs an entry of the key's stream. Errors wrap [ErrBadEntry], [ErrDelegationTime]
+// or [ErrDelegationRole] if the key may not sign it.
 func (k Key) SignEntry(e Entry) (*SignedEntry, error) {
 	e.Stream = k.ID()
 	e.Issued, e.Life = e.Issued.Truncate(time.Millisecond), e.Life.Truncate(time.Second)
@@ -95,7 +95,7 @@ func (k Key) SignEntry(e Entry) (*SignedEntry, error) {
 	}
 	body := e.marshal()
 	if k.by != nil {
-		if err := k.by.HoldsAt(e.Issued); err != nil {
+		if err := errors.Join(k.may(RoleBroadcast), k.by.HoldsAt(e.Issued)); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +121,7 @@ func OpenEntry(raw []byte, now time.Time) (*SignedEntry, error) {
 	if !bytes.Equal(raw, marshalSigned(e.marshal(), signature, delegated)) {
 		return nil, fmt.Errorf("%w: not written as entries are", ErrBadEntry)
 	}
-	by, err := openDelegated(e.Stream, delegated, OpenDelegation)
+	by, err := openDelegated(e.Stream, delegated, RoleBroadcast, OpenDelegation)
 	switch {
 	case errors.Is(err, ErrBadDelegation):
 		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)

@@ -134,7 +134,7 @@ func parseGrant(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, err
 	}
 	g.Invite, g.enrol = InviteID(invite), [32]byte(enrol)
 	g.Expires, g.Uses, g.Confined = time.Unix(int64(expires), 0), int(uses), flags&grantConfined != 0
-	switch g.by, err = openDelegated(id, delegated, delegation); {
+	switch g.by, err = openDelegated(id, delegated, RoleBroadcast, delegation); {
 	case errors.Is(err, ErrBadDelegation):
 		return nil, fmt.Errorf("%w: %w", ErrBadInvite, err)
 	case err != nil, !verify(id, g.by, g.message(), g.signature):
@@ -150,10 +150,13 @@ type Invite struct {
 }
 
 // NewInvite makes an invite to the key's stream for so many viewers, who are confined to its
-// trusted relays or not. Errors wrap [ErrBadInvite].
+// trusted relays or not. Errors wrap [ErrBadInvite] or [ErrDelegationRole].
 func (k Key) NewInvite(expires time.Time, uses int, confined bool) (*Invite, error) {
 	if uses < 1 || uses > MaxViewers || expires.Unix() < 0 || expires.Unix() > maxInviteTime {
 		return nil, fmt.Errorf("%w: for %d viewers until %v", ErrBadInvite, uses, expires)
+	}
+	if err := k.may(RoleBroadcast); err != nil {
+		return nil, err
 	}
 	public, secret, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -22,7 +22,7 @@ func invited(t testing.TB, uses int, confined bool) *Invite {
 }
 
 func TestInvitesTravelInLinks(t *testing.T) {
-	relays, err := testKey.SignRelays([]string{"12D3KooWa", "12D3KooWb"})
+	relays, err := testKey.SignRelays([]Relay{{ID: "12D3KooWa"}, {ID: "12D3KooWb"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +36,8 @@ func TestInvitesTravelInLinks(t *testing.T) {
 		if i.Invite != link.Invite.Invite || i.Uses != 3 || i.Confined != confined || !i.Expires.Equal(link.Invite.Expires) || i.enrol != link.Invite.enrol {
 			t.Errorf("invite %+v, want %+v", i.Grant, link.Invite.Grant)
 		}
-		if !slices.Equal(back.Relays.IDs(), relays.IDs()) {
-			t.Errorf("relays %v", back.Relays.IDs())
+		if !slices.Equal(back.Relays.List(), relays.List()) {
+			t.Errorf("relays %v", back.Relays.List())
 		}
 		without := link
 		without.Relays = Relays{}
@@ -48,8 +48,7 @@ func TestInvitesTravelInLinks(t *testing.T) {
 }
 
 func TestLinksCarryTheRelaysThatTheBroadcasterSigned(t *testing.T) {
-	ids := []string{"12D3KooWa", "12D3KooWb"}
-	relays, err := testKey.SignRelays(ids)
+	relays, err := testKey.SignRelays([]Relay{{ID: "12D3KooWa"}, {ID: "12D3KooWb"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +64,10 @@ func TestLinksCarryTheRelaysThatTheBroadcasterSigned(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := testKey.SignRelays(slices.Repeat([]string{"a"}, MaxRelays+1)); !errors.Is(err, ErrNotARelay) {
+	if _, err := testKey.SignRelays(slices.Repeat([]Relay{{ID: "a"}}, MaxRelays+1)); !errors.Is(err, ErrNotARelay) {
 		t.Errorf("too many: %v", err)
 	}
-	if _, err := testKey.SignRelays([]string{"a\nb"}); !errors.Is(err, ErrNotARelay) {
+	if _, err := testKey.SignRelays([]Relay{{ID: "a\nb"}}); !errors.Is(err, ErrNotARelay) {
 		t.Errorf("two in one: %v", err)
 	}
 }

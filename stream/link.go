@@ -33,7 +33,7 @@ type Link struct {
 
 // String writes the link as
 // grapevine://<stream-id>?peer=<multiaddr>&peer=…&origin=<url>&…&signed=<signature>, with
-// &relay=<peer-id>&…&trusted=<signature>, &by=<delegation> and &invite=<invite> where it has these.
+// &relay=<peer-id or delegation>&…&trusted=<signature>, &by=<delegation> and &invite=<invite> where it has these.
 func (l Link) String() string {
 	var fields []string
 	for _, p := range l.Peers {
@@ -45,8 +45,8 @@ func (l Link) String() string {
 	if s := l.Origins.Signature(); s != "" {
 		fields = append(fields, linkField("signed", s))
 	}
-	for _, r := range l.Relays.IDs() {
-		fields = append(fields, linkField("relay", r))
+	for _, r := range l.Relays.List() {
+		fields = append(fields, linkField("relay", r.String()))
 	}
 	if s := l.Relays.Signature(); s != "" {
 		fields = append(fields, linkField("trusted", s))
@@ -115,7 +115,7 @@ func ParseLink(s string) (Link, error) {
 		if link.Invite, err = ParseInvite(id, s); err != nil {
 			return Link{}, fmt.Errorf("%w: %w", ErrNotALink, err)
 		}
-		if link.Invite.Confined && len(link.Relays.IDs()) == 0 {
+		if link.Invite.Confined && len(link.Relays.List()) == 0 {
 			return Link{}, fmt.Errorf("%w: %w", ErrNotALink, ErrNoRelays)
 		}
 	}
@@ -132,8 +132,8 @@ func parseLinkDelegation(id ID, s string) (*Delegation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadDelegation, errRoleText)
 	}
-	by, err := openDelegated(id, raw, OpenDelegation)
-	if by == nil {
+	by, err := openDelegated(id, raw, RoleBroadcast, OpenDelegation)
+	if by == nil || err != nil {
 		return nil, err
 	}
 	if by.HoldsAt(time.Now()) != nil {

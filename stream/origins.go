@@ -59,13 +59,14 @@ func (o Origins) Delegation() *Delegation { return o.by }
 // Signature returns the signature as links carry it, "" for no origins.
 func (o Origins) Signature() string { return base64.RawURLEncoding.EncodeToString(o.signature) }
 
-// SignOrigins names the HTTP origins of the key's stream. Errors wrap [ErrNotAnOrigin].
+// SignOrigins names the HTTP origins of the key's stream. Errors wrap [ErrNotAnOrigin] or
+// [ErrDelegationRole].
 func (k Key) SignOrigins(urls []string) (Origins, error) {
 	if len(urls) == 0 {
 		return Origins{}, nil
 	}
 	urls, err := parseOrigins(urls)
-	if err != nil {
+	if err = errors.Join(err, k.may(RoleBroadcast)); err != nil {
 		return Origins{}, err
 	}
 	return Origins{urls, k.signMessage(originsMessage(k.ID(), urls)), k.by}, nil

@@ -49,6 +49,16 @@ func (r *Roles) OpenSurvey(raw []byte) (*SignedSurvey, error) {
 	return openSurvey(r.id, raw, r.delegation)
 }
 
+// OpenModeration is the function of that name, and remembers delegations.
+func (r *Roles) OpenModeration(raw []byte) (*SignedModeration, error) {
+	return openModeration(r.id, raw, r.delegation)
+}
+
+// OpenModerationAnswer is the function of that name, and remembers delegations.
+func (r *Roles) OpenModerationAnswer(raw []byte) (*SealedAnswer, error) {
+	return openModerationAnswer(r.id, raw, r.delegation)
+}
+
 // delegation is [OpenDelegation] for one that may be known.
 func (r *Roles) delegation(_ ID, raw []byte) (*Delegation, error) {
 	r.mu.Lock()
@@ -112,13 +122,17 @@ func (r *Roles) Holds(by *Delegation, now time.Time) error {
 	return by.HoldsAt(now)
 }
 
-// openDelegated opens the delegation of what a stream's key signed, or a delegate; nil for no
-// bytes.
-func openDelegated(id ID, raw []byte, open func(ID, []byte) (*Delegation, error)) (*Delegation, error) {
+// openDelegated opens the delegation of what a stream's key signed, or a delegate whose role it is;
+// nil for no bytes.
+func openDelegated(id ID, raw []byte, role Role, open func(ID, []byte) (*Delegation, error)) (*Delegation, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
-	return open(id, raw)
+	d, err := open(id, raw)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.is(role)
 }
 
 // signMessage signs with the key, and with what lets it act for the stream.

@@ -60,7 +60,7 @@ func openHeader(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, err
 	if err != nil {
 		return nil, err
 	}
-	by, err := openDelegated(id, delegated, delegation)
+	by, err := openDelegated(id, delegated, RoleBroadcast, delegation)
 	switch {
 	case errors.Is(err, ErrBadDelegation):
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -115,7 +115,7 @@ func (k Key) sign(h Header) (*SignedHeader, error) {
 		return nil, err
 	}
 	if k.by != nil {
-		if err := k.by.covers(read); err != nil {
+		if err := errors.Join(k.may(RoleBroadcast), k.by.covers(read)); err != nil {
 			return nil, err
 		}
 	}

@@ -95,12 +95,12 @@ const (
 )
 
 // SignSurvey signs a survey of the key's stream, whose reports are sealed to a key. Errors wrap
-// [ErrBadSurvey].
+// [ErrBadSurvey] or [ErrDelegationRole].
 func (k Key) SignSurvey(s Survey, to *SurveyKey) (*SignedSurvey, error) {
 	s.Stream, s.key = k.ID(), to.public
 	s.Interval = s.Interval.Truncate(time.Millisecond)
 	_, _ = rand.Read(s.salt[:]) // never fails (Go 1.24)
-	if err := s.validate(); err != nil {
+	if err := errors.Join(s.validate(), k.may(RoleBroadcast)); err != nil {
 		return nil, err
 	}
 	body := s.marshal()
@@ -131,7 +131,7 @@ func openSurvey(id ID, raw []byte, delegation func(ID, []byte) (*Delegation, err
 	if !bytes.Equal(raw, marshalSigned(s.marshal(), signature, delegated)) {
 		return nil, fmt.Errorf("%w: not written as surveys are", ErrBadSurvey)
 	}
-	by, err := openDelegated(id, delegated, delegation)
+	by, err := openDelegated(id, delegated, RoleBroadcast, delegation)
 	switch {
 	case errors.Is(err, ErrBadDelegation):
 		return nil, fmt.Errorf("%w: %w", ErrBadSurvey, err)

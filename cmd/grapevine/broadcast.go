@@ -225,7 +225,10 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err != nil {
 		return err
 	}
-	if key, err = h.under(key, b.by, time.Now()); err != nil {
+	if key, err = h.under(key, b.by, stream.RoleBroadcast, time.Now()); err != nil {
+		return err
+	}
+	if err := b.privacy.keepRevocations(h); err != nil {
 		return err
 	}
 	release, err := h.claim(key.ID())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,15 +29,17 @@ func delegationFlag() cli.Flag {
 func delegateCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:      delegateName,
-		Usage:     "let other machines broadcast this home's stream, list them, or revoke one",
-		ArgsUsage: "create|list|revoke|import [KEY|NAME|FILE]",
+		Usage:     "let others broadcast, moderate or relay this home's stream, list them, or revoke one",
+		ArgsUsage: "create|list|revoke|import [KEY|PEER-ID|NAME|FILE]",
 		Description: "grapevine delegate create --name studio-2 --expires 720h KEY\n" +
+			"grapevine delegate create --role moderator --name mod-1 KEY\n" +
+			"grapevine delegate create --role relay --name relay-1 PEER-ID\n" +
 			"grapevine delegate list\n" +
 			"grapevine delegate revoke studio-2\n" +
 			"grapevine delegate import studio-2.revoked",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the new delegation `NAME`"},
-			&cli.StringFlag{Name: "role", Usage: "let the other key do what `ROLE` may: broadcast", Value: stream.RoleBroadcast.String()},
+			&cli.StringFlag{Name: "role", Usage: "let the other key do what `ROLE` may: broadcast, moderator (see and take back invites), or relay (be a trusted relay, named by its peer ID)", Value: stream.RoleBroadcast.String()},
 			&cli.DurationFlag{Name: "expires", Usage: "have the new delegation end after `DURATION`", Value: 30 * 24 * time.Hour},
 			&cli.StringFlag{Name: "out", Usage: "write what the other machine needs, or what has nodes heed a revocation, into `FILE`", DefaultText: "NAME.delegation or NAME.revoked"},
 			keyFlag(),
@@ -67,7 +70,7 @@ func changeDelegates(c *cli.Context, scr *screen) (err error) {
 	}
 	known := what == "create" && len(args) == 1 || what == "list" && len(args) == 0 || what == "revoke" && len(args) == 1
 	if !known {
-		return &usageError{"delegate needs to know what to do.", "grapevine delegate create --name NAME KEY, grapevine delegate list, grapevine delegate revoke NAME, or grapevine delegate import FILE"}
+		return &usageError{"delegate needs to know what to do.", "grapevine delegate create --name NAME [--role ROLE] KEY, grapevine delegate list, grapevine delegate revoke NAME, or grapevine delegate import FILE"}
 	}
 	key, err := h.streamKey(c.String("key"))
 	if err != nil {
@@ -92,20 +95,20 @@ type delegations struct {
 }
 
 func (d *delegations) create(to, name, role string, expires time.Duration) error {
-	key, err := stream.ParseID(to)
-	if err != nil {
-		return &usageError{quote(to) + " is no key.", "on the other machine, grapevine id shows its key as stream"}
-	}
 	r, err := stream.ParseRole(role)
+	if err != nil {
+		return badFlag("role", role, "the roles are broadcast, moderator and relay")
+	}
+	key, err := delegateKey(to, r)
 	switch {
 	case err != nil:
-		return badFlag("role", role, "there is one role: broadcast")
+		return err
 	case !stream.ValidRendition(name): // what is safe in a file's name, and short
 		return &usageError{fmt.Sprintf("delegate create needs a --name of 1 to %d of a-z, 0-9 and -.", stream.MaxRenditionName), "name the machine that it is for: --name studio-2"}
 	case expires < minDelegation || expires > stream.MaxDelegation-earlyDelegation:
 		return badFlag("expires", expires.String(), "a duration looks like 720h or 90m; from a minute to a year")
 	case key == d.key.ID():
-		return &usageError{"That is the stream's own key, which may broadcast anyway.", "grapevine id on the other machine shows its key"}
+		return &usageError{"That is the stream's own key, which may do all of it anyway.", "grapevine id on the other machine shows its key"}
 	}
 	now := time.Now()
 	made, err := d.key.Delegate(key, r, now.Add(-earlyDelegation), now.Add(expires))
@@ -130,9 +133,32 @@ func (d *delegations) create(to, name, role string, expires time.Duration) error
 	}
 	d.screen.event(delegatedEvent{"delegated", d.key.ID().String(), name, role, key.String(), made.NotAfter.Format(time.RFC3339), path})
 	d.screen.say("%s", d.screen.bold("Delegated to "+name+", until "+made.NotAfter.Local().Format(time.DateTime)))
-	d.screen.field("there", "grapevine broadcast --delegation "+path+" --input …")
+	switch r {
+	case stream.RoleModerator:
+		d.screen.field("there", "grapevine invite list --delegation "+path+" --link LINK")
+	case stream.RoleRelay:
+		d.screen.field("broadcast", "grapevine broadcast --private --trusted-relays "+path+" --peer /ip4/…/p2p/"+to+" --input …")
+	default:
+		d.screen.field("there", "grapevine broadcast --delegation "+path+" --input …")
+	}
 	d.screen.field("", d.screen.dim("the file is no secret: it is of use with the other machine's key only"))
 	return nil
+}
+
+// delegateKey reads to whom a role is to be given: relays are named by their peer IDs.
+func delegateKey(to string, r stream.Role) (stream.ID, error) {
+	if r == stream.RoleRelay {
+		key, err := relayKey(to)
+		if err != nil {
+			return key, &usageError{quote(to) + " is no peer ID that can be delegated to.", "on the relay, grapevine id shows its own, 12D3Koo…"}
+		}
+		return key, nil
+	}
+	key, err := stream.ParseID(to)
+	if err != nil {
+		return key, &usageError{quote(to) + " is no key.", "on the other machine, grapevine id shows its key as stream"}
+	}
+	return key, nil
 }
 
 func (d *delegations) path(usual string) string {
@@ -150,12 +176,12 @@ func (d *delegations) list() error {
 	now := time.Now()
 	event := delegationsEvent{Event: "delegations", Stream: d.key.ID().String(), Delegations: []delegationEvent{}}
 	if len(file.Delegations) == 0 {
-		d.screen.say("No other machine may broadcast this stream. grapevine delegate create --name NAME KEY lets one.")
+		d.screen.say("No other machine may broadcast this stream, moderate it, or be its trusted relay. grapevine delegate create --name NAME KEY lets one.")
 	}
 	for _, o := range file.Delegations {
 		state := o.state(now)
-		event.Delegations = append(event.Delegations, delegationEvent{o.Name, o.Role, o.Key.String(), state, o.Expires.Format(time.RFC3339)})
-		d.screen.say("%-20s %-10s %-8s until %s  %s", o.Name, o.Role, state, o.Expires.Local().Format(time.DateTime), o.Key)
+		event.Delegations = append(event.Delegations, delegationEvent{o.Name, o.Role, o.Key.String(), o.peerID(), state, o.Expires.Format(time.RFC3339)})
+		d.screen.say("%-20s %-10s %-8s until %s  %s", o.Name, o.Role, state, o.Expires.Local().Format(time.DateTime), cmp.Or(o.peerID(), o.Key.String()))
 	}
 	d.screen.event(event)
 	return nil
@@ -207,7 +233,7 @@ func importRevocations(h *home, path string, scr *screen) error {
 		return err
 	}
 	if f.revocations == nil {
-		return &usageError{"The file " + path + " revokes nothing.", "grapevine delegate revoke writes one that does; a delegation is for broadcast --delegation FILE"}
+		return &usageError{"The file " + path + " revokes nothing.", "grapevine delegate revoke writes one that does; a delegation is for who was delegated to"}
 	}
 	if err := (keptRevocations{h}).KeepRevocations(f.revocations); err != nil {
 		return err

@@ -53,6 +53,14 @@ func (d *namedDelegation) state(now time.Time) string {
 	return "holds"
 }
 
+// peerID returns that of a relay, "" for other roles.
+func (d *namedDelegation) peerID() string {
+	if d.Role != stream.RoleRelay.String() {
+		return ""
+	}
+	return peer.ID(stream.KeyPeer(d.Key)).String()
+}
+
 func delegationsName(id stream.ID) string {
 	return filepath.Join("streams", id.String()+".delegations")
 }
@@ -97,13 +105,15 @@ func (h *home) changeDelegations(id stream.ID, f func(*delegationsFile) error) e
 // add puts a delegation to the others, of which none that holds may have its name.
 func (f *delegationsFile) add(d *namedDelegation, now time.Time) error {
 	over := func(o *namedDelegation) bool { return o.state(now) != "holds" }
-	if n := slices.IndexFunc(f.Delegations, func(o *namedDelegation) bool { return o.Name == d.Name && !over(o) && o.Key != d.Key }); n >= 0 {
-		return &usageError{"There is a delegation " + quote(d.Name) + " to another key already.", "choose another --name, or revoke that one first: grapevine delegate revoke " + d.Name}
+	if n := slices.IndexFunc(f.Delegations, func(o *namedDelegation) bool {
+		return o.Name == d.Name && !over(o) && (o.Key != d.Key || o.Role != d.Role)
+	}); n >= 0 {
+		return &usageError{"There is a delegation " + quote(d.Name) + " to another key, or of another role, already.", "choose another --name, or revoke that one first: grapevine delegate revoke " + d.Name}
 	}
 	if slices.ContainsFunc(f.Delegations, func(o *namedDelegation) bool { return o.Key == d.Key && o.Revoked != nil }) {
 		return &usageError{"That key was revoked, and is never trusted again.", "have the other machine make a new one: grapevine id --key FILE, with a key of openssl genpkey -algorithm ed25519"}
 	}
-	// Another one of the same key and name renews it.
+	// Another one of the same key, role and name renews it.
 	f.Delegations = slices.DeleteFunc(f.Delegations, func(o *namedDelegation) bool { return o.Name == d.Name })
 	if len(f.Delegations) >= maxDelegations {
 		f.Delegations = slices.DeleteFunc(f.Delegations, over)
@@ -311,22 +321,18 @@ func explainRoles(e *rolesError) (sentence, hint string) {
 // explainDelegation says why this machine may not broadcast, or no more.
 func explainDelegation(err error) (sentence, hint string) {
 	const renew = "ask for another: grapevine delegate create, on the machine with the stream's key"
-	why := func(sentinel error) string {
-		_, text, _ := strings.Cut(err.Error(), sentinel.Error()+": ")
-		return text
-	}
 	switch {
 	case errors.Is(err, stream.ErrRevoked):
 		return "The broadcasting key of this machine has been revoked.", "nobody takes anything of it any more; have another key delegated to"
 	case errors.Is(err, stream.ErrDelegationTime):
-		return "The delegation of this machine has expired, or has not begun: " + why(stream.ErrDelegationTime) + ".", renew + "; if it should hold, look at this machine's clock"
+		return "The delegation of this machine has expired, or has not begun: " + reasonIn(err, stream.ErrDelegationTime) + ".", renew + "; if it should hold, look at this machine's clock"
 	}
-	return "The delegation is not for this machine's key: " + why(stream.ErrDelegationRole) + ".", "grapevine id shows the key to delegate to; --key FILE uses another"
+	return "The delegation is not for this machine's key: " + reasonIn(err, stream.ErrDelegationRole) + ".", "grapevine id shows the key to delegate to; --key FILE uses another"
 }
 
-// under has a key act by the delegation in a file, and takes revocations that came with it. No file
-// leaves the key as it is.
-func (h *home) under(key stream.Key, path string, now time.Time) (stream.Key, error) {
+// under has a key act by the delegation in a file, which has to be of a role, and takes revocations that
+// came with it. No file leaves the key as it is.
+func (h *home) under(key stream.Key, path string, role stream.Role, now time.Time) (stream.Key, error) {
 	if path == "" {
 		return key, nil
 	}
@@ -336,6 +342,12 @@ func (h *home) under(key stream.Key, path string, now time.Time) (stream.Key, er
 	}
 	if f.delegation == nil {
 		return key, &rolesError{path, errNoRoles}
+	}
+	if f.delegation.Role != role {
+		return key, &usageError{
+			fmt.Sprintf("The delegation in %s is of the role %v, and this takes the role %v.", path, f.delegation.Role, role),
+			fmt.Sprintf("grapevine delegate create --role %v makes one, on the machine with the stream's key%s", role, besides(f.delegation.Role, role)),
+		}
 	}
 	if f.revocations != nil {
 		if err := (keptRevocations{h}).KeepRevocations(f.revocations); err != nil {
@@ -351,12 +363,20 @@ func (h *home) under(key stream.Key, path string, now time.Time) (stream.Key, er
 		roles.Adopt(known)
 	}
 	if err := roles.Holds(f.delegation, now); err != nil {
-		return key, fmt.Errorf("broadcast by a delegation: %w", err)
+		return key, fmt.Errorf("act by a delegation: %w", err)
 	}
 	if key, err = key.Under(f.delegation); err != nil {
-		return key, fmt.Errorf("broadcast by a delegation: %w", err)
+		return key, fmt.Errorf("act by a delegation: %w", err)
 	}
 	return key, nil
+}
+
+// besides says what a delegation of another role than is asked for may be of use for.
+func besides(is, wanted stream.Role) string {
+	if is == stream.RoleModerator && wanted == stream.RoleBroadcast {
+		return "; a moderator names the stream, too: grapevine invite list --delegation FILE --link LINK"
+	}
+	return ""
 }
 
 // followRevocations has the node heed and pass on what "grapevine delegate" puts into the home, until

@@ -139,6 +139,7 @@ func explain(err error) (sentence, hint string, code int) {
 		unwell  *healthError
 		noKey   *noKeyError
 		roles   *rolesError
+		asked   *moderateError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -151,9 +152,14 @@ func explain(err error) (sentence, hint string, code int) {
 			"copy the whole link that the broadcaster prints, and put it in quotes: 'grapevine://…?peer=…'", exitUsage
 	case errors.As(err, &roles):
 		sentence, hint = explainRoles(roles)
+	case errors.As(err, &asked):
+		sentence, hint = explainModerate(asked)
 	case errors.Is(err, p2p.ErrLinkRevoked):
-		sentence = "The relays or origins of this link were named by a key that the stream's owner has revoked."
+		sentence = "What this link names, relays or origins, the stream's owner has revoked."
 		hint = "ask the broadcaster for a new link"
+	case errors.Is(err, p2p.ErrRelaysExpired):
+		sentence = "The delegations of this stream's trusted relays have expired, or have not begun."
+		hint = "if they should hold, look at this machine's clock; the broadcaster's link has new ones once the stream's key delegates anew: grapevine delegate create --role relay"
 	case errors.Is(err, p2p.ErrSuperseded):
 		sentence = "The stream goes on from another machine, which began to broadcast it later than this one."
 		hint = "only one broadcasts at a time; if that one is not yours, revoke its key: grapevine delegate revoke NAME"
@@ -369,6 +375,12 @@ func explainCache(e *cacheError) (sentence, hint string) {
 // reason returns what err says beyond the sentinel that it wraps.
 func reason(err, sentinel error) string {
 	return strings.TrimPrefix(err.Error(), sentinel.Error()+": ")
+}
+
+// reasonIn returns what err says behind a sentinel that is somewhere in it.
+func reasonIn(err, sentinel error) string {
+	_, text, _ := strings.Cut(err.Error(), sentinel.Error()+": ")
+	return text
 }
 
 // system returns what the operating system said, without the operation and the path

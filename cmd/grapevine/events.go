@@ -216,6 +216,8 @@ type invitedEvent struct {
 	Expires string `json:"expires"` // RFC 3339
 	Uses    int    `json:"uses"`
 	Viewers int    `json:"viewers"` // that came
+	// RevokedBy is the key of the moderator who took the invite back, which moderators are not told.
+	RevokedBy string `json:"revoked_by,omitempty"`
 }
 
 // revokedEvent is what "grapevine invite revoke" did.
@@ -248,8 +250,9 @@ type delegationEvent struct {
 	Name    string `json:"name"`
 	Role    string `json:"role"`
 	Key     string `json:"key"`
-	State   string `json:"state"`   // holds, expired or revoked
-	Expires string `json:"expires"` // RFC 3339
+	PeerID  string `json:"peer_id,omitempty"` // of a relay
+	State   string `json:"state"`             // holds, expired or revoked
+	Expires string `json:"expires"`           // RFC 3339
 }
 
 // keyRevokedEvent is what "grapevine delegate revoke" did.

@@ -29,13 +29,15 @@ type guestsFile struct {
 }
 
 type guestsInvite struct {
-	Name    string        `json:"name"`
-	Invite  string        `json:"invite"` // its public key
-	Created time.Time     `json:"created"`
-	Expires time.Time     `json:"expires"`
-	Uses    int           `json:"uses"`
-	Revoked *time.Time    `json:"revoked,omitempty"`
-	Viewers []guestViewer `json:"viewers,omitempty"`
+	Name    string     `json:"name"`
+	Invite  string     `json:"invite"` // its public key
+	Created time.Time  `json:"created"`
+	Expires time.Time  `json:"expires"`
+	Uses    int        `json:"uses"`
+	Revoked *time.Time `json:"revoked,omitempty"`
+	// RevokedBy is the key of the moderator who took the invite back; nil if that was done here.
+	RevokedBy *stream.ID    `json:"revoked_by,omitempty"`
+	Viewers   []guestViewer `json:"viewers,omitempty"`
 }
 
 type guestViewer struct {
@@ -169,6 +171,56 @@ func (g *guests) Enrol(asks []p2p.Enrolling, now time.Time) ([]stream.Refusal, e
 		return changed, nil
 	})
 	return refusals, err
+}
+
+// Invited implements p2p.Guests.
+func (g *guests) Invited(from, most int, now time.Time) (list []stream.Invited, total int, err error) {
+	file, err := g.read()
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, i := range file.Invites[min(from, len(file.Invites)):] {
+		if len(list) >= most {
+			break
+		}
+		v, err := i.invited(now)
+		if err != nil {
+			return nil, 0, &homeError{g.home.dir, fmt.Errorf("%s: invite %s: %w", g.home.path(g.name()), quote(i.Name), err)}
+		}
+		list = append(list, v)
+	}
+	return list, len(file.Invites), nil
+}
+
+// invited returns an invite as moderators are told of it.
+func (i *guestsInvite) invited(now time.Time) (stream.Invited, error) {
+	id, err := stream.ParseInviteID(i.Invite)
+	return stream.Invited{Invite: id, Name: i.Name, State: i.state(now), Expires: i.Expires, Uses: i.Uses, Viewers: len(i.Viewers)}, err
+}
+
+// Revoke implements p2p.Guests.
+func (g *guests) Revoke(invite stream.InviteID, by stream.ID, now time.Time) (v stream.Invited, changed bool, err error) {
+	err = g.change(func(f *guestsFile) (bool, error) {
+		n := slices.IndexFunc(f.Invites, func(i *guestsInvite) bool { return i.Invite == invite.String() })
+		if n < 0 {
+			return false, p2p.ErrNoInvite
+		}
+		i := f.Invites[n]
+		if changed = i.Revoked == nil; changed {
+			i.revoke(now)
+			i.RevokedBy = &by
+		}
+		var err error
+		v, err = i.invited(now)
+		return changed, err
+	})
+	return v, changed, err
+}
+
+// revoke takes the invite back.
+func (i *guestsInvite) revoke(now time.Time) {
+	at := now.UTC().Truncate(time.Second)
+	i.Revoked = &at
 }
 
 // enrol lets a viewer in, or says why not. came says that it was not in before.

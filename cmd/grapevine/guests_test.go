@@ -151,3 +151,46 @@ func TestAFileThatHoldsNoInvitesIsRefused(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestAModeratorTakesInvitesBackByTheirKeys(t *testing.T) {
+	b, c := guestbook(t)
+	now := time.Now()
+	for _, name := range []string{"one", "two", "three"} {
+		if err := c.create(name, time.Hour, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	two, moderator := invitedBy(t, b, "two"), stream.NewKey().ID()
+	enrol(t, b, two, 1, now)
+	list, total, err := b.Invited(1, 1, now)
+	if err != nil || total != 3 || len(list) != 1 || list[0].Name != "two" || list[0].Invite != two || list[0].Viewers != 1 || list[0].Uses != 2 || list[0].State != 0 {
+		t.Fatalf("%+v of %d, %v", list, total, err)
+	}
+	if list, total, err := b.Invited(7, 5, now); err != nil || total != 3 || len(list) != 0 {
+		t.Errorf("behind the end are %+v of %d, %v", list, total, err)
+	}
+	v, changed, err := b.Revoke(two, moderator, now)
+	if err != nil || !changed || v.State != stream.RefusedRevoked {
+		t.Fatalf("taken back: %+v, %t, %v", v, changed, err)
+	}
+	if viewers, err := b.Viewers(now); err != nil || len(viewers) != 0 {
+		t.Errorf("viewers %v, %v", viewers, err)
+	}
+	if _, changed, err := b.Revoke(two, stream.NewKey().ID(), now); err != nil || changed {
+		t.Errorf("once more: %t, %v", changed, err)
+	}
+	file, err := c.guests.read()
+	if err != nil || file.Invites[1].RevokedBy == nil || *file.Invites[1].RevokedBy != moderator || file.Invites[0].Revoked != nil {
+		t.Errorf("the file has %+v, %v", file.Invites[1], err)
+	}
+	// The name is free for another invite, which who replays that does not touch.
+	if err := c.create("two", time.Hour, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Revoke(two, moderator, now); !errors.Is(err, p2p.ErrNoInvite) {
+		t.Errorf("of an invite that is gone: %v", err)
+	}
+	if list, _, err := b.Invited(2, 1, now); err != nil || list[0].Name != "two" || list[0].State != 0 {
+		t.Errorf("the other one: %+v, %v", list, err)
+	}
+}

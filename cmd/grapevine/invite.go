@@ -32,19 +32,29 @@ func inviteCommand(env *environment) *cli.Command {
 		ArgsUsage: "create|list|revoke [NAME]",
 		Description: "grapevine invite create --name guest-12 --expires 48h\n" +
 			"grapevine invite list\n" +
-			"grapevine invite revoke guest-12",
+			"grapevine invite revoke guest-12\n" +
+			"grapevine invite revoke --delegation mod-1.delegation --link LINK guest-12\n\n" +
+			"With --link, list and revoke ask the broadcaster, who has to be on air: that is for moderators, and\n" +
+			"for whoever has the stream's own key.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the new invite `NAME`"},
 			&cli.DurationFlag{Name: "expires", Usage: "have the new invite, and what is watched by it, end after `DURATION`", Value: 24 * time.Hour},
 			&cli.IntFlag{Name: "uses", Usage: "let `N` viewers in by the new invite", Value: 1},
 			keyFlag(),
-			delegationFlag(),
+			&cli.StringFlag{Name: delegationName, Usage: "act for the stream whose key delegates to this machine's key in `FILE`, which \"grapevine delegate create\" wrote: as its broadcaster, or with --link as its moderator"},
+			&cli.StringFlag{Name: moderatedName, Usage: "list the invites to the stream of `LINK`, or take one back, at its broadcaster"},
 			homeFlag(),
 			passphraseFileFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "write one JSON object a line, for programs"},
 		},
 		Action: func(c *cli.Context) error {
-			return env.do(c, job{run: func(context.Context, settings) error { return changeInvites(c, newScreen(env, c.Bool("json"))) }})
+			return env.do(c, job{run: func(ctx context.Context, _ settings) error {
+				scr := newScreen(env, c.Bool("json"))
+				if c.String(moderatedName) != "" {
+					return moderate(ctx, c, scr)
+				}
+				return changeInvites(c, scr)
+			}})
 		},
 	}
 }
@@ -58,7 +68,7 @@ func changeInvites(c *cli.Context, scr *screen) (err error) {
 	defer func() { err = errors.Join(err, h.close()) }()
 	key, err := h.streamKey(c.String("key"))
 	if err == nil {
-		key, err = h.under(key, c.String(delegationName), time.Now())
+		key, err = h.under(key, c.String(delegationName), stream.RoleBroadcast, time.Now())
 	}
 	if err != nil {
 		return err
@@ -103,7 +113,7 @@ func (d *invites) create(name string, expires time.Duration, uses int) error {
 		return badFlag("expires", expires.String(), "an invite cannot outlive this machine's delegation, which ends at "+by.NotAfter.Local().Format(time.DateTime))
 	}
 	link, known := d.home.linkOf(d.key.ID())
-	invite, err := d.key.NewInvite(now.Add(expires), uses, len(link.Relays.IDs()) > 0)
+	invite, err := d.key.NewInvite(now.Add(expires), uses, len(link.Relays.List()) > 0)
 	if err != nil {
 		return err
 	}
@@ -160,21 +170,38 @@ func (d *invites) list() error {
 		return err
 	}
 	now := time.Now()
-	event := invitesEvent{Event: "invites", Stream: d.key.ID().String(), Invites: []invitedEvent{}}
-	if len(file.Invites) == 0 {
+	list := make([]invitedEvent, len(file.Invites))
+	for n, i := range file.Invites {
+		list[n] = invitedEvent{i.Name, inviteState(i.state(now)), i.Expires.Format(time.RFC3339), i.Uses, len(i.Viewers), ""}
+		if i.RevokedBy != nil {
+			list[n].RevokedBy = i.RevokedBy.String()
+		}
+	}
+	if len(list) == 0 {
 		d.screen.say("Nobody is invited yet. grapevine invite create --name NAME makes an invite.")
 	}
-	for _, i := range file.Invites {
-		state := inviteState(i, now)
-		event.Invites = append(event.Invites, invitedEvent{i.Name, state, i.Expires.Format(time.RFC3339), i.Uses, len(i.Viewers)})
-		d.screen.say("%-20s %-8s %d of %s came, until %s", i.Name, state, len(i.Viewers), count(i.Uses, "viewer"), i.Expires.Local().Format(time.DateTime))
+	return d.screen.invites(d.key.ID(), list)
+}
+
+// invites shows them.
+func (s *screen) invites(id stream.ID, list []invitedEvent) error {
+	for _, i := range list {
+		expires, err := time.Parse(time.RFC3339, i.Expires)
+		if err != nil {
+			return err
+		}
+		by := ""
+		if i.RevokedBy != "" {
+			by = ", by the moderator " + i.RevokedBy
+		}
+		s.say("%-20s %-8s %d of %s came, until %s%s", i.Name, i.State, i.Viewers, count(i.Uses, "viewer"), expires.Local().Format(time.DateTime), by)
 	}
-	d.screen.event(event)
+	s.event(invitesEvent{Event: "invites", Stream: id.String(), Invites: list})
 	return nil
 }
 
-func inviteState(i *guestsInvite, now time.Time) string {
-	switch i.state(now) {
+func inviteState(r stream.Refusal) string {
+	switch r {
 	case stream.RefusedRevoked:
 		return "revoked"
 	case stream.RefusedExpired:
@@ -195,16 +222,19 @@ func (d *invites) revoke(name string) error {
 		if i.Revoked != nil {
 			return false, nil
 		}
-		at := time.Now().UTC().Truncate(time.Second)
-		i.Revoked = &at
+		i.revoke(time.Now())
 		return true, nil
 	})
 	if err != nil {
 		return err
 	}
-	d.screen.event(revokedEvent{"revoked", d.key.ID().String(), name, came})
-	d.screen.say("Took %s back. Nobody can come by it any more; %s that did can watch for 30 s at most.", quote(name), count(came, "viewer"))
+	d.screen.tookBack(d.key.ID(), name, came)
 	return nil
+}
+
+func (s *screen) tookBack(id stream.ID, name string, came int) {
+	s.event(revokedEvent{"revoked", id.String(), name, came})
+	s.say("Took %s back. Nobody can come by it any more; %s that did can watch for 30 s at most.", quote(name), count(came, "viewer"))
 }
 
 func linkName(id stream.ID) string { return filepath.Join("streams", id.String()+".link") }

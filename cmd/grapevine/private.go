@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -26,15 +28,46 @@ const (
 func privateFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: privateName, Usage: "seal the stream, so that only those can open it whom \"grapevine invite\" invites"},
-		&cli.StringFlag{Name: trustedName, Usage: "have viewers, and this node, connect to nobody but the relays `ID,…`, peer IDs or their multiaddrs, so that no viewer sees another's address"},
+		&cli.StringFlag{Name: trustedName, Usage: "have viewers, and this node, connect to nobody but the relays `ID|FILE,…`, peer IDs, their multiaddrs, or files with their delegations, so that no viewer sees another's address"},
 	}
 }
 
 // privacy is a broadcaster's settings of who may watch, and by way of whom.
 type privacy struct {
 	sealed bool
-	relays []string // peer IDs
+	relays []trustedRelay
 	peers  []string // multiaddrs of some of them
+}
+
+// trustedRelay is a relay as --trusted-relays names it.
+type trustedRelay struct {
+	stream.Relay
+	id    peer.ID
+	file  string    // with its delegation, "" if the list alone names it
+	roles rolesFile // what the file holds
+}
+
+// readTrusted reads a relay that --trusted-relays names, and its multiaddr if that is given.
+func readTrusted(s string) (r trustedRelay, addr string, err error) {
+	if id, err := peer.Decode(s); err == nil {
+		return trustedRelay{Relay: stream.Relay{ID: id.String()}, id: id}, "", nil
+	}
+	if info, err := peer.AddrInfoFromString(s); err == nil {
+		return trustedRelay{Relay: stream.Relay{ID: info.ID.String()}, id: info.ID}, s, nil
+	}
+	f, err := readRoles(s)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r, "", badFlag(trustedName, s, "a relay is its peer ID, 12D3Koo…, or its multiaddr, which grapevine relay prints as peer, or a file that grapevine delegate create --role relay wrote")
+	case err != nil:
+		return r, "", err
+	case f.delegation == nil:
+		return r, "", &rolesError{s, errNoRoles}
+	case f.delegation.Role != stream.RoleRelay:
+		return r, "", &usageError{fmt.Sprintf("The delegation in %s makes nobody a trusted relay: its role is %v.", s, f.delegation.Role), "grapevine delegate create --role relay makes one, on the machine with the stream's key"}
+	}
+	id := peer.ID(stream.KeyPeer(f.delegation.Delegate))
+	return trustedRelay{Relay: stream.Relay{Word: f.delegation}, id: id, file: s, roles: f}, "", nil
 }
 
 func readPrivacy(c *cli.Context, set *settings) (p privacy, err error) {
@@ -43,17 +76,17 @@ func readPrivacy(c *cli.Context, set *settings) (p privacy, err error) {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
 		}
-		id, err := peer.Decode(s)
+		r, addr, err := readTrusted(s)
 		if err != nil {
-			info, addrErr := peer.AddrInfoFromString(s)
-			if addrErr != nil {
-				return p, badFlag(trustedName, s, "a relay is its peer ID, 12D3Koo…, or its multiaddr; grapevine relay prints its own as peer")
-			}
-			id = info.ID
-			p.peers = append(p.peers, s)
+			return p, err
 		}
-		if !slices.Contains(p.relays, id.String()) {
-			p.relays = append(p.relays, id.String())
+		if addr != "" {
+			p.peers = append(p.peers, addr)
+		}
+		if n := slices.IndexFunc(p.relays, func(o trustedRelay) bool { return o.id == r.id }); n < 0 {
+			p.relays = append(p.relays, r)
+		} else if r.Word != nil {
+			p.relays[n] = r // whose address came before
 		}
 	}
 	switch {
@@ -75,9 +108,22 @@ func readPrivacy(c *cli.Context, set *settings) (p privacy, err error) {
 	return p, p.checkWays()
 }
 
+// keepRevocations keeps what came with the relays' delegations.
+func (p privacy) keepRevocations(h *home) error {
+	for _, r := range p.relays {
+		if l := r.roles.revocations; l != nil {
+			if err := (keptRevocations{h}).KeepRevocations(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // checkWays refuses trusted relays that nothing says how to reach.
 func (p privacy) checkWays() error {
-	for _, id := range p.relays {
+	for _, r := range p.relays {
+		id := r.id.String()
 		if !slices.ContainsFunc(p.peers, func(addr string) bool { return strings.HasSuffix(addr, "/p2p/"+id) }) {
 			return &usageError{"Nothing says where the trusted relay " + id + " is.", "name it by its multiaddr, /ip4/…/p2p/" + id + ", or give that with --peer"}
 		}
@@ -104,7 +150,14 @@ func onlyHere(addr string) error {
 
 // link returns the relays as a link names them.
 func (p privacy) link(key stream.Key) (stream.Link, error) {
-	relays, err := key.SignRelays(p.relays)
+	var list []stream.Relay
+	for _, r := range p.relays {
+		if r.Word != nil && r.Word.Stream != key.ID() {
+			return stream.Link{}, &usageError{fmt.Sprintf("The delegation in %s is of another stream, %s.", r.file, r.Word.Stream), "have the key of this stream delegate to the relay: grapevine delegate create --role relay"}
+		}
+		list = append(list, r.Relay)
+	}
+	relays, err := key.SignRelays(list)
 	if err != nil {
 		return stream.Link{}, fmt.Errorf("sign the trusted relays: %w", err)
 	}
@@ -308,12 +361,12 @@ func (w *watch) enrol(s *session, h *home, swarm *p2p.Swarm) error {
 // readInvite completes what the link says of a private stream, and refuses what cannot be opened.
 func (w *watch) readInvite(set *settings, h *home) error {
 	if kept := h.keptInvite(w.link.Stream); w.link.Invite == nil && kept != nil {
-		if kept.Confined && len(w.link.Relays.IDs()) == 0 {
+		if kept.Confined && len(w.link.Relays.List()) == 0 {
 			return fmt.Errorf("%w: %w", stream.ErrNotALink, stream.ErrNoRelays)
 		}
 		w.link.Invite = kept
 	}
-	if len(w.link.Relays.IDs()) > 0 {
+	if len(w.link.Relays.List()) > 0 {
 		set.mdns, set.dht, set.mapped = false, nil, false
 	}
 	if w.link.Invite == nil {

@@ -54,6 +54,13 @@ func (e *everybody) Enrol(asks []p2p.Enrolling, _ time.Time) ([]stream.Refusal, 
 	return make([]stream.Refusal, len(asks)), nil
 }
 
+// Invited and Revoke are for moderators, of whom there are none.
+func (e *everybody) Invited(int, int, time.Time) ([]stream.Invited, int, error) { return nil, 0, nil }
+
+func (e *everybody) Revoke(stream.InviteID, stream.ID, time.Time) (stream.Invited, bool, error) {
+	return stream.Invited{}, false, p2p.ErrNoInvite
+}
+
 // reader is where a viewer's player takes parts from.
 type reader interface {
 	Part(stream.PartID) [][]byte
