@@ -112,7 +112,7 @@ func (s *Swarm) validateModeration(_ context.Context, from peer.ID, msg *pubsub.
 	} else {
 		var m *stream.SignedModeration
 		if m, err = s.roles.OpenModeration(msg.Data); err == nil {
-			return s.passModeration(m, now)
+			return s.passModeration(from, m, now)
 		}
 	}
 	s.count(func(c *counters) { c.stats.ModerationsRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
@@ -122,9 +122,12 @@ func (s *Swarm) validateModeration(_ context.Context, from peer.ID, msg *pubsub.
 }
 
 // passModeration passes a moderation on whose signature was checked, or takes it.
-func (s *Swarm) passModeration(m *stream.SignedModeration, now time.Time) pubsub.ValidationResult {
+func (s *Swarm) passModeration(from peer.ID, m *stream.SignedModeration, now time.Time) pubsub.ValidationResult {
 	if err := errors.Join(m.OfTime(now), s.roles.Holds(m.Delegation(), now)); err != nil {
 		s.count(func(c *counters) { c.stats.ModerationsRefused++ })
+		if errors.Is(err, stream.ErrRevoked) {
+			s.post(from, func(now time.Time) { s.tellRevocations(from, now) }) // and so the moderator hears why
+		}
 		s.log.Debug("moderation refused", "moderator", m.Moderator().Short(), "err", err)
 		return pubsub.ValidationIgnore // a clock may be wrong, and a peer need not have heard
 	}

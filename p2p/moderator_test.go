@@ -139,7 +139,7 @@ func TestWhoIsNoModeratorIsRefused(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		// The broadcaster alone hears of the revocation, and of the moderator's node nobody.
+		// The moderator's node may hear of that only when it asks.
 		if _, err := net.Node(0).Swarms()[0].Revoke(list); err != nil {
 			t.Fatal(err)
 		}
