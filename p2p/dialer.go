@@ -257,6 +257,8 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	for id, c := range d.candidates {
 		if c.busy {
 			busy++
+		} else if !d.s.trusts(id) { // any more
+			continue
 		} else if alone && now.Add(dialAlone).Before(c.next) {
 			c.next = now.Add(rand.N(dialAlone))
 		} else if !now.Before(c.next) && !d.s.node.isCutOff(id) && d.s.node.host.Network().Connectedness(id) == network.NotConnected {

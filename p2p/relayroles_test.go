@@ -70,6 +70,9 @@ func leftAlone(t *testing.T, net *p2ptest.Network, s *sealedCast, v *p2p.Viewing
 	if n, of := s.opened(t, v, from); n < of-2 || of < 15 {
 		t.Errorf("the viewer opens %d of %d parts", n, of)
 	}
+	if err := net.Node(3).Swarms()[0].Stats().LastDialError; err != "" {
+		t.Errorf("the viewer tries to reach who was left: %s", err)
+	}
 }
 
 func TestViewersLeaveATrustedRelayWhoseDelegationIsRevoked(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -43,7 +42,7 @@ func privateCase(ctx context.Context, b *bench) (string, error) {
 	var links, joins []string
 	var viewers []*node
 	for _, name := range []string{"guest", "stays"} {
-		link, err := b.invite(ctx, name)
+		link, err := b.invite(ctx, "broadcaster", name)
 		if err != nil {
 			return "", err
 		}
@@ -66,7 +65,7 @@ func privateCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	shut, err := b.shutOut(ctx, guest)
+	shut, err := b.shutOut(ctx, guest, "--home", filepath.Join(b.dir, "home-broadcaster"))
 	if err != nil {
 		return "", err
 	}
@@ -96,9 +95,9 @@ func (b *bench) peerID(ctx context.Context, name string) (string, error) {
 	return id.PeerID, err
 }
 
-// invite makes an invite for one viewer at the broadcaster's home, and returns its link.
-func (b *bench) invite(ctx context.Context, name string) (string, error) {
-	out, err := output(ctx, b.binary, "invite", "create", "--name", name, "--expires", "1h", "--json", "--home", filepath.Join(b.dir, "home-broadcaster"))
+// invite makes an invite for one viewer at a broadcaster's home, and returns its link.
+func (b *bench) invite(ctx context.Context, at, name string, flags ...string) (string, error) {
+	out, err := output(ctx, b.binary, append([]string{"invite", "create", "--name", name, "--expires", "30m", "--json", "--home", filepath.Join(b.dir, "home-"+at)}, flags...)...)
 	if err != nil {
 		return "", err
 	}
@@ -220,12 +219,11 @@ func (b *bench) refusals(ctx context.Context, used string) error {
 	return nil
 }
 
-// shutOut takes a viewer's invite back, and returns how long it goes on. It must end by itself,
-// with a sentence.
-func (b *bench) shutOut(ctx context.Context, guest *node) (time.Duration, error) {
-	out, err := exec.CommandContext(ctx, b.binary, "invite", "revoke", guest.name, "--home", filepath.Join(b.dir, "home-broadcaster")).CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("take the invite back: %w: %s", err, out)
+// shutOut takes a viewer's invite back, as the flags say by whom, and returns how long it goes on. It must
+// end by itself, with a sentence.
+func (b *bench) shutOut(ctx context.Context, guest *node, flags ...string) (time.Duration, error) {
+	if _, err := output(ctx, b.binary, append([]string{"invite", "revoke", guest.name}, flags...)...); err != nil {
+		return 0, fmt.Errorf("take the invite back: %w", err)
 	}
 	began := time.Now()
 	bounded, cancel := context.WithTimeoutCause(ctx, 35*time.Second, errors.New("it goes on"))

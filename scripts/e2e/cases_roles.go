@@ -12,9 +12,30 @@ import (
 	"time"
 )
 
-// rolesCase has machines broadcast whose keys the stream's key delegated to, while no node runs with
-// the stream's own. The first one's is revoked at the relay; the second goes on.
+// rolesCase has machines broadcast, moderate and relay whose keys the stream's key delegated to, while no
+// node runs with the stream's own.
 func rolesCase(ctx context.Context, b *bench) (string, error) {
+	public, err := b.delegates(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range b.processes { // the rest needs no such company
+		select {
+		case <-p.done:
+		default:
+			p.kill()
+		}
+	}
+	private, err := b.moderators(ctx)
+	if err != nil {
+		return "", fmt.Errorf("a private stream: %w", err)
+	}
+	return public + "; " + private, nil
+}
+
+// delegates has machines broadcast to which a stream's key delegated. The first one's is revoked at the
+// relay; the second goes on.
+func (b *bench) delegates(ctx context.Context) (string, error) {
 	master, err := b.streamOf(ctx, "master")
 	if err != nil {
 		return "", err
@@ -88,19 +109,30 @@ func (b *bench) delegate(ctx context.Context, to, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return b.delegateBy(ctx, "master", "broadcast", name, key)
+}
+
+// delegateBy has a home's key delegate a role, and returns the file for that.
+func (b *bench) delegateBy(ctx context.Context, master, role, name, to string) (string, error) {
 	file := filepath.Join(b.dir, name+".delegation")
-	_, err = output(ctx, b.binary, "delegate", "create", "--name", name, "--expires", "1h", "--out", file, "--home", filepath.Join(b.dir, "home-master"), key)
+	_, err := output(ctx, b.binary, "delegate", "create", "--role", role, "--name", name, "--expires", "1h", "--out", file, "--home", filepath.Join(b.dir, "home-"+master), to)
 	return file, err
+}
+
+// revokeBy has a home's key take a delegation back, and a node hear of it.
+func (b *bench) revokeBy(ctx context.Context, master, name string, at *node) error {
+	file := filepath.Join(b.dir, name+".revoked")
+	if _, err := output(ctx, b.binary, "delegate", "revoke", name, "--out", file, "--home", filepath.Join(b.dir, "home-"+master)); err != nil {
+		return err
+	}
+	_, err := output(ctx, b.binary, "delegate", "import", file, "--home", filepath.Join(b.dir, "home-"+at.name))
+	return err
 }
 
 // revoke takes a delegation back where no node runs, has a node hear of it, and returns how long the
 // delegate went on. It must end by itself, with a sentence.
 func (b *bench) revoke(ctx context.Context, name string, at, delegate *node) (time.Duration, error) {
-	file := filepath.Join(b.dir, name+".revoked")
-	if _, err := output(ctx, b.binary, "delegate", "revoke", name, "--out", file, "--home", filepath.Join(b.dir, "home-master")); err != nil {
-		return 0, err
-	}
-	if _, err := output(ctx, b.binary, "delegate", "import", file, "--home", filepath.Join(b.dir, "home-"+at.name)); err != nil {
+	if err := b.revokeBy(ctx, "master", name, at); err != nil {
 		return 0, err
 	}
 	began := time.Now()

@@ -89,7 +89,7 @@ var cases = []testCase{
 	{"netns", "60 s over three hosts in network namespaces, the viewer can reach the relay only", 3 * time.Minute, netnsCase},
 	{"gateway", "ffmpeg and VLC play by HTTPS from a relay's gateway; a viewer too many is refused", 90 * time.Second, gatewayCase},
 	{"private", "two viewers play a private stream by way of a trusted relay, which has nothing plain; one's invite is taken back", 3 * time.Minute, privateCase},
-	{"roles", "machines broadcast to which the stream's key delegated, offline: one's is revoked, the next goes on, and both players play on", 3 * time.Minute, rolesCase},
+	{"roles", "machines broadcast to which the stream's key delegated, offline: one's is revoked, the next goes on, and both players play on; a moderator shuts a viewer of a private stream out, and all leave a trusted relay that is revoked", 5 * time.Minute, rolesCase},
 	{"origin-hybrid", "the only peer is killed while ffmpeg and mpv play, and later another comes: the origin bridges the time", 3 * time.Minute, hybridCase},
 	{"origin-rewind", "who comes late and has no peers plays from the start, by way of an origin", 2 * time.Minute, originRewindCase},
 	{"nat", "two hosts behind routers that let in only whom they sent to, and a public relay: connected directly, and media flow directly", 3 * time.Minute, natCase},
