@@ -318,6 +318,38 @@
 // out; joins no other stream; and shares a link with the relays' addresses and not its own. These
 // relays tell nobody of peers. What is plain to them is who asks, and when; they see no media.
 //
+// A link names such a relay by its peer ID, or by a delegation of role relay in which the stream's key
+// names it, see package stream. So all that a viewer needs to check whom it connects to is in its link,
+// and libp2p's handshake shows that who answers has the key. The first is the word of whoever broadcasts,
+// and holds for as long as the link does; it suits who has no key offline. The second ends by the clock
+// of each node, and no broadcaster's machine that was taken over can make one. A node dials no relay that
+// is revoked or whose delegation does not hold, and leaves it while live: when it hears of the revocation,
+// or within [stream.DelegationSkew] and 10 s of the end. With none left it waits, and its owner needs
+// a new link.
+//
+// # Moderators
+//
+// Who may moderate a private stream, by a delegation of role moderator or with the stream's own key, asks
+// its broadcaster who is invited, and takes invites back: [Swarm.Moderate]. That is asked on a topic and
+// not of the broadcaster itself, which behind a router or trusted relays nobody else can dial:
+//
+//	gv1/<stream>/-moderate  the topic: moderations and their answers, as ordinary messages
+//
+// Nodes join it with that of enrolments.
+//
+//	moderator                      relay                     broadcaster
+//	  | --- moderation ------------> | --- moderation ---------> |  revoke: left out of the next key block
+//	  | <-- answer ----------------- | <-- answer -------------- |  signed, sealed to the moderator
+//
+// Each node, and the broadcaster once more, checks the signature, that the delegation is a moderator's,
+// holds and was not revoked, that the moderation is of this time, give or take [stream.DelegationSkew], and
+// later than the last of that moderator. It passes on 256 of a neighbour at once and 16 a second, of
+// a moderator 128 and one a second, and of answers one to each moderation that it passed on within a
+// minute. Others are dropped and counted; who sends forged ones is shut out as for forged headers; who
+// passes on what a revoked moderator signed is told the revocations. An invite is named by its public key,
+// so a moderation that is sent again does nothing. Who asks does so again after 1 s at first and 4 s at
+// last. The broadcaster logs who took what back.
+//
 // # Surveys
 //
 // A broadcaster cannot see who watches by way of others. [Node.Survey] asks: each survey is signed by

@@ -26,7 +26,7 @@ const (
 	moderatorAsksRate = 1
 	// maxModerations bounds the moderations whose answers a node passes on, for askedFor.
 	maxModerations = 1024
-	askedFor = time.Minute
+	askedFor       = time.Minute
 )
 
 // moderations is a node's part in passing what moderators ask on to a private stream's broadcaster,

@@ -57,6 +57,14 @@
 //	  TestOriginThatLiesIsLeftAlone
 //	forged enrolments       cost a broadcaster CPU time  invites are signed; faults
 //	  TestForgedEnrolmentsShutTheirSenderOut TestAReplayedEnrolmentLetsNobodyIn
+//	forged moderations      shut guests out, learn       signed by a moderator, delegation, role, time and revocations
+//	and answers             their names                  checked at each hop and at the broadcaster; faults; each of a
+//	                                                     moderator is later than its last; answers are sealed
+//	  TestForgedModerationsShutTheirSenderOut TestAReplayedModerationChangesNothing TestAFloodOfModerationsIsBounded
+//	  TestWhoIsNoModeratorIsRefused TestAModeratorThatIsNoneAnyMoreIsNotHeard
+//	a trusted relay turns   see who watches, withhold    its delegation ends, and can be revoked: viewers leave it while live
+//	  TestViewersLeaveATrustedRelayThatIsRevoked TestViewersLeaveATrustedRelayWhoseDelegationIsRevoked
+//	  TestViewersLeaveATrustedRelayWhoseDelegationEnds TestALinkIsOfNoUseWhoseRelaysAreNotTrustedNow
 //
 // Players' side, HTTP, is package hls's: see there.
 //

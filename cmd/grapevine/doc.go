@@ -28,9 +28,9 @@
 //	volunteer.go which public streams a relay carries (--follow-public)
 //	public.go    what a public stream has in the directory (--public); list.go shows it
 //	private.go   who may open a stream (--private, --trusted-relays); invite.go invites them,
-//	             guests.go keeps them
-//	delegate.go  whose machines may broadcast a stream (delegate, --delegation); delegations.go
-//	             keeps that, and what was revoked
+//	             guests.go keeps them; moderate.go does as much of it at a broadcaster elsewhere (--link)
+//	delegate.go  who may broadcast a stream, moderate it or be its trusted relay (delegate,
+//	             --delegation); delegations.go keeps that, and what was revoked
 //	hybrid.go    HTTP origins, for what peers do not bring in time (--origin)
 //	door.go      whom the server of --http answers
 //	gateway.go   HLS for people who run nothing (--gateway), with certificate.go for TLS
