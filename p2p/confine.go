@@ -58,6 +58,9 @@ func (s *Swarm) confine(link stream.Link) error {
 		}
 		if err := s.distrusts(id, r.Word, now); err != nil {
 			last = err
+			if id == n.host.ID() {
+				s.log.Warn("this node is no trusted relay of the stream, though its link says so", "err", err)
+			}
 			continue
 		}
 		relays[id] = r.Word
@@ -128,6 +131,11 @@ func (s *Swarm) revokedPeer(id peer.ID) bool {
 // delegations have ended.
 func (s *Swarm) leaveDistrusted() {
 	n := s.node
+	if word, own := s.trusted[n.host.ID()]; own {
+		if err := s.distrusts(n.host.ID(), word, time.Now()); err != nil && s.dismissed.CompareAndSwap(false, true) {
+			s.log.Warn("this node is a trusted relay of the stream no more: viewers leave it", "err", err)
+		}
+	}
 	var only *map[peer.ID]struct{}
 	var kept map[peer.ID]struct{}
 	for done := false; !done; {

@@ -71,6 +71,7 @@ type Swarm struct {
 	viewing     atomic.Bool             // this node opens the stream, and joins enrolments by itself
 	trusted     trusted                 // the only peers that viewers connect to; nil for any
 	entry       []string                // where trusted relays are reached
+	dismissed   atomic.Bool             // this node was one of them, and is so no more
 
 	mu         sync.Mutex // guards all following
 	renditions map[string]*rendition

@@ -282,14 +282,12 @@ func (b *broadcast) run(ctx context.Context, set settings, scr *screen) (err err
 	if err := h.keepLink(link); err != nil {
 		return err
 	}
-	if err := b.announce(s, set, link); err != nil {
-		return err
-	}
+	b.announce(s, set, link)
 	return b.publish(s, in, casts)
 }
 
 // announce tells how to watch.
-func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
+func (b *broadcast) announce(s *session, set settings, link stream.Link) {
 	s.ready(link)
 	s.screen.say("%s", s.screen.bold("Broadcasting from "+b.from()))
 	s.screen.field("stream", link.Stream.String())
@@ -306,7 +304,7 @@ func (b *broadcast) announce(s *session, set settings, link stream.Link) error {
 	s.showEncoders()
 	s.showLimits(set)
 	s.showRecording(set)
-	return s.showQR(b.qr, link)
+	s.showQR(b.qr, link)
 }
 
 // publish hands the input to the swarm until it ends, and tells figures meanwhile.

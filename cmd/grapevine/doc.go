@@ -123,9 +123,10 @@
 //	health  the node that health asked is well: role, version, streams, closed
 //	version what was built: version, commit, modified, go, platform
 //	invite, invites, revoked  what invite did: a link, which is a secret; all invites, each with
-//	       name, state (holds, expired or revoked), expires, uses and viewers; a name
+//	       name, state (holds, expired or revoked), expires, uses and viewers, and revoked_by, the key of
+//	       the moderator who took it back, at the broadcaster; a name
 //	delegated, delegations, delegate-revoked, delegate-imported  what delegate did: a delegation and its file; all
-//	       of them, each with name, role, key, state (holds, expired or revoked) and expires; the
+//	       of them, each with name, role, key, peer_id if it is a relay, state (holds, expired or revoked) and expires; the
 //	       issue of revocations, and their file or number
 //	doctor what doctor found: findings, each with check, state, says and do
 //	error  why the command fails, its last line: error and hint

@@ -137,11 +137,7 @@ func (d *invites) create(name string, expires time.Duration, uses int) error {
 		return nil
 	}
 	link.Peers = link.Peers[:min(len(link.Peers), 1)] // for a code that fits on a terminal
-	code, err := qrCode(link.String())
-	if err != nil {
-		return err
-	}
-	d.screen.say("%s", code)
+	d.screen.showCode(link)
 	return nil
 }
 

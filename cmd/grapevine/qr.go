@@ -52,16 +52,21 @@ func qrCode(text string) (string, error) {
 }
 
 // showQR shows a link as a QR code if that is asked for.
-func (s *session) showQR(asked bool, link stream.Link) error {
+func (s *session) showQR(asked bool, link stream.Link) {
 	if !asked || s.screen.json {
-		return nil
+		return
 	}
 	// A code of all addresses may be larger than the screen; the first are the best.
 	link.Peers = link.Peers[:min(len(link.Peers), maxQRPeers)]
+	s.screen.showCode(link)
+}
+
+// showCode shows a link as a QR code, if one can hold it: those of many trusted relays are too long.
+func (s *screen) showCode(link stream.Link) {
 	code, err := qrCode(link.String())
 	if err != nil {
-		return err
+		s.say("The link is too long for a QR code; pass it on as it is.")
+		return
 	}
-	s.screen.say("%s", code)
-	return nil
+	s.say("%s", code)
 }

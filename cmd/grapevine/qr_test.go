@@ -41,3 +41,12 @@ func TestQRCode(t *testing.T) {
 		t.Error("a text too long for a QR code was drawn")
 	}
 }
+
+func TestALinkThatIsTooLongForACodeIsNoError(t *testing.T) {
+	var out strings.Builder
+	scr := &screen{out: &out, width: func() int { return 80 }}
+	scr.showCode(stream.Link{Stream: stream.NewKey().ID(), Peers: []string{strings.Repeat("x", 3000)}})
+	if got := out.String(); got != "The link is too long for a QR code; pass it on as it is.\n" {
+		t.Errorf("shown is %q", got)
+	}
+}

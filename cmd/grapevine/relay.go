@@ -138,9 +138,7 @@ func relay(ctx context.Context, set settings, links []stream.Link, origins []str
 		scr.field("share", l.String())
 		scr.field("hls", s.hlsURL(l.Stream))
 		scr.field("rewind", s.dvrURL(l.Stream))
-		if err := s.showQR(qr, l); err != nil {
-			return err
-		}
+		s.showQR(qr, l)
 	}
 	if addrs := s.node.Addrs(); len(addrs) > 0 {
 		scr.field("peer", addrs[0])

@@ -110,9 +110,7 @@ func (w *watch) run(ctx context.Context, set settings, scr *screen) (err error) 
 		}
 	}
 	s.running.Go(func() { s.watchRefusals(swarm) })
-	if err := w.announce(s, set, swarm.Link()); err != nil {
-		return err
-	}
+	w.announce(s, set, swarm.Link())
 	s.follow(func() string { return viewerLine(s, swarm) }, nil)
 	return s.why()
 }
@@ -132,7 +130,7 @@ func (w *watch) check(set settings) error {
 	return &usageError{"The link names no peer, and with --no-mdns and --no-dht none can be found.", "use the whole link, with its ?peer=…, or leave one of the two out"}
 }
 
-func (w *watch) announce(s *session, set settings, link stream.Link) error {
+func (w *watch) announce(s *session, set settings, link stream.Link) {
 	s.ready(link)
 	s.screen.settle()
 	s.screen.say("%s", s.screen.bold("Watching; open this in VLC or any other player:"))
@@ -147,7 +145,7 @@ func (w *watch) announce(s *session, set settings, link stream.Link) error {
 	s.showLimits(set)
 	s.showRecording(set)
 	s.openPage(w.open)
-	return s.showQR(w.qr, link)
+	s.showQR(w.qr, link)
 }
 
 // awaitPlayable waits until players can start, and says meanwhile what is missing. It
