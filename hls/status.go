@@ -137,6 +137,13 @@ type StreamStatus struct {
 	PeersCutOff     int64   `json:"peers_cut_off"`    // peers cut off for what they did in this stream
 	Equivocations   int64   `json:"equivocations"`    // parts of which whoever has the stream's key signed two headers
 
+	Enrolments         int64 `json:"enrolments"`          // of viewers of a private stream, passed on or taken
+	EnrolmentsRefused  int64 `json:"enrolments_refused"`  // forged, or by an invite that has expired
+	EnrolmentsDropped  int64 `json:"enrolments_dropped"`  // too many
+	Moderations        int64 `json:"moderations"`         // of moderators of a private stream, passed on or taken
+	ModerationsRefused int64 `json:"moderations_refused"` // forged, of another time, or of a moderator that is none any more
+	ModerationsDropped int64 `json:"moderations_dropped"` // too many, or here before
+
 	Surveys        int64           `json:"surveys"`            // of the broadcaster, passed on
 	SurveysRefused int64           `json:"surveys_refused"`    // forged or malformed
 	ReportsSent    int64           `json:"reports_sent"`       // of this node's own to the broadcaster

@@ -156,6 +156,13 @@ func streamStatus(s *p2p.Swarm) hls.StreamStatus {
 		PeersCutOff:     st.PeersCutOff,
 		Equivocations:   st.Equivocations,
 
+		Enrolments:         st.Enrolments,
+		EnrolmentsRefused:  st.EnrolmentsRefused,
+		EnrolmentsDropped:  st.EnrolmentsDropped,
+		Moderations:        st.Moderations,
+		ModerationsRefused: st.ModerationsRefused,
+		ModerationsDropped: st.ModerationsDropped,
+
 		Surveys:        st.Surveys,
 		SurveysRefused: st.SurveysRefused,
 		ReportsSent:    st.ReportsSent,

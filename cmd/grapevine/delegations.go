@@ -114,6 +114,11 @@ func (f *delegationsFile) add(d *namedDelegation, now time.Time) error {
 		return &usageError{"That key was revoked, and is never trusted again.", "have the other machine make a new one: grapevine id --key FILE, with a key of openssl genpkey -algorithm ed25519"}
 	}
 	// Another one of the same key, role and name renews it.
+	for _, o := range f.Delegations {
+		if o.Name == d.Name && o.Key == d.Key && o.Expires.After(d.Expires) {
+			d.Expires = o.Expires // that one holds on
+		}
+	}
 	f.Delegations = slices.DeleteFunc(f.Delegations, func(o *namedDelegation) bool { return o.Name == d.Name })
 	if len(f.Delegations) >= maxDelegations {
 		f.Delegations = slices.DeleteFunc(f.Delegations, over)
@@ -163,17 +168,25 @@ func (f *delegationsFile) revokedKeys(before *stream.Revocations, key stream.ID,
 	if before != nil {
 		keys = slices.DeleteFunc(slices.Clone(before.Keys), func(k stream.ID) bool { return k == key })
 	}
+	last := make(map[stream.ID]time.Time) // a key may have several delegations
+	for _, d := range f.Delegations {
+		if d.Expires.After(last[d.Key]) {
+			last[d.Key] = d.Expires
+		}
+	}
 	for len(keys) >= stream.MaxRevocations {
-		var oldest *namedDelegation
-		for _, d := range f.Delegations {
-			if slices.Contains(keys, d.Key) && now.After(d.Expires.Add(stream.DelegationSkew)) && (oldest == nil || d.Expires.Before(oldest.Expires)) {
-				oldest = d
+		var oldest *stream.ID
+		for i, k := range keys {
+			at, known := last[k]
+			if known && now.After(at.Add(stream.DelegationSkew)) && (oldest == nil || at.Before(last[*oldest])) {
+				oldest = &keys[i]
 			}
 		}
 		if oldest == nil {
 			return nil, &usageError{fmt.Sprintf("There are %d revoked keys whose delegations have not expired, which is as many as there may be.", stream.MaxRevocations), "wait until one expires, or begin a new stream"}
 		}
-		keys = slices.DeleteFunc(keys, func(k stream.ID) bool { return k == oldest.Key })
+		over := *oldest
+		keys = slices.DeleteFunc(keys, func(k stream.ID) bool { return k == over })
 	}
 	return append(keys, key), nil
 }
