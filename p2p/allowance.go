@@ -72,6 +72,13 @@ func (a *allowances) take(id peer.ID, things int, rate, burst float64, now time.
 	return false, o.over >= maxOver
 }
 
+// drop counts a message of who has no allowance any more.
+func (a *allowances) drop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropped++
+}
+
 // drops returns how many messages or requests were too many.
 func (a *allowances) drops() int64 {
 	a.mu.Lock()

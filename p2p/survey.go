@@ -84,7 +84,7 @@ func newSurveys(s *Swarm) *surveys {
 func (v *surveys) start() error {
 	s := v.swarm
 	name := chunksTopic(s.id, surveyName)
-	if err := s.node.ps.RegisterTopicValidator(name, s.validateSurvey); err != nil {
+	if err := s.node.ps.RegisterTopicValidator(name, s.node.heeding(s.validateSurvey)); err != nil {
 		return fmt.Errorf("register validator of surveys: %w", err)
 	}
 	topic, err := s.node.ps.Join(name)
@@ -120,7 +120,7 @@ func (s *Swarm) validateSurvey(_ context.Context, from peer.ID, msg *pubsub.Mess
 	survey, err := s.roles.OpenSurvey(msg.Data)
 	if err != nil {
 		s.count(func(c *counters) { c.stats.SurveysRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
-		s.log.Info("survey refused", "peer", from, "err", err)
+		s.log.Debug("survey refused", "peer", from, "err", err)
 		why := Malformed
 		if errors.Is(err, stream.ErrForgedSurvey) {
 			why = Forged

@@ -27,7 +27,8 @@
 //	floods of wants,        fill queues, take CPU time   an allowance of messages for each peer, checked before anything of
 //	groups, headers,        and uplink from others       them is looked at, and a quarter of the inbox; what is beyond is
 //	control messages                                     dropped, and 1024 of that: cut off
-//	  TestFloodOfHeadersIsCutOff TestFloodOfWantsIsCutOff TestFloodOfGroupsIsCutOff TestFloodOfControlIsCutOff
+//	  TestFloodOfHeadersIsCutOff TestFewOfAFloodAreLookedAtAndOneLineIsLogged
+//	  TestFloodOfWantsIsCutOff TestFloodOfGroupsIsCutOff TestFloodOfControlIsCutOff
 //	  TestPeerThatOpensManyGroupsIsBounded TestPeerThatFillsTheInboxHidesNoHeader TestPeerThatComesAndGoesHidesNoPart
 //	  TestPeerThatSubscribesToEverythingIsBounded TestAFloodOfEnrolmentsIsBounded TestNobodyFillsTheDirectoryAlone
 //	against gossipsub's     enter meshes, have others    gossipsub's scores; who is below its graylist is cut off
@@ -74,7 +75,8 @@
 //
 // Reasons are those of [Misconduct]; addr is "unknown" behind a relay, which is not to blame.
 // scripts/fail2ban has a filter for it: TestFail2banReadsWhoIsCutOff TestFail2banLeavesOthersAlone.
-// [Stats] count all of it.
+// [Stats] count all of it. Other lines about what is refused are there with --log-level debug only, as attackers
+// could fill a disk with them.
 //
 // What is cheap to check comes first: the ban before a connection's streams, the address and the
 // rate before its handshake, the allowance before a message's topic, what was seen before its
