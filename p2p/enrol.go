@@ -116,7 +116,7 @@ func (s *Swarm) validateEnrolment(_ context.Context, from peer.ID, msg *pubsub.M
 		s.fault(from, Forged)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if now.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), now) != nil {
+	if clock := s.node.clock(now); clock.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), clock) != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++ })
 		return pubsub.ValidationIgnore // a clock may be wrong
 	}

@@ -128,7 +128,7 @@ func (s *Swarm) validateSurvey(_ context.Context, from peer.ID, msg *pubsub.Mess
 		s.fault(from, why)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if s.roles.Holds(survey.Delegation(), time.Now()) != nil || survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {
+	if s.roles.Holds(survey.Delegation(), s.node.clock(time.Now())) != nil || survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {
 		return pubsub.ValidationIgnore // an honest peer may be behind
 	}
 	s.count(func(c *counters) { c.stats.Surveys++ })
