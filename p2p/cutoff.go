@@ -111,6 +111,7 @@ func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
 		return false
 	}
 	n.faults.count(why)
+	n.newcomers.forget(id)
 	from := "unknown" // or a relay's, which is not to blame
 	if addr.IsValid() {
 		from = addr.String()

@@ -140,6 +140,7 @@ type Node struct {
 	outbound  outbound
 	faults    *faults
 	said      *allowances // by gossipsub
+	newcomers *newcomers
 
 	mdnsFound atomic.Int64
 
@@ -185,7 +186,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), faults: newFaults(), said: newAllowances()}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), faults: newFaults(), said: newAllowances(), newcomers: newNewcomers()}
 	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)

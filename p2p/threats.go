@@ -26,8 +26,10 @@
 //	  TestWhoWithholdsIsCutOff TestLiarIsNotAskedAgain TestSilentClaimsAreNotBelievedForLong
 //	floods of wants,        fill queues, take CPU time   an allowance of messages for each peer, checked before anything of
 //	groups, headers,        and uplink from others       them is looked at, and a quarter of the inbox; what is beyond is
-//	control messages                                     dropped, and 1024 of that: cut off
+//	control messages                                     dropped, and 1024 of that: cut off. And one for all together from whom
+//	                                                     nothing new was valid yet, as gossipsub remembers all that it looks at
 //	  TestFloodOfHeadersIsCutOff TestFewOfAFloodAreLookedAtAndOneLineIsLogged
+//	  TestAllNewcomersTogetherAreBounded TestAFloodOfManyPeersIsBounded
 //	  TestFloodOfWantsIsCutOff TestFloodOfGroupsIsCutOff TestFloodOfControlIsCutOff
 //	  TestPeerThatOpensManyGroupsIsBounded TestPeerThatFillsTheInboxHidesNoHeader TestPeerThatComesAndGoesHidesNoPart
 //	  TestPeerThatSubscribesToEverythingIsBounded TestAFloodOfEnrolmentsIsBounded TestNobodyFillsTheDirectoryAlone
@@ -93,6 +95,8 @@
 //     bounded for all. Who is connected stays, and other nodes let viewers in.
 //   - Less than the allowance is let pass: a neighbour can make a node check some thousand cheap
 //     messages a second, and waste the wants that a few seconds take.
+//   - While many newcomers flood a node, it may drop what others say from whom it took nothing new
+//     before, and fetch that later.
 //   - A flood of packets that fills the line is for the line's operator to stop.
 //   - Peers see who watches what, from which address. See the package's part on private streams for
 //     what trusted relays change in that.
