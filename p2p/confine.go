@@ -47,7 +47,7 @@ func (s *Swarm) confine(link stream.Link) error {
 		}
 		return nil
 	}
-	now := time.Now()
+	now := n.clock(time.Now())
 	relays := make(trusted, len(list))
 	all := make(map[peer.ID]struct{}, len(list))
 	var last error
@@ -114,7 +114,7 @@ func (s *Swarm) trusts(id peer.ID) bool {
 		return true
 	}
 	word, ok := s.trusted[id]
-	return ok && s.distrusts(id, word, time.Now()) == nil
+	return ok && s.distrusts(id, word, s.node.clock(time.Now())) == nil
 }
 
 // revokedPeer reports whether a peer's key was revoked, as that of a trusted relay may be.
@@ -132,7 +132,7 @@ func (s *Swarm) revokedPeer(id peer.ID) bool {
 func (s *Swarm) leaveDistrusted() {
 	n := s.node
 	if word, own := s.trusted[n.host.ID()]; own {
-		if err := s.distrusts(n.host.ID(), word, time.Now()); err != nil && s.dismissed.CompareAndSwap(false, true) {
+		if err := s.distrusts(n.host.ID(), word, n.clock(time.Now())); err != nil && s.dismissed.CompareAndSwap(false, true) {
 			s.log.Warn("this node is a trusted relay of the stream no more: viewers leave it", "err", err)
 		}
 	}

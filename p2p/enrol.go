@@ -56,7 +56,7 @@ func (s *Swarm) openTopic(name string, validate pubsub.ValidatorEx) (*pubsub.Top
 		return nil, nil, ErrClosed
 	}
 	full := chunksTopic(s.id, name)
-	if err := s.node.ps.RegisterTopicValidator(full, validate); err != nil {
+	if err := s.node.ps.RegisterTopicValidator(full, s.node.heeding(validate)); err != nil {
 		return nil, nil, fmt.Errorf("register validator of %s: %w", name, err)
 	}
 	topic, err := s.node.ps.Join(full)
@@ -127,11 +127,11 @@ func (s *Swarm) validateEnrolment(_ context.Context, from peer.ID, msg *pubsub.M
 	e, err := s.roles.OpenEnrolment(msg.Data)
 	if err != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
-		s.log.Info("enrolment refused", "peer", from, "err", err)
+		s.log.Debug("enrolment refused", "peer", from, "err", err)
 		s.fault(from, Forged)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if now.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), now) != nil {
+	if clock := s.node.clock(now); clock.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), clock) != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++ })
 		return pubsub.ValidationIgnore // a clock may be wrong
 	}

@@ -25,9 +25,10 @@ func (p *Private) takeModeration(m *stream.SignedModeration) bool {
 // moderate does what a moderator asks, and answers. Who is no moderator any more gets no answer: its
 // own node knows why as soon as it hears of the revocations.
 func (p *Private) moderate(ctx context.Context, m *stream.SignedModeration) {
-	err := p.swarm.roles.Holds(m.Delegation(), time.Now())
+	now := p.swarm.node.clock(time.Now())
+	err := p.swarm.roles.Holds(m.Delegation(), now)
 	if err == nil {
-		err = p.answerModerator(ctx, m)
+		err = p.answerModerator(ctx, m, now)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,15 +42,15 @@ func (p *Private) moderate(ctx context.Context, m *stream.SignedModeration) {
 	}
 }
 
-func (p *Private) answerModerator(ctx context.Context, m *stream.SignedModeration) error {
+func (p *Private) answerModerator(ctx context.Context, m *stream.SignedModeration, now time.Time) error {
 	var answer stream.ModerationAnswer
 	if m.Asks() {
 		var err error
-		if answer.Invited, answer.Total, err = p.guests.Invited(m.From, stream.MaxInvited, time.Now()); err != nil {
+		if answer.Invited, answer.Total, err = p.guests.Invited(m.From, stream.MaxInvited, now); err != nil {
 			return err
 		}
 	} else {
-		v, changed, err := p.guests.Revoke(m.Revoke, m.Moderator(), time.Now())
+		v, changed, err := p.guests.Revoke(m.Revoke, m.Moderator(), now)
 		switch {
 		case errors.Is(err, ErrNoInvite):
 			answer.Refusal = stream.RefusedUnknown

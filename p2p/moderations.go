@@ -116,14 +116,15 @@ func (s *Swarm) validateModeration(_ context.Context, from peer.ID, msg *pubsub.
 		}
 	}
 	s.count(func(c *counters) { c.stats.ModerationsRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
-	s.log.Info("moderation refused", "peer", from, "err", err)
+	s.log.Debug("moderation refused", "peer", from, "err", err)
 	s.fault(from, Forged)
 	return pubsub.ValidationReject // which lowers the score
 }
 
 // passModeration passes a moderation on whose signature was checked, or takes it.
 func (s *Swarm) passModeration(from peer.ID, m *stream.SignedModeration, now time.Time) pubsub.ValidationResult {
-	if err := errors.Join(m.OfTime(now), s.roles.Holds(m.Delegation(), now)); err != nil {
+	clock := s.node.clock(now)
+	if err := errors.Join(m.OfTime(clock), s.roles.Holds(m.Delegation(), clock)); err != nil {
 		s.count(func(c *counters) { c.stats.ModerationsRefused++ })
 		if errors.Is(err, stream.ErrRevoked) {
 			s.post(from, func(now time.Time) { s.tellRevocations(from, now) }) // and so the moderator hears why
@@ -146,7 +147,7 @@ func (s *Swarm) passModeration(from peer.ID, m *stream.SignedModeration, now tim
 // passAnswer passes an answer on whose signature was checked, if this node passed on what it answers,
 // or takes it.
 func (s *Swarm) passAnswer(a *stream.SealedAnswer, now time.Time) pubsub.ValidationResult {
-	if s.roles.Holds(a.Delegation(), now) != nil {
+	if s.roles.Holds(a.Delegation(), s.node.clock(now)) != nil {
 		s.count(func(c *counters) { c.stats.ModerationsRefused++ })
 		return pubsub.ValidationIgnore
 	}

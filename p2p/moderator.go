@@ -70,7 +70,7 @@ func (m *Moderator) Revoke(ctx context.Context, invite stream.InviteID) (stream.
 func (m *Moderator) ask(ctx context.Context, what stream.Moderation) (*stream.ModerationAnswer, error) {
 	s := m.swarm
 	unanswered := func() error { return fmt.Errorf("%w: %w", ErrUnanswered, context.Cause(ctx)) }
-	if err := s.roles.Holds(m.key.Delegation(), time.Now()); err != nil {
+	if err := s.roles.Holds(m.key.Delegation(), s.node.clock(time.Now())); err != nil {
 		return nil, err
 	}
 	if !s.awaitNeighbour(ctx) {
@@ -98,7 +98,7 @@ func (m *Moderator) ask(ctx context.Context, what stream.Moderation) (*stream.Mo
 func (m *Moderator) askOnce(ctx context.Context, what stream.Moderation, wait time.Duration) (*stream.ModerationAnswer, error) {
 	s := m.swarm
 	// What came meanwhile may say that this key was revoked.
-	now := time.Now()
+	now := s.node.clock(time.Now())
 	if err := s.roles.Holds(m.key.Delegation(), now); err != nil {
 		return nil, err
 	}

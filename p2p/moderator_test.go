@@ -316,3 +316,19 @@ func TestAModeratorThatIsNoneAnyMoreIsNotHeard(t *testing.T) {
 		}
 	})
 }
+
+func TestAModeratorWhoseClockIsWrongIsNotHeard(t *testing.T) {
+	mesh(t, func(t *testing.T, net *p2ptest.Network, s *sealedCast) {
+		sw := join(t, net, 2, net.Link(s.key.ID(), 1))
+		for _, off := range []time.Duration{stream.DelegationSkew + time.Minute, -stream.DelegationSkew - time.Minute} {
+			net.SetClock(2, off)
+			if _, err := sw.Moderate(appointed(t, s.key, stream.RoleModerator, time.Hour)).Invited(asking(t)); !errors.Is(err, p2p.ErrUnanswered) {
+				t.Errorf("%v off: %v", off, err)
+			}
+		}
+		net.SetClock(2, stream.DelegationSkew-time.Minute)
+		if _, err := sw.Moderate(appointed(t, s.key, stream.RoleModerator, time.Hour)).Invited(asking(t)); err != nil {
+			t.Errorf("a little off: %v", err)
+		}
+	})
+}
