@@ -72,7 +72,7 @@
 //	  uint32 frame_rate = 4;  // thousandths of frames per second
 //	  uint32 kind       = 5;  // 0 video with its default audio, or audio alone; 1 further audio; 2 subtitles; 3 key blocks; below 256
 //	  string language   = 6;  // BCP 47, of the audio or the text: [A-Za-z0-9-]{0,35}
-//	  string name       = 7;  // of the audio or the text, for people: at most 64 bytes, printable, without " and \
+//	  string name       = 7;  // of the audio or the text, for people: at most 64 bytes, printable, without " and \; none of sealed parts
 //	  bool   default    = 8;  // to be chosen where the viewer has chosen nothing
 //	}
 //

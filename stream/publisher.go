@@ -27,7 +27,7 @@ func NewPublisher(key Key, rendition string, epoch uint64) (*Publisher, error) {
 	return &Publisher{key: key, rendition: rendition, next: Position{Epoch: epoch}}, nil
 }
 
-// Seal has all further parts sealed.
+// Seal has all further parts sealed, and their headers without names of tracks.
 func (p *Publisher) Seal(s *Sealer) { p.sealer = s }
 
 var errEnded = errors.New("the stream has ended")
@@ -79,6 +79,9 @@ func (p *Publisher) Publish(part Part) (*SignedHeader, []Chunk, error) {
 	}
 	if part.StartsSegment {
 		media := part.Media
+		if p.sealer != nil {
+			media.Name = "" // often a title of the encoder's or a file's: headers are plain to all
+		}
 		h.Media = &media
 	}
 	signed, err := p.key.sign(h)

@@ -101,6 +101,34 @@ func TestPlainPartsAreAsTheyWere(t *testing.T) {
 	}
 }
 
+// A track's name may be a title, and headers are plain to relays.
+func TestHeadersOfSealedPartsHaveNoNamesOfTracks(t *testing.T) {
+	media := Media{Kind: KindAudio, Codecs: "mp4a.40.2", Language: "en", Name: "about the third quarter"}
+	for _, seal := range []bool{false, true} {
+		p, err := NewPublisher(testKey, "audio-en", 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := media
+		if seal {
+			s := NewSealer(testKey.ID(), 7)
+			s.Use(1, NewSecret())
+			p.Seal(s)
+			want.Name = ""
+		}
+		h, _, err := p.Publish(Part{StartsSegment: true, Duration: time.Second, ProgramTime: began, Media: media, Data: []byte("sound")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *h.Media != want {
+			t.Errorf("sealed %t: %+v", seal, *h.Media)
+		}
+		if seal && bytes.Contains(h.Bytes(), []byte(media.Name)) {
+			t.Error("the header has the name")
+		}
+	}
+}
+
 func TestASealerWantsAPeriodThatRises(t *testing.T) {
 	s := NewSealer(testKey.ID(), 7)
 	if _, _, err := s.seal("main", Position{Epoch: 7}, []byte("x")); err == nil {
