@@ -62,7 +62,7 @@ type DirectoryStatus struct {
 
 // MisconductStatus is what a node did about peers that misbehave.
 type MisconductStatus struct {
-	CutOffBy    map[string]int64 `json:"cut_off_by,omitempty"` // peers cut off, by reason: forged, malformed, replayed, unsolicited, withheld, flood or gossip
+	CutOffBy    map[string]int64 `json:"cut_off_by,omitempty"` // peers cut off, by reason: forged, malformed, replayed, unsolicited, withheld, unread, flood or gossip
 	BannedPeers int              `json:"banned_peers"`         // cut off now
 	BannedAddrs int              `json:"banned_addresses"`     // from where nobody new is let in now
 	// Connections refused for that, or as too many came.

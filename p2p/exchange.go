@@ -71,13 +71,15 @@ type flow struct {
 	earlySize int
 	opened    []stream.Position // to be made known to pubsub
 	encoded   encoded           // what was sent last
+	sent      map[schedule.Peer]sentSince
 }
 
 // exchanged is a part that is exchanged.
 type exchanged struct {
-	header *stream.SignedHeader
-	late   bool      // the header came by fetch
-	since  time.Time // when it came
+	header *stream.SignedHeader // that counts
+	late   bool                 // it came by fetch
+	since  time.Time            // when it came
+	rival  *stream.SignedHeader // another one for the same part; nil for none
 }
 
 // earlyChunk is a chunk that cannot be verified yet.
@@ -116,6 +118,7 @@ func (e *exchange) open(rendition string) {
 		}),
 		headers: make(map[stream.Position]*exchanged),
 		early:   make(map[stream.Position][]earlyChunk),
+		sent:    make(map[schedule.Peer]sentSince),
 	})
 	e.refreshAt = time.Time{}
 }
@@ -188,7 +191,7 @@ func (e *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 	if f.headers[h.Position] != nil || !f.x.Header(part, now) {
 		return
 	}
-	f.headers[h.Position] = &exchanged{h, late, now}
+	f.headers[h.Position] = &exchanged{header: h, late: late, since: now}
 	f.opened = append(f.opened, h.Position)
 	early := f.early[h.Position]
 	f.forgetEarly(h.Position)
@@ -235,11 +238,14 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	case schedule.Duplicate:
 		e.s.count(func(k *counters) { k.stats.ChunksDuplicate++ })
 		// Who forges is found though others are faster.
-		if known := e.s.node.store.ChunkInMemory(id, c.index); known != nil && !bytes.Equal(known, c.data) {
+		known := e.s.node.store.ChunkInMemory(id, c.index)
+		if known != nil && !bytes.Equal(known, c.data) {
 			err := fmt.Errorf("%w: chunk %d of part %v is there with other bytes", stream.ErrBadChunk, c.index, id.Position)
 			f.x.Forged(n, id.Position, c.index, now)
-			e.accuse(from, id, refusedForged, err, now)
+			e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedForged, err: err}, now)
 			return err
+		} else if known != nil {
+			f.x.Delivered(n, now)
 		}
 		return nil
 	case schedule.Late:
@@ -253,8 +259,11 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 			e.s.count(func(k *counters) { k.stats.ChunksLate++ })
 			return nil
 		}
+		if e.turnFor(f, id.Position, c, now) { // the other header may have more chunks
+			return e.onChunk(from, id, c, fetched, now)
+		}
 		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, c.index, id.Position)
-		e.accuse(from, id, refusedUnsolicited, err, now) // the other header may have more chunks
+		e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedUnsolicited, err: err}, now)
 		return err
 	case schedule.Early:
 		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
@@ -267,9 +276,11 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	}
 	h := f.headers[id.Position].header
 	chunk, err := stream.OpenChunk(h, c.index, c.data)
-	if err != nil {
+	if err != nil && e.turnFor(f, id.Position, c, now) {
+		return e.onChunk(from, id, c, fetched, now)
+	} else if err != nil {
 		f.x.Forged(n, id.Position, c.index, now)
-		e.accuse(from, id, refusedForged, err, now)
+		e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedForged, err: err}, now)
 		return err
 	}
 	e.s.node.store.Put(chunk)
@@ -330,6 +341,7 @@ func (e *exchange) onGone(id peer.ID, now time.Time) {
 	for _, f := range e.flows {
 		f.x.Gone(n, now)
 		f.dropEarly(id)
+		delete(f.sent, n)
 	}
 	delete(e.numbers, id)
 	delete(e.ids, n)
@@ -386,11 +398,17 @@ func (e *exchange) step(now time.Time) time.Duration {
 	for _, f := range e.flows {
 		actions, wait := f.x.Step(now)
 		next = min(next, wait)
+		e.watchTaken(f, actions)
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
-			if id, ok := e.ids[suspect.Peer]; ok && suspect.Forges {
+			id, ok := e.ids[suspect.Peer]
+			switch {
+			case !ok:
+			case suspect.Forges:
 				e.s.cutOff(id, Forged)
-			} else if ok {
+			case suspect.Untaken > 0:
+				e.onUntaken(f, id, suspect)
+			default:
 				e.s.challenge(id)
 			}
 		}
