@@ -101,8 +101,8 @@
 // come again after a second, then after twice as long each time, until it took a minute for that.
 //
 // Who takes nothing of what it asks for is asked so, too: of answers to its requests after 2 s, and of
-// chunks after 8 s, if its connection carried them all. Who hears all the while is let go likewise; who
-// then leaves answers unread once more is cut off. See unread.go.
+// chunks after 8 s. Who hears, over a path that carries something, is let go likewise; who then leaves
+// answers unread once more is cut off. See unread.go.
 //
 // # Who sends what to whom
 //

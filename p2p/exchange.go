@@ -71,7 +71,6 @@ type flow struct {
 	earlySize int
 	opened    []stream.Position // to be made known to pubsub
 	encoded   encoded           // what was sent last
-	sent      map[schedule.Peer]sentSince
 }
 
 // exchanged is a part that is exchanged.
@@ -118,7 +117,6 @@ func (e *exchange) open(rendition string) {
 		}),
 		headers: make(map[stream.Position]*exchanged),
 		early:   make(map[stream.Position][]earlyChunk),
-		sent:    make(map[schedule.Peer]sentSince),
 	})
 	e.refreshAt = time.Time{}
 }
@@ -341,7 +339,6 @@ func (e *exchange) onGone(id peer.ID, now time.Time) {
 	for _, f := range e.flows {
 		f.x.Gone(n, now)
 		f.dropEarly(id)
-		delete(f.sent, n)
 	}
 	delete(e.numbers, id)
 	delete(e.ids, n)
@@ -398,7 +395,6 @@ func (e *exchange) step(now time.Time) time.Duration {
 	for _, f := range e.flows {
 		actions, wait := f.x.Step(now)
 		next = min(next, wait)
-		e.watchTaken(f, actions)
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
 			id, ok := e.ids[suspect.Peer]
@@ -406,8 +402,8 @@ func (e *exchange) step(now time.Time) time.Duration {
 			case !ok:
 			case suspect.Forges:
 				e.s.cutOff(id, Forged)
-			case suspect.Untaken > 0:
-				e.onUntaken(f, id, suspect)
+			case suspect.Untaken:
+				e.s.node.onUntaken(id)
 			default:
 				e.s.challenge(id)
 			}

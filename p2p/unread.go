@@ -13,8 +13,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/quic-go/quic-go"
-
-	"github.com/grapevine-live/grapevine/p2p/schedule"
 )
 
 // Who asks for much and takes nothing of it holds answers, memory and turns on the uplink that others
@@ -36,9 +34,9 @@ const (
 	takeSize = 4 << 10
 	// maxUnheard is how often in a row it must hear, and have taken nothing.
 	maxUnheard = 2
-	// leastWide is the congestion window of a connection that carries something: it begins with more,
-	// and has less only after losses.
-	leastWide = 32 << 10
+	// leastPathRate is what a path carries, in bytes per second, over which something would be taken
+	// within takeAfter, whatever was lost before.
+	leastPathRate = 256 << 10
 )
 
 var errUnread = errors.New("the peer takes nothing of what it asked for")
@@ -53,7 +51,6 @@ type readers struct {
 // reader is a peer that is or was answered.
 type reader struct {
 	answers int       // under way
-	bytes   uint64    // that it took
 	took    time.Time // when it last took something, or its first answer began
 	asked   time.Time // when it was last asked whether it hears
 	asking  bool
@@ -86,12 +83,11 @@ func (r *readers) leave(id peer.ID) {
 	}
 }
 
-// took notes that a peer took some bytes.
-func (r *readers) took(id peer.ID, bytes int, now time.Time) {
+// took notes that a peer took something.
+func (r *readers) took(id peer.ID, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o := r.peers[id]; o != nil {
-		o.bytes += uint64(bytes)
 		o.took, o.heard = now, 0
 	}
 }
@@ -139,16 +135,6 @@ func (r *readers) again(id peer.ID, now time.Time) bool {
 	return before && now.Sub(last) < faultWindow
 }
 
-// read returns how many bytes of answers a peer took.
-func (r *readers) read(id peer.ID) uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if o := r.peers[id]; o != nil {
-		return o.bytes
-	}
-	return 0
-}
-
 // answerWriter writes an answer, and watches that it is read. Where nothing of it is taken for
 // fetchStallTimeout it fails, and so it does at its end.
 type answerWriter struct {
@@ -176,7 +162,7 @@ func (w *answerWriter) Write(p []byte) (n int, err error) {
 		n += k
 		now = time.Now()
 		if k > 0 {
-			w.node.readers.took(id, k, now)
+			w.node.readers.took(id, now)
 		}
 		if err == nil {
 			continue
@@ -195,24 +181,19 @@ func (w *answerWriter) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// hears reports whether a peer hears what is sent to it, without much delay: it answers, whatever it
-// says, or its end of a connection acknowledges what was sent just now, which shows in the measured
-// round trip (RFC 9002, section 5.1). Where a slow link has a long queue, neither happens; where it
-// has a short one, or packets are lost, little may be under way at a time, and that does not count.
+// hears reports whether a peer hears what is sent to it, over a path that carries something: it
+// answers, whatever it says, or its end of a connection acknowledges what was sent just now, which
+// shows in the measured round trip (RFC 9002, section 5.1), and neither takes long. Where a slow link
+// has a long queue, both do; where it has a short one, or packets are lost, little may be under way at
+// a time (RFC 9002, section 7), and that is no proof either.
 func (n *Node) hears(id peer.ID) bool {
-	type measured struct{ latest, smoothed, deviation time.Duration }
-	measure := func(q *quic.Conn) measured {
-		st := q.ConnectionStats()
-		return measured{st.LatestRTT, st.SmoothedRTT, st.MeanDeviation}
-	}
 	patience, narrow := challengeTimeout, false
-	before := make(map[*quic.Conn]measured)
+	before := make(map[*quic.Conn]quic.ConnectionStats)
 	for _, c := range n.host.Network().ConnsToPeer(id) {
 		if q, ok := quicConn(c); ok {
-			before[q] = measure(q)
 			st := q.ConnectionStats()
+			before[q] = st
 			patience = max(patience, challengeTrips*st.MinRTT)
-			narrow = narrow || st.CongestionWindow < leastWide
 			// It fails only if there are none, or it is closed. Not all are as long, as the time that
 			// they take shall differ.
 			_ = q.SendDatagram(make([]byte, probeSize+rand.IntN(probeMore)))
@@ -221,18 +202,14 @@ func (n *Node) hears(id peer.ID) bool {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(n.ctx, "challenge"), patience)
 	defer cancel()
 	<-ping.Ping(ctx, n.host, id) // nothing when the time is over
-	switch {
-	case n.ctx.Err() != nil || narrow || n.host.Network().Connectedness(id) == network.NotConnected:
-		return false
-	case ctx.Err() == nil:
-		return true
+	heard := ctx.Err() == nil
+	for q, was := range before {
+		st := q.ConnectionStats()
+		measured := st.LatestRTT != was.LatestRTT || st.SmoothedRTT != was.SmoothedRTT || st.MeanDeviation != was.MeanDeviation
+		heard = heard || measured && st.LatestRTT <= patience
+		narrow = narrow || float64(st.CongestionWindow) < leastPathRate*st.LatestRTT.Seconds()
 	}
-	for q, m := range before {
-		if now := measure(q); now != m && now.latest <= patience {
-			return true
-		}
-	}
-	return false
+	return heard && !narrow && n.ctx.Err() == nil && n.host.Network().Connectedness(id) != network.NotConnected
 }
 
 // unread has done with a peer that hears and reads nothing: its connections are closed, and the
@@ -256,48 +233,12 @@ func (n *Node) letGo(id peer.ID, why string) {
 	n.closeDeaf(id)
 }
 
-// sentSince is what had gone to a peer when it last took a chunk.
-type sentSince struct {
-	took  time.Time
-	bytes uint64
-}
-
-// watchTaken notes how much went to neighbours before what is sent to them now, if they took
-// something since that was last noted.
-func (e *exchange) watchTaken(f *flow, actions []schedule.Action) {
-	for _, a := range actions {
-		id, ok := e.ids[a.To]
-		if !ok || len(a.Chunks) == 0 {
-			continue
-		}
-		if took := f.x.Took(a.To); !took.Equal(f.sent[a.To].took) {
-			f.sent[a.To] = sentSince{took, e.s.node.carried(id)}
-		}
-	}
-}
-
-// carried returns how many bytes went to a peer by QUIC, without those that were lost and those of
-// answers; 0 if that is not known.
-func (n *Node) carried(id peer.ID) (bytes uint64) {
-	for _, c := range n.host.Network().ConnsToPeer(id) {
-		if q, ok := quicConn(c); ok {
-			st := q.ConnectionStats()
-			bytes += st.BytesSent - min(st.BytesSent, st.BytesLost)
-		}
-	}
-	return bytes - min(bytes, n.readers.read(id))
-}
-
-// onUntaken lets go of a neighbour that asks for chunks, hears, and takes none, if its connection
-// carried all that it did not take: behind a slow link that may still be under way. Where that is not
-// known it is left alone.
-func (e *exchange) onUntaken(f *flow, id peer.ID, suspect schedule.Suspect) {
-	if e.s.node.carried(id) < f.sent[suspect.Peer].bytes+uint64(suspect.Untaken) {
-		return
-	}
-	e.s.node.wg.Go(func() {
-		if e.s.node.hears(id) {
-			e.s.node.letGo(id, "it hears, and takes no chunk that it asks for")
+// onUntaken lets go of a neighbour that asks for chunks, hears, and takes none. It is never cut off for
+// that alone: chunks take turns with answers on its link.
+func (n *Node) onUntaken(id peer.ID) {
+	n.wg.Go(func() {
+		if n.hears(id) {
+			n.letGo(id, "it hears, and takes no chunk that it asks for")
 		}
 	})
 }

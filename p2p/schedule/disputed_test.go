@@ -147,7 +147,7 @@ func TestWhoTakesNothingIsSuspect(t *testing.T) {
 			}
 			x.Step(now)
 			for _, s := range x.Suspects() {
-				if suspected++; s.Untaken == 0 || s.Forges {
+				if suspected++; !s.Untaken || s.Forges {
 					t.Errorf("%s: suspected of something else: %+v", name, s)
 				}
 				if suspected == 1 {

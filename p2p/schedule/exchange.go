@@ -418,7 +418,7 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 type Suspect struct {
 	Peer    Peer
 	Forges  bool
-	Untaken int // bytes that were sent to it since it last took any; 0 unless it is suspected for that
+	Untaken bool
 }
 
 // Suspects returns the peers that were found to lie since it was last called.
@@ -454,7 +454,7 @@ func (x *Exchange) expire(now time.Time) {
 		for id, pp := range p.peers {
 			if p.known && pp.sending > 0 && (over || now.Sub(pp.sentAt) >= sentTimeout) {
 				if n := x.peers[id]; n != nil && !p.disputed {
-					x.losing(p, n, pp, now)
+					x.losing(n, now)
 				}
 				for i := range p.n {
 					x.acknowledge(p, x.peers[id], pp, i, false, now)

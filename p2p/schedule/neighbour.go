@@ -90,8 +90,7 @@ type neighbour struct {
 	window   int
 	shrunk   time.Time
 	took     time.Time // when it last took something, or was first sent something after that
-	untaken  int       // bytes taken as lost since then
-	losses   int       // parts of which some were
+	losses   int       // parts of which something was taken as lost since then
 	parked   []item    // waits for the window
 }
 
@@ -234,29 +233,15 @@ func (x *Exchange) acknowledge(p *part, n *neighbour, pp *partPeer, i int, arriv
 }
 
 // take notes that a neighbour took what it was sent.
-func (n *neighbour) take(now time.Time) { n.took, n.untaken, n.losses = now, 0, 0 }
+func (n *neighbour) take(now time.Time) { n.took, n.losses = now, 0 }
 
 // losing notes that what was sent of a part to a neighbour is taken as lost. One that goes on to ask
 // for more, and takes nothing at all, is a suspect.
-func (x *Exchange) losing(p *part, n *neighbour, pp *partPeer, now time.Time) {
-	for i := range p.n {
-		if pp.sent.Get(i) {
-			n.untaken += p.chunkLen(i)
-		}
+func (x *Exchange) losing(n *neighbour, now time.Time) {
+	if n.losses++; n.losses >= maxLosses && now.Sub(n.took) >= untakenAfter && !x.quiet(n, now) {
+		n.take(now)
+		x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: true})
 	}
-	n.losses++
-	if now.Sub(n.took) >= untakenAfter && n.losses >= maxLosses && !x.quiet(n, now) {
-		n.losses = 0 // once more, if it is not believed
-		x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: n.untaken})
-	}
-}
-
-// Took returns when a peer last took something that it was sent, or was first sent something since.
-func (x *Exchange) Took(id Peer) (at time.Time) {
-	if n := x.peers[id]; n != nil {
-		at = n.took
-	}
-	return at
 }
 
 // unpark queues again what waited for a neighbour.
