@@ -124,11 +124,11 @@ func TestWhoTakesNothingIsSuspect(t *testing.T) {
 	} {
 		x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
 		x.Neighbour(2, true, 20*time.Millisecond)
-		now, last := start, time.Duration(0)
+		last := time.Duration(0)
 		suspected := 0
 		took := make(map[uint32]bool)
 		for ms := 0; ms < 20_000; ms += 100 {
-			now = start.Add(time.Duration(ms) * time.Millisecond)
+			now := start.Add(time.Duration(ms) * time.Millisecond)
 			part := uint32(ms / 500)
 			if ms%500 == 0 {
 				h := header(part)
