@@ -55,7 +55,7 @@ var nodeMetrics = []metric[Figures]{
 	ofNode("banned_peers", gauge, func(f *Figures) float64 { return float64(f.Misconduct.BannedPeers) }, "Peers that are cut off now."),
 	ofNode("banned_addresses", gauge, func(f *Figures) float64 { return float64(f.Misconduct.BannedAddrs) }, "Addresses from where nobody new is let in now."),
 	ofNode("connections_refused_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.ConnsRefused) }, "Connections refused, as the peer or its address was cut off, or too many came."),
-	ofNode("said_too_much_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.SaidTooMuch) }, "Messages and requests beyond what a peer may say."),
+	ofNode("said_too_much_total", counter, func(f *Figures) float64 { return float64(f.Misconduct.SaidTooMuch) }, "Messages and requests beyond what a peer may say, or of who is cut off."),
 	ofNode("reports", gauge, func(f *Figures) float64 { return truth(f.Reports) }, "1 if the node tells broadcasters how streams fare here."),
 
 	ofNode("limit_upload_bytes_per_second", gauge, func(f *Figures) float64 { return float64(f.Limits.MaxUpload) / 8 }, "What the node may send; 0 for no bound."),

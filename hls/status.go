@@ -67,7 +67,7 @@ type MisconductStatus struct {
 	BannedAddrs int              `json:"banned_addresses"`     // from where nobody new is let in now
 	// Connections refused for that, or as too many came.
 	ConnsRefused int64 `json:"connections_refused"`
-	SaidTooMuch  int64 `json:"said_too_much"` // messages and requests beyond what a peer may say
+	SaidTooMuch  int64 `json:"said_too_much"` // messages and requests beyond what a peer may say, or of who is cut off
 }
 
 // LimitsStatus is what a node's owner allows it, and what it used of that. Bytes are those on the

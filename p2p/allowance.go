@@ -72,6 +72,13 @@ func (a *allowances) take(id peer.ID, things int, rate, burst float64, now time.
 	return false, o.over >= maxOver
 }
 
+// drop counts a message of who has no allowance any more.
+func (a *allowances) drop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropped++
+}
+
 // drops returns how many messages or requests were too many.
 func (a *allowances) drops() int64 {
 	a.mu.Lock()
@@ -104,11 +111,16 @@ func things(rpc *pubsub.RPC) int {
 // loop.
 func (n *Node) inspect(from peer.ID, rpc *pubsub.RPC) error {
 	rate := float64(usualRate + streamRate*n.streams())
-	ok, floods := n.said.take(from, things(rpc), rate, rate*allowanceFor.Seconds(), time.Now())
+	now := time.Now()
+	ok, floods := n.said.take(from, things(rpc), rate, rate*allowanceFor.Seconds(), now)
 	if floods {
 		n.cutOff(from, Flood)
 	}
 	if !ok {
+		return errFlood
+	}
+	if !n.newcomers.admit(from, len(rpc.GetPublish()), now) {
+		n.said.drop()
 		return errFlood
 	}
 	// pubsub keeps state for every topic that a partial message names.

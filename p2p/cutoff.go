@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
@@ -110,6 +111,7 @@ func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
 		return false
 	}
 	n.faults.count(why)
+	n.newcomers.forget(id)
 	from := "unknown" // or a relay's, which is not to blame
 	if addr.IsValid() {
 		from = addr.String()
@@ -149,6 +151,18 @@ func (n *Node) closeDeaf(id peer.ID) {
 
 // isCutOff reports whether a peer misbehaved a while ago.
 func (n *Node) isCutOff(id peer.ID) bool { return n.gate.bans.has(id, time.Now()) }
+
+// heeding returns a validator of gossipsub's that looks at nothing of who is cut off: of a flood, a
+// hundred messages may be waiting by the time that the first few are found to be forged.
+func (n *Node) heeding(validate pubsub.ValidatorEx) pubsub.ValidatorEx {
+	return func(ctx context.Context, from peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
+		if from != n.host.ID() && n.isCutOff(from) {
+			n.said.drop()
+			return pubsub.ValidationIgnore
+		}
+		return validate(ctx, from, msg)
+	}
+}
 
 // appScore is gossipsub's own measure of a peer, for all that the score of topics does
 // not cover.

@@ -23,8 +23,12 @@ const (
 	// maxAddrs bounds the addresses of a peer: who names a hundred makes everybody knock
 	// at a hundred doors.
 	maxAddrs = 16
-	// dialTimeout bounds one attempt.
-	dialTimeout = 10 * time.Second
+	// dialTimeout bounds one attempt. impatientDial is instead of it, two times of three, while there is no
+	// holder at all, or none of them has anything new: QUIC repeats its first packet after twice as
+	// long each time (RFC 9002, section 6.2), and so would find after seconds only that the network is
+	// back.
+	dialTimeout   = 10 * time.Second
+	impatientDial = 2500 * time.Millisecond
 	// dialFirst and dialRarest are how long a peer that could not be reached is left
 	// alone, at first and at last.
 	dialFirst  = 500 * time.Millisecond
@@ -57,6 +61,7 @@ type candidate struct {
 	link    []multiaddr.Multiaddr // named by a link: never forgotten
 	learned []multiaddr.Multiaddr // by others, the last ones first
 	busy    bool
+	failed  int // attempts in a row
 	wait    time.Duration
 	next    time.Time
 }
@@ -239,13 +244,30 @@ func (d *dialer) run() {
 	}
 }
 
+// alone reports whether this node has no use of the holders that it has.
+func (d *dialer) alone(have int) bool {
+	// Others may have been cut off together with this node: they lack what it lacks.
+	return have == 0 || d.s.starved.Load()
+}
+
+// timeout returns how long an attempt may take. Ways through relays take longer, as both ends have to
+// make holes in routers.
+func (d *dialer) timeout(info peer.AddrInfo) time.Duration {
+	d.mu.Lock()
+	patient := d.candidates[info.ID].failed%3 == 2
+	d.mu.Unlock()
+	if patient || !d.alone(len(d.s.holders())) || slices.ContainsFunc(info.Addrs, isCircuit) {
+		return dialTimeout
+	}
+	return impatientDial
+}
+
 // due picks the candidates to dial now, and marks them busy.
 func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	have, seeks := len(d.s.holders()), targetHolders
-	alone := have == 0
+	alone := d.alone(have)
 	if d.s.starved.Load() {
-		// Others may have been cut off together with this node: they lack what it lacks.
-		alone, seeks = true, mostStarved
+		seeks = mostStarved
 	}
 	if have >= seeks || d.s.node.gate.shut.Load() {
 		return nil
@@ -278,7 +300,7 @@ func (d *dialer) dial(info peer.AddrInfo) {
 	if n, ok := d.s.node.host.Network().(*swarm.Swarm); ok {
 		n.Backoff().Clear(info.ID) // ours is shorter
 	}
-	err := d.s.node.connect(d.s.ctx, info)
+	err := d.s.node.connectWithin(d.s.ctx, info, d.timeout(info))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.candidates[info.ID]
@@ -296,9 +318,10 @@ func (c *candidate) dialled(err error, rarest time.Duration) {
 	c.busy = false
 	if err == nil {
 		// Should it leave, it is dialled again soon, but not at once.
-		c.wait, c.next = 0, time.Now().Add(dialFirst)
+		c.failed, c.wait, c.next = 0, 0, time.Now().Add(dialFirst)
 		return
 	}
+	c.failed++
 	c.wait = max(dialFirst, min(2*c.wait, rarest))
 	c.next = time.Now().Add(c.wait/2 + rand.N(c.wait))
 }

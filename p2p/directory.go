@@ -76,7 +76,7 @@ func newDirectory(n *Node) *directory {
 // start joins the directory's topic.
 func (d *directory) start() error {
 	ps := d.node.ps
-	if err := ps.RegisterTopicValidator(directoryTopic, d.validate); err != nil {
+	if err := ps.RegisterTopicValidator(directoryTopic, d.node.heeding(d.validate)); err != nil {
 		return fmt.Errorf("register validator: %w", err)
 	}
 	topic, err := ps.Join(directoryTopic)
@@ -169,7 +169,7 @@ func (d *directory) take(raw []byte, from peer.ID, limit int) error {
 	case err == nil, errors.Is(err, errEntryKnown):
 	case errors.Is(err, stream.ErrBadEntry), errors.Is(err, stream.ErrForgedEntry):
 		d.count(func(s *DirectoryStats) { s.Refused++ })
-		d.node.log.Info("directory entry refused", "peer", from, "err", err)
+		d.node.log.Debug("directory entry refused", "peer", from, "err", err)
 		d.node.fault(from, Forged)
 	default:
 		d.count(func(s *DirectoryStats) { s.Ignored++ })

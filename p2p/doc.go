@@ -168,7 +168,7 @@
 // discovery. [SwarmStats] counts peers by what told of them first. Those that did not answer
 // come after others, and those of the link and of the memory before others. They are dialled again
 // after half a minute at most; within a second while nobody is connected, or nobody who is has
-// anything new: they may have been cut off together with this node.
+// anything new: they may have been cut off together with this node. Attempts are short then.
 //
 // The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
 // answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten
@@ -405,7 +405,9 @@
 //     it by QUIC is acknowledged, though others answer. Over TCP the system decides.
 //   - Connections by which nothing is answered, or nothing comes while the node is starved, are
 //     probed each second, so that a network that is back, and an end that has given the
-//     connection up or was started again, are noticed at once.
+//     connection up or was started again, are noticed at once. A starved node to which nothing
+//     comes by any for 3 s gives all up and dials anew: over an old one, the other end sends
+//     after up to as long again as it was not heard.
 //   - Everything that peers can make grow has a bound, and what it drops is counted in
 //     [SwarmStats].
 //   - [Node.Close] waits for all goroutines that the node started.

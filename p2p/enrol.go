@@ -59,7 +59,7 @@ func (s *Swarm) openEnrolments() error {
 		return ErrClosed
 	}
 	name := chunksTopic(s.id, enrolName)
-	if err := s.node.ps.RegisterTopicValidator(name, s.validateEnrolment); err != nil {
+	if err := s.node.ps.RegisterTopicValidator(name, s.node.heeding(s.validateEnrolment)); err != nil {
 		return fmt.Errorf("register validator of enrolments: %w", err)
 	}
 	topic, err := s.node.ps.Join(name)
@@ -112,11 +112,11 @@ func (s *Swarm) validateEnrolment(_ context.Context, from peer.ID, msg *pubsub.M
 	e, err := s.roles.OpenEnrolment(msg.Data)
 	if err != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
-		s.log.Info("enrolment refused", "peer", from, "err", err)
+		s.log.Debug("enrolment refused", "peer", from, "err", err)
 		s.fault(from, Forged)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if now.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), now) != nil {
+	if clock := s.node.clock(now); clock.After(e.Expires.Add(enrolClock)) || s.roles.Holds(e.Delegation(), clock) != nil {
 		s.count(func(c *counters) { c.stats.EnrolmentsRefused++ })
 		return pubsub.ValidationIgnore // a clock may be wrong
 	}

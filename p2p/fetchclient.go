@@ -156,7 +156,7 @@ func (s *Swarm) refuseFetched(id peer.ID, err error) {
 		s.fault(id, misconduct(reason))
 	}
 	s.lowerScore(id)
-	s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
+	s.log.Debug("header refused", "peer", id, "reason", reason, "err", err)
 }
 
 // takeFetchedRevocations takes what a peer answers that it knows of revocations.

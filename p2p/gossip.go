@@ -168,7 +168,7 @@ func (t tracer) OnClosedOutboundStream(p peer.ID)             { t.n.outbound.set
 func (tracer) Join(string)                                    {}
 func (tracer) Leave(string)                                   {}
 func (tracer) ValidateMessage(*pubsub.Message)                {}
-func (tracer) DeliverMessage(*pubsub.Message)                 {}
+func (t tracer) DeliverMessage(m *pubsub.Message)             { t.n.newcomers.settle(m.ReceivedFrom, time.Now()) }
 func (tracer) RejectMessage(*pubsub.Message, string)          {}
 func (tracer) DuplicateMessage(*pubsub.Message)               {}
 func (tracer) ThrottlePeer(peer.ID)                           {}

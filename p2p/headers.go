@@ -58,7 +58,7 @@ func (s *Swarm) validateRevocations(from peer.ID, raw []byte) pubsub.ValidationR
 func (s *Swarm) refuseHeader(from peer.ID, err error) pubsub.ValidationResult {
 	reason, penalty := refusal(err)
 	s.countRefusedHeader(from, reason)
-	s.log.Info("header refused", "peer", from, "reason", reason, "err", err)
+	s.log.Debug("header refused", "peer", from, "reason", reason, "err", err)
 	if penalty {
 		s.count(func(c *counters) { c.stats.Penalties++ })
 		s.fault(from, misconduct(reason))

@@ -62,7 +62,7 @@ func newHost(cfg Config, bandwidth metrics.Reporter, sock *sockets, guard *Guard
 		libp2p.EnableHolePunching(),
 		libp2p.EnableAutoNATv2(),
 		libp2p.AddrsFactory(own.correct),
-		libp2p.UDPBlackHoleSuccessCounter(udpWorks()),
+		UDPWorks(),
 	}
 	if cfg.Browsers {
 		opts = append(opts, browserOption())
@@ -108,11 +108,15 @@ func newHost(cfg Config, bandwidth metrics.Reporter, sock *sockets, guard *Guard
 	return h, fellBack, nil
 }
 
-// udpWorks has libp2p believe that UDP works until dials show that it does not. Its own counter
-// begins with knowing nothing, and until a hundred dials are over its AutoNAT tries nobody's
-// addresses on UDP for others: a relay, which hardly dials, never would.
+// UDPWorks has libp2p believe that UDP works, whatever becomes of dials. Its own counter takes a network
+// for one without UDP when 95 of a hundred dials fail, as they do in some minutes without any network,
+// and tries one of a hundred from then on. Nor would a relay, which hardly dials, ever try others'
+// addresses on UDP for AutoNAT, as the counter knows nothing before a hundred. Where there is no UDP,
+// TCP is dialled a quarter of a second later.
+func UDPWorks() libp2p.Option { return libp2p.UDPBlackHoleSuccessCounter(udpWorks()) }
+
 func udpWorks() *swarm.BlackHoleSuccessCounter {
-	c := &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "UDP"} // as libp2p's
+	c := &swarm.BlackHoleSuccessCounter{N: 100, Name: "UDP"} // no successes needed
 	for range c.N {
 		c.RecordResult(true)
 	}

@@ -70,3 +70,13 @@ func TestAddressesOnUDPAreTriedForOthersAtOnce(t *testing.T) {
 		t.Errorf("libp2p takes UDP for %s, and tries nobody's addresses on it", state)
 	}
 }
+
+func TestUDPIsDialledHoweverOftenItFailed(t *testing.T) {
+	c := udpWorks()
+	for range 1000 {
+		c.RecordResult(false)
+	}
+	if state := c.HandleRequest().String(); state != "Allowed" {
+		t.Errorf("libp2p takes UDP for %s after minutes without a network", state)
+	}
+}

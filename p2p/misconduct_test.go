@@ -38,6 +38,27 @@ func TestFloodOfHeadersIsCutOff(t *testing.T) {
 	attacked(t, noKey(p2ptest.ForgeHeaders(50_000)), 5*time.Second, 15*time.Second, func(s *siege) { s.cutOff(t, p2p.Forged) })
 }
 
+// A message may hold many headers, all of which gossipsub hands over at once.
+func TestFewOfAFloodAreLookedAtAndOneLineIsLogged(t *testing.T) {
+	const together = 64
+	attacked(t, noKey(p2ptest.ForgeHeadersTogether(together)), 5*time.Second, 15*time.Second, func(s *siege) {
+		s.cutOff(t, p2p.Forged)
+		for i := range 3 {
+			n := s.net.Node(i).Swarms()[0].Stats().HeadersRefused["forged"]
+			t.Logf("node %d looked at %d forged headers of %d", i, n, together)
+			if n > together/8 {
+				t.Errorf("node %d looked at %d forged headers of %d, want little more than four", i, n, together)
+			}
+			if got := s.logs[i].with("refused"); len(got) > 0 {
+				t.Errorf("node %d logged %d lines beside the one", i, len(got))
+			}
+			if st := s.net.Node(i).Stats(); st.SaidTooMuch == 0 {
+				t.Errorf("node %d does not count what it dropped", i)
+			}
+		}
+	})
+}
+
 func TestFloodOfWantsIsCutOff(t *testing.T) {
 	attacked(t, noKey(p2ptest.FloodWants(5_000)), 5*time.Second, 15*time.Second, func(s *siege) { s.cutOff(t, p2p.Flood) })
 }

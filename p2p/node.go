@@ -89,8 +89,9 @@ type Config struct {
 	Allowed func(stream.ID) bool
 	// Paused has the node begin as after [Node.Pause].
 	Paused bool
-	// ClockOff is how far this machine's clock is off, positive if it is ahead, where headers' times
-	// are held against it. nil means not at all. The simulator sets clocks by it.
+	// ClockOff is how far this machine's clock is off, positive if it is ahead, where the times of
+	// headers, invites, delegations and key blocks are held against it or taken from it. nil means
+	// not at all. The simulator sets clocks by it.
 	ClockOff func() time.Duration
 	// Metrics gets libp2p's own metrics: of connections, streams, dials and resources, if the host is
 	// the node's own. nil has none made.
@@ -140,6 +141,7 @@ type Node struct {
 	outbound  outbound
 	faults    *faults
 	said      *allowances // by gossipsub
+	newcomers *newcomers
 
 	mdnsFound atomic.Int64
 
@@ -185,7 +187,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), faults: newFaults(), said: newAllowances()}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: cfg.Store, swarms: make(map[string]*Swarm), leaving: make(map[string]chan struct{}), records: make(map[peer.ID][]byte), faults: newFaults(), said: newAllowances(), newcomers: newNewcomers()}
 	n.subscriptions.directory = cfg.Directory
 	n.subscriptions.topics = make(map[peer.ID]map[string]struct{})
 	n.fetches = newFetchServer(n)
@@ -328,6 +330,15 @@ func (n *Node) FellBack() bool { return n.fellBack }
 
 // Store returns the store of all streams.
 func (n *Node) Store() *stream.Store { return n.store }
+
+// clock returns what this machine's clock shows at now.
+func (n *Node) clock(now time.Time) time.Time {
+	now = now.Round(0) // without its monotonic reading
+	if n.cfg.ClockOff != nil {
+		now = now.Add(n.cfg.ClockOff())
+	}
+	return now
+}
 
 // Stats returns the node's figures.
 func (n *Node) Stats() Stats {

@@ -305,7 +305,7 @@ func (s *Swarm) blame(id peer.ID, err error) {
 	if errors.Is(err, stream.ErrForged) || errors.Is(err, stream.ErrMalformed) {
 		reason, _ := refusal(err)
 		s.countRefusedHeader(id, reason)
-		s.log.Info("header refused", "peer", id, "reason", reason, "err", err)
+		s.log.Debug("header refused", "peer", id, "reason", reason, "err", err)
 		s.penalise(id, misconduct(reason))
 	} else if errors.Is(err, errWire) {
 		s.refuse(id, refusedMalformed, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -70,7 +71,11 @@ func (n *Node) limited(id peer.ID) bool {
 // connect connects to a peer within dialTimeout, so that chunks can flow. Who is reached
 // through a relay that carries none has to become reachable directly within punchTimeout.
 func (n *Node) connect(ctx context.Context, info peer.AddrInfo) error {
-	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	return n.connectWithin(ctx, info, dialTimeout)
+}
+
+func (n *Node) connectWithin(ctx context.Context, info peer.AddrInfo, timeout time.Duration) error {
+	dialCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := n.dial(dialCtx, info); err != nil {
 		return err

@@ -57,6 +57,10 @@ type Private struct {
 	ring   *stream.Keyring
 	asking chan *stream.Enrolment
 
+	// since is when it began, and shown what this machine's clock showed then: key blocks' times
+	// follow from these, as those of parts do, whatever the clock is set to meanwhile.
+	since, shown time.Time
+
 	mu     sync.Mutex // guards all following
 	blocks *Broadcast
 	ended  bool
@@ -106,6 +110,7 @@ func (n *Node) Seal(ctx context.Context, key stream.Key, epoch uint64, title str
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	p.since, p.shown = now, n.clock(now)
 	if err := p.announceLocked(ctx, now); err != nil {
 		return nil, err
 	}
@@ -238,7 +243,7 @@ func (p *Private) announceLocked(ctx context.Context, now time.Time) error {
 		}
 		p.open = false
 	}
-	viewers, err := p.guests.Viewers(now)
+	viewers, err := p.guests.Viewers(p.swarm.node.clock(now))
 	if err != nil {
 		return fmt.Errorf("who may have the next key: %w", err)
 	}
@@ -267,7 +272,7 @@ func (p *Private) answerLocked(ctx context.Context, now time.Time, last bool) er
 	var grants []stream.KeyGrant
 	if len(asks) > 0 {
 		asks = asks[:min(len(asks), stream.MaxViewers)]
-		refusals, err := p.guests.Enrol(asks, now)
+		refusals, err := p.guests.Enrol(asks, p.swarm.node.clock(now))
 		if err != nil {
 			return fmt.Errorf("let viewers in: %w", err)
 		}
@@ -298,7 +303,7 @@ func (p *Private) answerLocked(ctx context.Context, now time.Time, last bool) er
 }
 
 func (p *Private) publishLocked(ctx context.Context, part stream.Part, now time.Time) error {
-	part.ProgramTime = now
+	part.ProgramTime = p.shown.Add(now.Sub(p.since))
 	if err := p.blocks.Publish(ctx, part); err != nil {
 		return fmt.Errorf("publish key block: %w", err)
 	}

@@ -391,6 +391,50 @@ func TestARevokedViewerIsShutOutWithin30Seconds(t *testing.T) {
 	})
 }
 
+// Key blocks' times go on from the first's, as those of parts do: else all would refuse them as from
+// the future.
+func TestKeysGoOnWhenTheBroadcastersClockIsSet(t *testing.T) {
+	for _, off := range []time.Duration{-time.Hour, 5 * time.Minute, 48 * time.Hour} {
+		t.Run(off.String(), func(t *testing.T) {
+			mesh(t, func(t *testing.T, net *p2ptest.Network, s *sealedCast) {
+				v := s.view(t, join(t, net, 2, net.Link(s.key.ID(), 1)), s.guests.invite(t, s.key, 1), stream.NewViewerSeed())
+				awaitKey(t, v)
+				from := s.newest()
+				net.SetClock(0, off)
+				time.Sleep(40 * time.Second) // over two changes of keys
+				if n, of := s.opened(t, v, from); n < of-1 {
+					t.Errorf("the viewer opens %d of %d parts", n, of)
+				}
+				for _, i := range []int{1, 2} {
+					if refused := net.Node(i).Swarms()[0].Stats().HeadersRefused["ahead"]; refused > 0 {
+						t.Errorf("node %d refused %d headers as from the future", i, refused)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A relay passes nothing on that has expired by its own clock, which may be some minutes off.
+func TestRelaysPassNoExpiredInvitesOn(t *testing.T) {
+	confined(t, func(t *testing.T, net *p2ptest.Network, s *sealedCast) {
+		net.SetClock(1, 2*time.Hour)
+		v := s.view(t, join(t, net, 2, s.link), s.guests.invite(t, s.key, 1), stream.NewViewerSeed())
+		time.Sleep(5 * time.Second)
+		if v.Keyring().Len() > 0 {
+			t.Error("an invite that has expired by the relay's clock was passed on")
+		}
+		net.SetClock(1, time.Hour+5*time.Minute)
+		time.Sleep(20 * time.Second)
+		if v.Keyring().Len() == 0 {
+			t.Error("an invite that expired some minutes ago by the relay's clock was not passed on")
+		}
+		if st := net.Node(1).Swarms()[0].Stats(); st.PeersCutOff > 0 {
+			t.Error("a clock that is off is taken for a fault")
+		}
+	})
+}
+
 func TestInvitesThatDoNotHoldAreRefused(t *testing.T) {
 	mesh(t, func(t *testing.T, net *p2ptest.Network, s *sealedCast) {
 		once := s.guests.invite(t, s.key, 1)

@@ -51,3 +51,31 @@ func TestUnansweredConnectionsAreProbed(t *testing.T) {
 		t.Errorf("a connection is probed %d times in a row, want %d at most", n, maxProbes)
 	}
 }
+
+func TestAllConnectionsAreGivenUpWhenNothingComes(t *testing.T) {
+	a, b := network.Conn(&struct{ network.Conn }{}), network.Conn(&struct{ network.Conn }{})
+	now := time.Unix(1e9, 0)
+	all := map[network.Conn]schedule.PacketCount{a: {Sent: 100, Received: 100}, b: {Sent: 100, Received: 100}}
+	var p probes
+	p.due(all, true, now)
+	after := func(received uint64, steps int, every time.Duration) (seconds int) {
+		for i := range steps {
+			now = now.Add(every)
+			all[b] = schedule.PacketCount{Sent: 100, Received: all[b].Received + received}
+			p.due(all, true, now)
+			if p.vain(now) {
+				return i + 1
+			}
+		}
+		return 0
+	}
+	if n := after(0, 10, silenceEvery); n != int(deafAfter/silenceEvery) {
+		t.Errorf("connections by which nothing comes are given up after %d s, want %v", n, deafAfter)
+	}
+	if n := after(1, 10, silenceEvery); n != 0 {
+		t.Errorf("all connections are given up after %d s, though something comes by one", n)
+	}
+	if n := after(0, 5, time.Minute); n != 0 {
+		t.Error("connections are given up because this machine slept")
+	}
+}

@@ -82,7 +82,7 @@ func (r *reportServer) handle(s network.Stream) {
 // refuseReport counts what no honest peer sends.
 func (s *Swarm) refuseReport(from peer.ID, err error) {
 	s.count(func(c *counters) { c.stats.ReportsRefused++; c.peer(from).Refused++ })
-	s.log.Info("report refused", "peer", from, "err", err)
+	s.log.Debug("report refused", "peer", from, "err", err)
 	s.penalise(from, Malformed)
 }
 

@@ -15,7 +15,8 @@ const silenceEvery = time.Second
 // watchSilence closes connections to peers that died without a word, until the node
 // closes: gossipsub keeps who is connected in its mesh, the dialer seeks nobody in its
 // place, and joiners are told of it. It probes those to peers that do not answer, as the other
-// end may be back, or have given the connection up. Connections on TCP are left to the system.
+// end may be back, or have given the connection up; and if none of all does, and this node is
+// starved, it closes them all, so that they are dialled anew. Connections on TCP are left to the system.
 func (n *Node) watchSilence() {
 	ticker := time.NewTicker(silenceEvery)
 	defer ticker.Stop()
@@ -26,13 +27,22 @@ func (n *Node) watchSilence() {
 		case <-n.ctx.Done():
 			return
 		case now := <-ticker.C:
-			counts := packetCounts(n.host.Network().Conns())
-			for _, c := range silences.Observe(counts, n.answered.Swap(false), now) {
+			counts, answered := packetCounts(n.host.Network().Conns()), n.answered.Swap(false)
+			if answered {
+				probes.heard = now
+			}
+			for _, c := range silences.Observe(counts, answered, now) {
 				n.closeSilent(c)
 				delete(counts, c)
 			}
-			for _, c := range probes.due(counts, n.starved(), now) {
+			starved := n.starved()
+			for _, c := range probes.due(counts, starved, now) {
 				probe(c)
+			}
+			if starved && probes.vain(now) {
+				for c := range counts {
+					n.closeSilent(c)
+				}
 			}
 		}
 	}

@@ -36,7 +36,7 @@ type Stats struct {
 	BannedPeers  int                  // peers that are cut off now
 	BannedAddrs  int                  // addresses from where nobody new is let in now
 	ConnsRefused int64                // connections refused for that, or as too many came
-	SaidTooMuch  int64                // messages and requests of peers that said too much
+	SaidTooMuch  int64                // messages and requests of peers that said too much, or were cut off
 }
 
 // SwarmStats are the figures of one stream at one node. Counts and bytes are since

@@ -84,7 +84,7 @@ func newSurveys(s *Swarm) *surveys {
 func (v *surveys) start() error {
 	s := v.swarm
 	name := chunksTopic(s.id, surveyName)
-	if err := s.node.ps.RegisterTopicValidator(name, s.validateSurvey); err != nil {
+	if err := s.node.ps.RegisterTopicValidator(name, s.node.heeding(s.validateSurvey)); err != nil {
 		return fmt.Errorf("register validator of surveys: %w", err)
 	}
 	topic, err := s.node.ps.Join(name)
@@ -120,7 +120,7 @@ func (s *Swarm) validateSurvey(_ context.Context, from peer.ID, msg *pubsub.Mess
 	survey, err := s.roles.OpenSurvey(msg.Data)
 	if err != nil {
 		s.count(func(c *counters) { c.stats.SurveysRefused++; c.stats.Penalties++; c.peer(from).Refused++ })
-		s.log.Info("survey refused", "peer", from, "err", err)
+		s.log.Debug("survey refused", "peer", from, "err", err)
 		why := Malformed
 		if errors.Is(err, stream.ErrForgedSurvey) {
 			why = Forged
@@ -128,7 +128,7 @@ func (s *Swarm) validateSurvey(_ context.Context, from peer.ID, msg *pubsub.Mess
 		s.fault(from, why)
 		return pubsub.ValidationReject // which lowers the score
 	}
-	if s.roles.Holds(survey.Delegation(), time.Now()) != nil || survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {
+	if s.roles.Holds(survey.Delegation(), s.node.clock(time.Now())) != nil || survey.Epoch < s.newestEpoch() || s.surveys.begin(survey, from, time.Now()) != nil {
 		return pubsub.ValidationIgnore // an honest peer may be behind
 	}
 	s.count(func(c *counters) { c.stats.Surveys++ })

@@ -163,7 +163,7 @@ func (v *Surveyor) take(r *stream.SealedReport) {
 		report, err := v.opener.Open(round.survey, r)
 		if reason := round.refusal(report, err); reason != "" {
 			v.stats.Refused[reason]++
-			v.swarm.log.Info("report refused", "reason", reason, "err", err)
+			v.swarm.log.Debug("report refused", "reason", reason, "err", err)
 			return
 		}
 		round.reports[report.Reporter] = &report.Report

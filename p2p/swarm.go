@@ -113,7 +113,7 @@ func newSwarm(n *Node, id stream.ID) *Swarm {
 // start joins the topic of headers and runs the loop.
 func (s *Swarm) start() error {
 	name := headersTopic(s.id)
-	if err := s.node.ps.RegisterTopicValidator(name, s.validateHeader); err != nil {
+	if err := s.node.ps.RegisterTopicValidator(name, s.node.heeding(s.validateHeader)); err != nil {
 		return fmt.Errorf("register validator: %w", err)
 	}
 	topic, err := s.node.ps.Join(name)

@@ -20,7 +20,7 @@ func (s *Swarm) refuse(from peer.ID, reason string, err error) {
 		c.stats.ChunksRefused++
 		c.peer(from).Refused++
 	})
-	s.log.Info("message refused", "peer", from, "reason", reason, "err", err)
+	s.log.Debug("message refused", "peer", from, "reason", reason, "err", err)
 	s.penalise(from, misconduct(reason))
 }
 

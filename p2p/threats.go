@@ -29,8 +29,11 @@
 //	  TestWhoWithholdsIsCutOff TestLiarIsNotAskedAgain TestSilentClaimsAreNotBelievedForLong
 //	floods of wants,        fill queues, take CPU time   an allowance of messages for each peer, checked before anything of
 //	groups, headers,        and uplink from others       them is looked at, and a quarter of the inbox; what is beyond is
-//	control messages                                     dropped, and 1024 of that: cut off
-//	  TestFloodOfHeadersIsCutOff TestFloodOfWantsIsCutOff TestFloodOfGroupsIsCutOff TestFloodOfControlIsCutOff
+//	control messages                                     dropped, and 1024 of that: cut off. And one for all together from whom
+//	                                                     nothing new was valid yet, as gossipsub remembers all that it looks at
+//	  TestFloodOfHeadersIsCutOff TestFewOfAFloodAreLookedAtAndOneLineIsLogged
+//	  TestAllNewcomersTogetherAreBounded TestAFloodOfManyPeersIsBounded
+//	  TestFloodOfWantsIsCutOff TestFloodOfGroupsIsCutOff TestFloodOfControlIsCutOff
 //	  TestPeerThatOpensManyGroupsIsBounded TestPeerThatFillsTheInboxHidesNoHeader TestPeerThatComesAndGoesHidesNoPart
 //	  TestPeerThatSubscribesToEverythingIsBounded TestAFloodOfEnrolmentsIsBounded TestNobodyFillsTheDirectoryAlone
 //	against gossipsub's     enter meshes, have others    gossipsub's scores; who is below its graylist is cut off
@@ -81,7 +84,8 @@
 //
 // Reasons are those of [Misconduct]; addr is "unknown" behind a relay, which is not to blame.
 // scripts/fail2ban has a filter for it: TestFail2banReadsWhoIsCutOff TestFail2banLeavesOthersAlone.
-// [Stats] count all of it.
+// [Stats] count all of it. Other lines about what is refused are there with --log-level debug only, as attackers
+// could fill a disk with them.
 //
 // What is cheap to check comes first: the ban before a connection's streams, the address and the
 // rate before its handshake, the allowance before a message's topic, what was seen before its
@@ -98,6 +102,8 @@
 //     bounded for all. Who is connected stays, and other nodes let viewers in.
 //   - Less than the allowance is let pass: a neighbour can make a node check some thousand cheap
 //     messages a second, and waste the wants that a few seconds take.
+//   - While many newcomers flood a node, it may drop what others say from whom it took nothing new
+//     before, and fetch that later.
 //   - A flood of packets that fills the line is for the line's operator to stop.
 //   - Peers see who watches what, from which address. See the package's part on private streams for
 //     what trusted relays change in that.

@@ -68,7 +68,7 @@ func (h *home) delegations(id stream.ID) (*delegationsFile, error) {
 	}
 	file := &delegationsFile{}
 	if err := json.Unmarshal(raw, file); err != nil || file.Version != delegationsVersion {
-		return nil, &homeError{h.dir, fmt.Errorf("%s holds no delegations that this version knows; keys can be revoked without it, by their own text", path)}
+		return nil, &damagedError{path, "delegations that this version knows", "keys can be revoked without it, by their own text"}
 	}
 	return file, nil
 }
@@ -213,7 +213,7 @@ func (h *home) revocations(id stream.ID) (*stream.Revocations, error) {
 		err = fmt.Errorf("%w: they are of another stream", stream.ErrBadRevocations)
 	}
 	if err != nil {
-		return nil, &homeError{h.dir, fmt.Errorf("%s: %w", path, err)}
+		return nil, &damagedError{path, "revocations of this stream: " + reason(err, stream.ErrBadRevocations), "put it back: grapevine delegate import FILE, once it is removed"}
 	}
 	return l, nil
 }

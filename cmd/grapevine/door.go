@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -97,7 +96,7 @@ func (h *home) httpToken() (string, error) {
 	}
 	token = string(bytes.TrimSpace(raw))
 	if err := hls.CheckToken(token); err != nil {
-		return "", &homeError{h.dir, fmt.Errorf("%s holds no token; remove it, and one is made", h.path(tokenFile))}
+		return "", &damagedError{h.path(tokenFile), "token", "remove it, and one is made"}
 	}
 	return token, nil
 }

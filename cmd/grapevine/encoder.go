@@ -67,7 +67,7 @@ func (h *home) encoderKey() (string, error) {
 	}
 	key = string(bytes.TrimSpace(raw))
 	if err := ingest.CheckStreamKey(key); err != nil {
-		return "", &homeError{h.dir, fmt.Errorf("%s holds no stream key; remove it, and one is made", h.path(encoderKeyFile))}
+		return "", &damagedError{h.path(encoderKeyFile), "stream key", "remove it, and one is made"}
 	}
 	return key, nil
 }

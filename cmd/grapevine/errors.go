@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -77,6 +78,9 @@ func unreadable(path string, err error) error {
 	if _, ok := errors.AsType[*homeError](err); ok {
 		return err
 	}
+	if _, ok := errors.AsType[*damagedError](err); ok {
+		return err
+	}
 	return &keyError{path, err}
 }
 
@@ -88,6 +92,11 @@ type homeError struct {
 
 func (e *homeError) Error() string { return fmt.Sprintf("home %s: %v", e.dir, e.err) }
 func (e *homeError) Unwrap() error { return e.err }
+
+// damagedError is about a file of the home's that holds nothing of what it should.
+type damagedError struct{ path, what, hint string }
+
+func (e *damagedError) Error() string { return fmt.Sprintf("%s holds no %s", e.path, e.what) }
 
 // recordError is about the directory of --record.
 type recordError struct {
@@ -131,6 +140,7 @@ func explain(err error) (sentence, hint string, code int) {
 		slate   *slateError
 		key     *keyError
 		home    *homeError
+		damaged *damagedError
 		rec     *recordError
 		cache   *cacheError
 		export  *exportError
@@ -176,6 +186,8 @@ func explain(err error) (sentence, hint string, code int) {
 	case errors.Is(err, errStreamBusy):
 		sentence = "This stream is being broadcast from this machine already."
 		hint = "stop the other one, or broadcast another stream with --key FILE"
+	case errors.As(err, &damaged):
+		sentence, hint = fmt.Sprintf("The file %s holds no %s.", damaged.path, damaged.what), damaged.hint
 	case errors.As(err, &key):
 		sentence, hint = explainKey(key)
 	case errors.As(err, &home) && isAboutKeys(home.err):
@@ -332,7 +344,18 @@ func explainKey(e *keyError) (sentence, hint string) {
 	case errors.Is(e.err, fs.ErrPermission):
 		return fmt.Sprintf("You may not read the key file %s.", e.path), "check who owns the file and its mode"
 	}
-	return fmt.Sprintf("The file %s holds no key that can be used: %s.", e.path, system(e.err)), make
+	sentence = fmt.Sprintf("The file %s holds no key that can be used: %s.", e.path, system(e.err))
+	name := filepath.Base(e.path)
+	node, _ := filepath.Match("node*.key", name)
+	switch {
+	case errors.Is(e.err, errForeignSeal):
+		return sentence, "put " + vaultFile + " back into the home, as it was when this was sealed: nobody can open it without"
+	case node:
+		return sentence, "remove it, and another is made: the node has another peer ID then"
+	case name == viewerKeyFile:
+		return sentence, "remove it, and another is made: for private streams this machine then needs new invites"
+	}
+	return sentence, make
 }
 
 // isAboutKeys reports whether a home can be used but for its passphrase, lock or version.

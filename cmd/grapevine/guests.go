@@ -97,7 +97,7 @@ func (g *guests) read() (*guestsFile, error) {
 	}
 	file := &guestsFile{}
 	if err := json.Unmarshal(raw, file); err != nil || file.Version != guestsVersion {
-		return nil, &homeError{g.home.dir, fmt.Errorf("%s holds no invites that this version knows; remove it to begin without any", path)}
+		return nil, &damagedError{path, "invites that this version knows", "remove it to begin without any"}
 	}
 	g.known, g.changed, g.size = file, info.ModTime(), info.Size()
 	return file, nil

@@ -146,7 +146,7 @@ func TestAFileThatHoldsNoInvitesIsRefused(t *testing.T) {
 	if err := b.home.replace([]byte("{"), b.name()); err != nil {
 		t.Fatal(err)
 	}
-	var broken *homeError
+	var broken *damagedError
 	if _, err := b.Viewers(time.Now()); !errors.As(err, &broken) {
 		t.Errorf("error %v", err)
 	}

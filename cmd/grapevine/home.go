@@ -134,7 +134,7 @@ func (h *home) upgrade() error {
 	version := 1
 	if err == nil {
 		if version, err = strconv.Atoi(string(bytes.TrimSpace(raw))); err != nil || version < 1 {
-			return &homeError{h.dir, fmt.Errorf("%s holds no version", h.path(versionFile))}
+			return &damagedError{h.path(versionFile), "version", "put it back from a backup; or, if no newer grapevine wrote this home, remove it, and it is made anew"}
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return &homeError{h.dir, err}

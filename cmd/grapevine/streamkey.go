@@ -77,7 +77,7 @@ func (h *home) nextEpoch(id stream.ID, now time.Time) (uint64, error) {
 	if err == nil {
 		last, err := strconv.ParseUint(string(bytes.TrimSpace(raw)), 10, 63)
 		if err != nil {
-			return 0, &homeError{h.dir, fmt.Errorf("%s holds no epoch; remove it if the clock is right", h.path("streams", name))}
+			return 0, &damagedError{h.path("streams", name), "epoch", "remove it if the clock is right"}
 		}
 		epoch = max(epoch, last+1)
 	} else if !errors.Is(err, fs.ErrNotExist) {

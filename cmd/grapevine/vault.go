@@ -111,8 +111,10 @@ func (h *home) vault() (*age.X25519Identity, error) {
 		return nil, &homeError{h.dir, err}
 	}
 	id, err := openVault(raw, passphrase)
-	if err != nil {
+	if errors.Is(err, errPassphrase) {
 		return nil, &homeError{h.dir, err}
+	} else if err != nil {
+		return nil, &damagedError{h.path(vaultFile), "key that a passphrase opens", "put it back from a backup: nobody can open this home's keys without it"}
 	}
 	h.opened = id
 	return id, nil

@@ -63,6 +63,19 @@ func ForgeHeaders(perSecond int) Attack {
 	}
 }
 
+// ForgeHeadersTogether sends so many headers in each message that the stream's key did not sign.
+func ForgeHeadersTogether(together int) Attack {
+	return func(ctx context.Context, v *Victim) {
+		every(ctx, 5, func(int) error {
+			var forged [][]byte
+			for range together {
+				forged = append(forged, v.forgedHeader())
+			}
+			return v.Publish(forged...)
+		})
+	}
+}
+
 // ReplayHeaders sends what was recorded, as if it were new.
 func ReplayHeaders(ctx context.Context, v *Victim) {
 	every(ctx, 5, func(i int) error {

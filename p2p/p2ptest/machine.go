@@ -119,6 +119,7 @@ func (m *machine) start(l Link, guarded bool) (err error) {
 			m.quic, err = m.newQUIC(l, reset, token, accept)
 			return m.quic, err
 		}),
+		p2p.UDPWorks(),
 		libp2p.DisableIdentifyAddressDiscovery(), // it never rests, so virtual time would not advance
 		libp2p.BandwidthReporter(&m.streams),
 		libp2p.DisableRelay(),

@@ -19,6 +19,9 @@ import (
 // another viewer is shut out.
 const privateWatch = 50
 
+// privateTitle has at least patternSize bytes.
+const privateTitle = "the board meets about the third quarter"
+
 // privateCase has two viewers play a private stream by way of a trusted relay, looks for what
 // they play in the relay's memory, files and packets, and takes one's invite back.
 func privateCase(ctx context.Context, b *bench) (string, error) {
@@ -31,12 +34,12 @@ func privateCase(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	broadcaster, err := b.broadcaster(ctx, nil, append([]string{"--private", "--title", "the board meets",
+	broadcaster, err := b.broadcaster(ctx, nil, append([]string{"--private", "--title", privateTitle,
 		"--trusted-relays", listen + "/p2p/" + relayID}, anyLoopback...)...)
 	if err != nil {
 		return "", err
 	}
-	relay, err := b.grapevine(ctx, nil, "relay", nil, "relay", broadcaster.Link, "--listen", listen)
+	relay, err := b.grapevine(ctx, nil, "relay", nil, "relay", broadcaster.Link, "--listen", listen, "--cache-dir", filepath.Join(b.dir, "cache-relay"))
 	if err != nil {
 		return "", err
 	}
@@ -140,28 +143,45 @@ func (b *bench) hidden(ctx context.Context, relay, viewer *node, port int) (stri
 	if err != nil {
 		return "", err
 	}
-	there, searched, err := text.inMemory(relay.cmd.Process.Pid)
+	title := newPlaintext()
+	title.add([]byte(privateTitle)[:patternSize])
+	titleAt, _, err := title.inMemory(viewer.cmd.Process.Pid)
 	if err != nil {
 		return "", err
 	}
-	files, err := text.inFiles(filepath.Join(b.dir, "home-relay"))
-	if err != nil {
-		return "", err
+	var there, files int
+	var searched, kept int64
+	for _, p := range []*plaintext{text, title} {
+		n, memory, err := p.inMemory(relay.cmd.Process.Pid)
+		if err != nil {
+			return "", err
+		}
+		there, searched, kept = there+n, memory, 0
+		for _, place := range []string{filepath.Join(b.dir, "home-relay"), filepath.Join(b.dir, "cache-relay"), relay.log} {
+			n, size, err := p.inFiles(place)
+			if err != nil {
+				return "", err
+			}
+			files, kept = files+n, kept+size
+		}
 	}
 	if err := settle(ctx, time.Second); err != nil { // the last packets
 		return "", err
 	}
 	all, sent, bytes := wire.search(text, port)
+	titles, _, _ := wire.search(title, port)
 	switch {
 	case at < text.count/2 || all < text.count/2:
 		return "", fmt.Errorf("the search finds %d and %d of %d patterns where they must be", at, all, text.count)
-	case there+files+sent > 0:
-		return "", fmt.Errorf("what plays is found in the relay's memory %d times, in its files %d times, in its packets %d times", there, files, sent)
-	case searched < 10<<20 || bytes < 1<<20:
-		return "", fmt.Errorf("only %d bytes of the relay's memory and %d of its packets were searched", searched, bytes)
+	case titleAt == 0:
+		return "", errors.New("the search does not find the title where it must be")
+	case there+files+sent+titles > 0:
+		return "", fmt.Errorf("what plays, or its title, is found in the relay's memory %d times, in its files %d times, in its packets %d times; the title in any packets %d times", there, files, sent, titles)
+	case searched < 10<<20 || bytes < 1<<20 || kept < 1<<20:
+		return "", fmt.Errorf("only %d bytes of the relay's memory, %d of its files and %d of its packets were searched", searched, kept, bytes)
 	}
-	return fmt.Sprintf("%d patterns of what plays are at %d places of the viewer's memory, and at none of %d MB of the relay's, its files and %.1f MB of its packets",
-		text.count, at, searched>>20, float64(bytes)/1e6), nil
+	return fmt.Sprintf("%d patterns of what plays are at %d places of the viewer's memory, and at none of %d MB of the relay's, %.1f MB of its files and %.1f MB of its packets; nor is the title",
+		text.count, at, searched>>20, float64(kept)/1e6, float64(bytes)/1e6), nil
 }
 
 // lastSegments fetches the last segments that a stream's playlist lists.

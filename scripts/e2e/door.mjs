@@ -75,6 +75,9 @@ async function rebound() {
       assert.equal(answer.status(), 421, path);
       assert.match(await answer.text(), /^This node is not known as "evil\.example"/);
     }
+    // As a page would that came from that name before it led here.
+    const read = await page.evaluate(() => fetch('/api/v1/status').then((r) => r.status));
+    assert.equal(read, 421, 'a page of a name that leads here reads the status');
   } finally {
     await browser.close();
   }
@@ -89,6 +92,10 @@ async function withToken(browser) {
     assert.equal(answer.status(), 401, path);
     assert.match(await answer.text(), /^This node serves other machines by its token only/);
   }
+  const cookie = { name: `grapevine-${new URL(origin).port}`, url: origin };
+  await page.setCookie({ ...cookie, value: 'wrong-token-altogether' });
+  assert.equal((await page.goto(`${origin}/`)).status(), 401, 'a wrong token in a cookie is let in');
+  await page.deleteCookie(cookie);
   // From a link on another site's page, as from a chat.
   await page.goto(other, { waitUntil: 'load' });
   await Promise.all([page.waitForFunction((o) => location.href === `${o}/`, {}, origin), page.click('a')]);

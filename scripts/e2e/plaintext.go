@@ -32,7 +32,7 @@ type plaintext struct {
 // plaintextOf takes a pattern of each packet of MPEG-TS segments that is not stuffing.
 func plaintextOf(segments ...[]byte) *plaintext {
 	const packet, offset = 188, 60
-	p := &plaintext{patterns: make(map[uint64][][]byte)}
+	p := newPlaintext()
 	for _, s := range segments {
 		for ; len(s) >= packet; s = s[packet:] {
 			pattern := s[offset : offset+patternSize]
@@ -47,13 +47,20 @@ func plaintextOf(segments ...[]byte) *plaintext {
 			if different < patternSize*2/3 {
 				continue // headers and fillers of all streams
 			}
-			head := binary.LittleEndian.Uint64(pattern)
-			p.patterns[head] = append(p.patterns[head], pattern)
-			p.first[uint16(head)] = true
-			p.count++
+			p.add(pattern)
 		}
 	}
 	return p
+}
+
+func newPlaintext() *plaintext { return &plaintext{patterns: make(map[uint64][][]byte)} }
+
+// add takes a pattern, of patternSize bytes.
+func (p *plaintext) add(pattern []byte) {
+	head := binary.LittleEndian.Uint64(pattern)
+	p.patterns[head] = append(p.patterns[head], pattern)
+	p.first[uint16(head)] = true
+	p.count++
 }
 
 // in returns how many places in b hold a pattern.
@@ -109,17 +116,18 @@ func (p *plaintext) inMemory(pid int) (found int, searched int64, err error) {
 	return found, searched, lines.Err()
 }
 
-// inFiles searches all files below a directory.
-func (p *plaintext) inFiles(dir string) (found int, err error) {
+// inFiles searches all files below a directory, or one file, and returns the bytes that it searched.
+func (p *plaintext) inFiles(dir string) (found int, searched int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		raw, err := os.ReadFile(path)
 		found += p.in(raw)
+		searched += int64(len(raw))
 		return err
 	})
-	return found, err
+	return found, searched, err
 }
 
 // capture is what passed on the loopback interface.
