@@ -18,7 +18,7 @@ type Status struct {
 	Uptime  float64  `json:"uptime_seconds"`
 
 	Connections       int   `json:"connections"`        // peers connected, whatever for
-	ConnectionsSilent int64 `json:"connections_silent"` // closed, as the peer had died without a word
+	ConnectionsSilent int64 `json:"connections_silent"` // closed, as the peer had died without a word, did not answer, or took nothing of what it asked for
 	MessagesDropped   int64 `json:"messages_dropped"`   // to peers, lost as the queue to one was full
 	MDNSPeers         int64 `json:"mdns_peers"`         // found on the local network
 

@@ -32,8 +32,8 @@ const (
 	takeEvery = 500 * time.Millisecond
 	// takeSize is how many bytes show at least that something is taken.
 	takeSize = 4 << 10
-	// maxUnheard is how often in a row it must hear, and have taken nothing.
-	maxUnheard = 2
+	// maxUnread is how often in a row it must hear, and have taken nothing.
+	maxUnread = 2
 	// leastPathRate is what a path carries, in bytes per second, over which something would be taken
 	// within takeAfter, whatever was lost before.
 	leastPathRate = 256 << 10
@@ -119,7 +119,7 @@ func (r *readers) answered(id peer.ID, hears bool) bool {
 	case !o.took.After(o.asked):
 		o.heard++
 	}
-	return o.heard >= maxUnheard
+	return o.heard >= maxUnread
 }
 
 // again notes that a peer's connections are closed for it, and reports whether they were before.
