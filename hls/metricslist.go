@@ -31,7 +31,7 @@ var nodeMetrics = []metric[Figures]{
 	ofNode("peers_connected", gauge, func(f *Figures) float64 { return float64(f.Connections) }, "Peers connected, whatever for."),
 	ofNode("dht_peers", gauge, func(f *Figures) float64 { return float64(f.DHTPeers) }, "Peers in the DHT's routing table."),
 	ofNode("mdns_peers_total", counter, func(f *Figures) float64 { return float64(f.MDNSPeers) }, "Peers found on the local network."),
-	ofNode("connections_silent_total", counter, func(f *Figures) float64 { return float64(f.ConnectionsSilent) }, "Connections closed, as the peer had died without a word."),
+	ofNode("connections_silent_total", counter, func(f *Figures) float64 { return float64(f.ConnectionsSilent) }, "Connections closed, as the peer had died without a word, did not answer, or took nothing of what it asked for."),
 	ofNode("messages_dropped_total", counter, func(f *Figures) float64 { return float64(f.MessagesDropped) }, "Messages to peers lost as the queue to one was full."),
 	ofNode("peer_received_bytes_total", counter, func(f *Figures) float64 { return float64(f.BytesIn) }, "Bytes received from peers, in all protocols."),
 	ofNode("peer_sent_bytes_total", counter, func(f *Figures) float64 { return float64(f.BytesOut) }, "Bytes given to peers, in all protocols."),

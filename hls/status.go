@@ -18,7 +18,7 @@ type Status struct {
 	Uptime  float64  `json:"uptime_seconds"`
 
 	Connections       int   `json:"connections"`        // peers connected, whatever for
-	ConnectionsSilent int64 `json:"connections_silent"` // closed, as the peer had died without a word
+	ConnectionsSilent int64 `json:"connections_silent"` // closed, as the peer had died without a word, did not answer, or took nothing of what it asked for
 	MessagesDropped   int64 `json:"messages_dropped"`   // to peers, lost as the queue to one was full
 	MDNSPeers         int64 `json:"mdns_peers"`         // found on the local network
 
@@ -62,7 +62,7 @@ type DirectoryStatus struct {
 
 // MisconductStatus is what a node did about peers that misbehave.
 type MisconductStatus struct {
-	CutOffBy    map[string]int64 `json:"cut_off_by,omitempty"` // peers cut off, by reason: forged, malformed, replayed, unsolicited, withheld, flood or gossip
+	CutOffBy    map[string]int64 `json:"cut_off_by,omitempty"` // peers cut off, by reason: forged, malformed, replayed, unsolicited, withheld, unread, flood or gossip
 	BannedPeers int              `json:"banned_peers"`         // cut off now
 	BannedAddrs int              `json:"banned_addresses"`     // from where nobody new is let in now
 	// Connections refused for that, or as too many came.

@@ -24,6 +24,9 @@ const (
 	// bad machine among a household's, or among an office's behind the same router.
 	maxPeersAddr = 4
 	addrWindow   = 10 * time.Minute
+	// deafForget is how long a peer has to take what it is sent until it is forgotten that it did not:
+	// networks fail now and then.
+	deafForget = time.Minute
 	// addrPrefix6 is how much of an IPv6 address tells one customer from another: a site has
 	// a /56 or more (RFC 6177, section 2).
 	addrPrefix6 = 56
@@ -67,6 +70,9 @@ func (b *bans) add(id peer.ID, addr netip.Addr, least time.Duration, shut bool, 
 		return 0
 	}
 	makeRoom(b.peers, maxCutOff, now, func(o ban) time.Time { return o.until })
+	if !old.lied && now.Sub(old.until) > deafForget {
+		old.next = 0
+	}
 	d := max(old.next, least)
 	lies := least >= cutOffFor
 	// Who comes back and does it again has not just lost its network for a while.

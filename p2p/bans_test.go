@@ -41,6 +41,22 @@ func TestWhoWithholdsMayComeBackOnce(t *testing.T) {
 	}
 }
 
+func TestWhoWasDeafIsForgiven(t *testing.T) {
+	for _, c := range []struct {
+		least, rest, want time.Duration // between the first time's end and the second
+	}{
+		{deafFor, time.Second, 2 * deafFor},
+		{deafFor, 2 * deafForget, deafFor},
+		{cutOffFor, 2 * deafForget, 2 * cutOffFor}, // who lied is not
+	} {
+		b, now := newBans(), time.Now()
+		now = now.Add(b.add("a", netip.Addr{}, c.least, false, now) + c.rest)
+		if d := b.add("a", netip.Addr{}, c.least, false, now); d != c.want {
+			t.Errorf("%v after a ban of %v: banned for %v, want %v", c.rest, c.least, d, c.want)
+		}
+	}
+}
+
 func TestBansAreBounded(t *testing.T) {
 	b, now := newBans(), time.Now()
 	for i := range 3 * maxCutOff {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -24,6 +23,7 @@ const (
 	Replayed    Misconduct = "replayed"    // headers of a time that is long over
 	Unsolicited Misconduct = "unsolicited" // chunks that were not asked for
 	Withheld    Misconduct = "withheld"    // chunks that were claimed, promised, and never sent
+	Unread      Misconduct = "unread"      // answers and chunks that were asked for, and never taken
 	Flood       Misconduct = "flood"       // more messages or requests than anybody has use for
 	Gossip      Misconduct = "gossip"      // what gossipsub's own rules forbid
 )
@@ -136,9 +136,7 @@ func (s *Swarm) challenge(id peer.ID) {
 		case ctx.Err() == nil:
 			s.cutOff(id, Withheld) // it heard, whatever it answered
 		default:
-			s.log.Info("connection closed: the peer does not answer what it is asked", "peer", id)
-			s.node.gate.bans.add(id, netip.Addr{}, deafFor, false, time.Now())
-			s.node.closeDeaf(id)
+			s.node.letGo(id, "the peer does not answer what it is asked")
 		}
 	})
 }

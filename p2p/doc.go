@@ -65,7 +65,7 @@
 // malformed or replayed, and ignores (honest peers may send them) headers that are
 // known, of the epoch just ended, from the future or, to who knows no
 // others yet, a day from the clock. The second of two for one part is passed on once, as
-// evidence. The next epoch may be of any time, as the broadcaster's clock may have been set.
+// evidence; the first chunk that is as one of them says decides which counts. See equivocation.go. The next epoch may be of any time, as the broadcaster's clock may have been set.
 // Whole messages on the second are rejected.
 //
 // # Partial messages
@@ -98,7 +98,11 @@
 // is who claims to have chunks, or promises them, and sends nothing for some seconds: for a
 // minute first, then for twice as long each time. See threats.go for all of that. The latter is
 // asked before whether it hears: if it does not answer either, the connection is closed, and it may
-// come again after a second, then after twice as long each time.
+// come again after a second, then after twice as long each time, until it took a minute for that.
+//
+// Who takes nothing of what it asks for is asked so, too: of answers to its requests after 2 s, and of
+// chunks after 8 s. Who hears, over a path that carries something, is let go likewise; who then leaves
+// answers unread once more is cut off. See unread.go.
 //
 // # Who sends what to whom
 //

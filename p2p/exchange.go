@@ -75,9 +75,10 @@ type flow struct {
 
 // exchanged is a part that is exchanged.
 type exchanged struct {
-	header *stream.SignedHeader
-	late   bool      // the header came by fetch
-	since  time.Time // when it came
+	header *stream.SignedHeader // that counts
+	late   bool                 // it came by fetch
+	since  time.Time            // when it came
+	rival  *stream.SignedHeader // another one for the same part; nil for none
 }
 
 // earlyChunk is a chunk that cannot be verified yet.
@@ -188,7 +189,7 @@ func (e *exchange) onHeader(h *stream.SignedHeader, wanted, late, own bool, now 
 	if f.headers[h.Position] != nil || !f.x.Header(part, now) {
 		return
 	}
-	f.headers[h.Position] = &exchanged{h, late, now}
+	f.headers[h.Position] = &exchanged{header: h, late: late, since: now}
 	f.opened = append(f.opened, h.Position)
 	early := f.early[h.Position]
 	f.forgetEarly(h.Position)
@@ -235,11 +236,14 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	case schedule.Duplicate:
 		e.s.count(func(k *counters) { k.stats.ChunksDuplicate++ })
 		// Who forges is found though others are faster.
-		if known := e.s.node.store.ChunkInMemory(id, c.index); known != nil && !bytes.Equal(known, c.data) {
+		known := e.s.node.store.ChunkInMemory(id, c.index)
+		if known != nil && !bytes.Equal(known, c.data) {
 			err := fmt.Errorf("%w: chunk %d of part %v is there with other bytes", stream.ErrBadChunk, c.index, id.Position)
 			f.x.Forged(n, id.Position, c.index, now)
-			e.accuse(from, id, refusedForged, err, now)
+			e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedForged, err: err}, now)
 			return err
+		} else if known != nil {
+			f.x.Delivered(n, now)
 		}
 		return nil
 	case schedule.Late:
@@ -253,8 +257,11 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 			e.s.count(func(k *counters) { k.stats.ChunksLate++ })
 			return nil
 		}
+		if e.turnFor(f, id.Position, c, now) { // the other header may have more chunks
+			return e.onChunk(from, id, c, fetched, now)
+		}
 		err := fmt.Errorf("%w: chunk %d of part %v was not asked for", errWire, c.index, id.Position)
-		e.accuse(from, id, refusedUnsolicited, err, now) // the other header may have more chunks
+		e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedUnsolicited, err: err}, now)
 		return err
 	case schedule.Early:
 		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
@@ -267,9 +274,11 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 	}
 	h := f.headers[id.Position].header
 	chunk, err := stream.OpenChunk(h, c.index, c.data)
-	if err != nil {
+	if err != nil && e.turnFor(f, id.Position, c, now) {
+		return e.onChunk(from, id, c, fetched, now)
+	} else if err != nil {
 		f.x.Forged(n, id.Position, c.index, now)
-		e.accuse(from, id, refusedForged, err, now)
+		e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedForged, err: err}, now)
 		return err
 	}
 	e.s.node.store.Put(chunk)
@@ -388,9 +397,14 @@ func (e *exchange) step(now time.Time) time.Duration {
 		next = min(next, wait)
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
-			if id, ok := e.ids[suspect.Peer]; ok && suspect.Forges {
+			id, ok := e.ids[suspect.Peer]
+			switch {
+			case !ok:
+			case suspect.Forges:
 				e.s.cutOff(id, Forged)
-			} else if ok {
+			case suspect.Untaken:
+				e.s.node.onUntaken(id)
+			default:
 				e.s.challenge(id)
 			}
 		}

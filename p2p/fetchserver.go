@@ -223,18 +223,11 @@ func (f *fetchServer) answer(s network.Stream, id peer.ID) error {
 	if swarm == nil {
 		return nil // nothing of it here: an empty answer
 	}
-	w := bufio.NewWriterSize(s, maxResponseSize)
 	end := time.Now().Add(fetchServeTimeout)
-	send := func(r fetchResponse) error {
-		deadline := time.Now().Add(fetchStallTimeout)
-		if deadline.After(end) {
-			deadline = end
-		}
-		if err := s.SetWriteDeadline(deadline); err != nil {
-			return err
-		}
-		return writeFrame(w, r.marshal())
-	}
+	w := bufio.NewWriterSize(&answerWriter{f.node, s, end}, maxResponseSize)
+	f.node.readers.enter(id, time.Now())
+	defer f.node.readers.leave(id)
+	send := func(r fetchResponse) error { return writeFrame(w, r.marshal()) }
 	if err := f.exchangeRevocations(swarm, id, req, send); err != nil {
 		return err
 	}

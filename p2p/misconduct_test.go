@@ -79,14 +79,6 @@ func TestFloodOfFetchesIsCutOff(t *testing.T) {
 	attacked(t, noKey(p2ptest.FloodFetches(1_000)), 5*time.Second, 15*time.Second, func(s *siege) { s.cutOff(t, p2p.Flood) })
 }
 
-func TestSlowReadersHoldNobodyUp(t *testing.T) {
-	attacked(t, noKey(p2ptest.ReadSlowly), 5*time.Second, 30*time.Second, func(s *siege) {
-		if n := s.net.Node(1).Stats().CutOff; len(n) > 0 {
-			t.Errorf("cut off: %v; slow is not dishonest", n)
-		}
-	})
-}
-
 // Whoever has the stream's key, too, signs a header for each part before the broadcaster does, and
 // has no chunk of it: all get what the broadcaster serves.
 func TestEquivocationIsNobodysFaultAndKnownToAll(t *testing.T) {
@@ -104,6 +96,28 @@ func TestEquivocationIsNobodysFaultAndKnownToAll(t *testing.T) {
 			}
 			if got := s.logs[i].with("two headers were signed"); len(got) != 1 {
 				t.Errorf("node %d warned %d times, want once: %q", i, len(got), got)
+			}
+			// What comes before the header that it belongs to is kept, and its senders stay parents.
+			if i > 0 && (st.ChunksRefused > 0 || st.ChunksFetched > st.ChunksReceived/20 || st.WantsExpired > st.ChunksReceived/4) {
+				t.Errorf("node %d refused %d chunks of %d, fetched %d, and wanted %d in vain", i, st.ChunksRefused, st.ChunksReceived, st.ChunksFetched, st.WantsExpired)
+			}
+		}
+	})
+}
+
+// Its claims are put to the test though others bring all that is wanted, so that it is cut off.
+func TestWhoEquivocatesIsCutOffForWhatItClaims(t *testing.T) {
+	attacked(t, p2ptest.Equivocate, 5*time.Second, 15*time.Second, func(s *siege) {
+		st := s.attacker.Stats()
+		t.Logf("%+v", st)
+		for i := 1; i < 3; i++ { // the broadcaster knows better
+			if n := s.net.Node(i).Stats().CutOff[p2p.Withheld]; n != 1 {
+				t.Errorf("node %d cut off %d peers for what they withhold, want 1", i, n)
+			}
+		}
+		for _, d := range st.CutOff {
+			if d > 10*time.Second {
+				t.Errorf("cut off after %v, want 10 s at most", d)
 			}
 		}
 	})

@@ -128,6 +128,7 @@ type Node struct {
 	bandwidth metrics.Reporter
 	ps        *pubsub.PubSub
 	fetches   *fetchServer
+	readers   readers
 	uplink    *uplink
 	mdns      *localDiscovery // nil unless it is searched now
 	dht       *discovery.DHT  // nil unless configured

@@ -25,6 +25,8 @@ const (
 	// probeSize is the bytes of a probe. Who has forgotten the connection answers to what is longer
 	// than its own answer only (RFC 9000, section 10.3.3).
 	probeSize = 64
+	// probeMore bounds what one may be longer.
+	probeMore = 1024
 )
 
 // probes finds the connections to probe. The zero value is ready for use.

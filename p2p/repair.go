@@ -464,7 +464,11 @@ func (r *repair) askChunks(id peer.ID, p *source, f *flow, holes []schedule.Hole
 			p.jobs--
 			p.got += result.chunks
 			if result.err != nil || result.chunks == 0 {
-				p.rest = now.Add(restAfter(result.err))
+				rest := restAfter(result.err)
+				if rest == liarRest && slices.ContainsFunc(asked, func(h *stream.SignedHeader) bool { return r.s.disputed(h.ID()) }) {
+					rest = peerRest // it may have the other header's
+				}
+				p.rest = now.Add(rest)
 				r.s.log.Debug("chunks not fetched", "peer", id, "got", result.chunks, "err", result.err)
 			}
 			f.x.Fetched(n, holes, !busy(result.err))

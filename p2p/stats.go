@@ -21,7 +21,7 @@ type Stats struct {
 	PeersRefused                  int64 // connections refused as too many peers were connected
 
 	Connections       int   // peers connected
-	ConnectionsSilent int64 // connections closed, as the peer had died without a word
+	ConnectionsSilent int64 // connections closed, as the peer had died without a word, did not answer, or took nothing of what it asked for
 	DroppedRPCs       int64 // messages that a full outbound queue lost
 	MDNSPeers         int64 // peers found on the local network
 	DHTPeers          int   // peers in the DHT's routing table

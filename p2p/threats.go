@@ -18,9 +18,12 @@
 //	chunks unasked          take the downlink            refused unless wanted; faults
 //	  TestWhoSendsChunksUnaskedIsCutOff
 //	equivocation: two       set nodes against each       the second header is passed on once, as evidence, and chunks of
-//	headers for one part,   other, stop the stream,      neither are anybody's fault; who has nothing of the first takes
-//	both signed             stop the broadcaster         the second; the broadcaster takes none; a warning
+//	headers for one part,   other, stop the stream,      neither are anybody's fault, nor a reason to leave a parent;
+//	both signed             stop the broadcaster         the first chunk decides which counts; who claims chunks of one
+//	                                                     that nobody serves is asked for them, and withholds them; the
+//	                                                     broadcaster takes none; a warning
 //	  TestEquivocationIsNobodysFaultAndKnownToAll TestTwoBroadcastersOfOneKeySetNobodyAgainstAnother
+//	  TestWhoEquivocatesIsCutOffForWhatItClaims
 //	false haves, promises,  starve who believes them     wants and promises have deadlines, and chunks other sources;
 //	withheld chunks                                      six or four failures and nothing sent for 4 s: cut off
 //	  TestWhoWithholdsIsCutOff TestLiarIsNotAskedAgain TestSilentClaimsAreNotBelievedForLong
@@ -41,7 +44,10 @@
 //	  TestFloodOfFetchesIsCutOff TestPeerThatFetchesTheSameAgainAndAgainIsRefused TestAnswersAreBounded
 //	slow readers            hold memory and answers      a window of unacknowledged bytes for each neighbour, 5 s for a
 //	                                                     message and 16 s for an answer; slow is not dishonest
-//	  TestSlowReadersHoldNobodyUp TestSlowReadersOfAnswersAreCutOff
+//	  TestSlowReadersOfAnswersAreCutOff TestSlowAndDeafReadersAreNotBlamed TestViewersBehindSlowLinksAreNotBlamed
+//	wants and requests,     hold memory, answers and     who takes nothing and hears all the while, by a connection that
+//	and nothing taken       turns on the uplink          carries something, is let go; then cut off; see unread.go
+//	  TestWhoTakesNothingIsLetGo TestWhoReadsNothingAgainIsCutOff
 //	connections, streams    hold memory, keep others     rates and numbers for each address and for all before a handshake,
 //	                        out                          256 streams and 16 MiB for a peer, see guard.go; trimmed by worth
 //	  TestConnectionsAreBounded TestStreamsOfAPeerAreBounded TestMaxPeers
@@ -79,7 +85,8 @@
 // nor this node connects, and nothing of it is read. Of those behind one address all others stay,
 // and newcomers are refused only once four were cut off: households, offices and whole operators
 // share addresses. Who withheld something may come back at once, the first time, and fetch: it
-// looks the same when its network was lost for a while. One line tells the log:
+// looks the same when its network was lost for a while. Who took nothing of what it asked for is let
+// go, the first time, and may come back after a second. One line tells the log of who is cut off:
 //
 //	level=WARN msg="peer cut off" peer=12D3… addr=192.0.2.7 reason=forged for=1m0s
 //

@@ -65,6 +65,7 @@ type Exchange struct {
 	openAt     time.Time // from when on the broadcaster makes promises
 	most       int       // children that the uplink was found to feed at most
 	mostUntil  time.Time
+	doubts     bool // some neighbour was ever doubted
 	suspects   []Suspect
 	stats      Stats
 }
@@ -121,6 +122,9 @@ const (
 	maxPartPeers = 256
 	// expireEvery is how often to look for parts and bytes whose time is over.
 	expireEvery = 250 * time.Millisecond
+	// turnedAfter is how much longer than two round trips a chunk has been wanted until its part is
+	// given another header, if that is its holder's failure.
+	turnedAfter = 100 * time.Millisecond
 	// gain is how fast measured averages follow.
 	gain = 8
 )
@@ -201,6 +205,9 @@ type Part struct {
 	Late            bool          // it is of the past: nobody may speak of it any more
 }
 
+// rate returns the bits per second of a part that lasts for a while.
+func (h *Part) rate() float64 { return float64(h.Size) * 8 / h.Duration.Seconds() }
+
 // Header begins the exchange of a part. It reports whether it was new.
 func (x *Exchange) Header(h Part, now time.Time) bool {
 	p := x.get(h.Position, None, now)
@@ -242,7 +249,8 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 		if x.rate == 0 {
 			x.openAt = now.Add(acquaint)
 		}
-		x.rate = average(x.rate, float64(h.Size)*8/h.Duration.Seconds())
+		p.rate = h.rate()
+		x.rate = average(x.rate, p.rate)
 	}
 	if p.count > 0 {
 		for i := range p.n {
@@ -262,7 +270,15 @@ func (x *Exchange) Replace(h Part, now time.Time) bool {
 		return false
 	}
 	for i := range p.asks {
+		// Who claimed what nobody serves, and was asked for it, withheld it: nothing shows it later.
+		if n := x.peers[p.asks[i].from]; n != nil && !p.asks[i].fetch && now.Sub(p.asks[i].at) > 2*n.rtt+turnedAfter {
+			x.failed(n, &n.vain, maxVain, now)
+		}
 		x.unask(p, i, false)
+	}
+	if p.rate > 0 && h.Duration > 0 { // which goes by what is served
+		x.rate = max(0, x.rate+(h.rate()-p.rate)/gain)
+		p.rate = h.rate()
 	}
 	p.n, p.size, p.chunkSize, p.wanted, p.ready, p.dirty = h.Chunks, h.Size, h.ChunkSize, h.Wanted, now, true
 	p.lookAt, p.hungry, p.newsAt = time.Time{}, false, time.Time{}
@@ -280,6 +296,22 @@ func (x *Exchange) Replace(h Part, now time.Time) bool {
 		pp.grow(p.n)
 	}
 	return true
+}
+
+// Disputed notes that two headers were signed for a part: who has the other one takes nothing of it.
+// Who said before that it has some of it, of which nothing is here, may have made it up, as there may
+// be nothing of the first: until it delivers something it is asked for what it claims at once.
+func (x *Exchange) Disputed(pos stream.Position) {
+	p := x.parts[pos]
+	if p == nil || !p.known {
+		return
+	}
+	p.disputed = true
+	for id, pp := range p.peers {
+		if n := x.peers[id]; n != nil && p.count == 0 && pp.have.Count() > 0 {
+			n.doubted, x.doubts = true, true
+		}
+	}
 }
 
 // bindAhead ends what should have begun, or ended, with a part that does not come.
@@ -382,10 +414,11 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 }
 
 // Suspect is a peer that was found to lie: it claims and promises, and never delivers, or
-// delivers what the broadcaster did not publish.
+// delivers what the broadcaster did not publish; or that asks, and takes nothing.
 type Suspect struct {
-	Peer   Peer
-	Forges bool
+	Peer    Peer
+	Forges  bool
+	Untaken bool
 }
 
 // Suspects returns the peers that were found to lie since it was last called.
@@ -420,6 +453,9 @@ func (x *Exchange) expire(now time.Time) {
 		over := now.Sub(p.born) >= x.cfg.TTL
 		for id, pp := range p.peers {
 			if p.known && pp.sending > 0 && (over || now.Sub(pp.sentAt) >= sentTimeout) {
+				if n := x.peers[id]; n != nil && !p.disputed {
+					x.losing(n, now)
+				}
 				for i := range p.n {
 					x.acknowledge(p, x.peers[id], pp, i, false, now)
 				}

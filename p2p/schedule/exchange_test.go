@@ -308,9 +308,9 @@ func TestForgeryIsSuspect(t *testing.T) {
 	x, now := fed(t)
 	for i := range maxForged {
 		x.Forged(1, at(0), i, now)
-		x.Blame(1, now)
+		x.Blame(1, at(0), i, now)
 	}
-	if got := x.Suspects(); len(got) != 1 || got[0] != (Suspect{1, true}) {
+	if got := x.Suspects(); len(got) != 1 || got[0] != (Suspect{Peer: 1, Forges: true}) {
 		t.Errorf("suspects %v", got)
 	}
 	if got := x.Suspects(); len(got) != 0 {
@@ -446,8 +446,9 @@ func FuzzExchange(f *testing.F) {
 					x.Got(peer, pos, i, time.Duration(next())*time.Second, false, now)
 				}
 			case 4:
-				x.Forged(peer, pos, int(next()), now)
-				x.Blame(peer, now)
+				i := int(next())
+				x.Forged(peer, pos, i, now)
+				x.Blame(peer, pos, i, now)
 				x.Lost(pos, int(next()%16))
 			case 5:
 				x.Dropped(peer, pos, now)

@@ -38,17 +38,21 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 	if !pp.toldAnything {
 		p.dirty = true
 	}
-	if p.hungry {
+	if p.hungry || n.doubted {
 		p.look()
 	}
 	if !p.known {
 		pp.have, pp.want = or(pp.have, m.Have), m.Want.Clone()
 		return
 	}
+	pp.says(m.Have, p.n)
 	for i := range p.n {
 		if m.Have.Get(i) {
 			if p.seen[i].IsZero() {
 				p.seen[i] = now
+			}
+			if !pp.have.Get(i) && pp.sends > 0 {
+				n.take(now) // however late
 			}
 			pp.have.Set(i)
 			x.acknowledge(p, n, pp, i, true, now)

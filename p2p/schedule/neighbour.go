@@ -25,6 +25,10 @@ const (
 	ackLate = time.Second
 	// sentTimeout is when sent bytes that were never acknowledged are taken as lost.
 	sentTimeout = 5 * time.Second
+	// maxLosses is of how many parts what was sent to a peer may be taken as lost, without it taking a
+	// single chunk meanwhile, until it is a suspect, and untakenAfter how long that must last.
+	maxLosses    = 4
+	untakenAfter = 8 * time.Second
 	// maxVain and maxBroken are how often a peer may fail to send what it said it has,
 	// and what it promised, without sending anything meanwhile, until it is a suspect.
 	maxVain   = 6
@@ -38,15 +42,16 @@ const (
 
 // neighbour is what an exchange knows of a peer.
 type neighbour struct {
-	id     Peer
-	mesh   bool // news go to it, and promises are sought from it
-	rtt    time.Duration
-	heard  time.Time // when it last said something
-	state  State     // its
-	known  bool      // it told its state
-	told   time.Time // when it was last told ours
-	forged int
-	opened int // unknown parts that it was the first to speak of
+	id      Peer
+	mesh    bool // news go to it, and promises are sought from it
+	rtt     time.Duration
+	heard   time.Time // when it last said something
+	state   State     // its
+	known   bool      // it told its state
+	told    time.Time // when it was last told ours
+	forged  int
+	doubted bool // it claimed what nobody may have; see Disputed
+	opened  int  // unknown parts that it was the first to speak of
 
 	// What is wanted explicitly from it.
 	wanted    int           // chunks
@@ -84,7 +89,9 @@ type neighbour struct {
 	inflight int // bytes sent, not acknowledged
 	window   int
 	shrunk   time.Time
-	parked   []item // waits for the window
+	took     time.Time // when it last took something, or was first sent something after that
+	losses   int       // parts of which something was taken as lost since then
+	parked   []item    // waits for the window
 }
 
 // Neighbour adds a peer, or changes what is known of it. mesh tells whether it is one
@@ -189,7 +196,7 @@ func (x *Exchange) failed(n *neighbour, count *int, limit int, now time.Time) {
 // suspect has the node cut a peer off.
 func (x *Exchange) suspect(n *neighbour, forges bool, now time.Time) {
 	n.vain, n.broken = 0, 0
-	x.suspects = append(x.suspects, Suspect{n.id, forges})
+	x.suspects = append(x.suspects, Suspect{Peer: n.id, Forges: forges})
 	x.leave(n, now)
 }
 
@@ -222,6 +229,18 @@ func (x *Exchange) acknowledge(p *part, n *neighbour, pp *partPeer, i int, arriv
 	}
 	if n.inflight < n.window && !x.quiet(n, now) {
 		x.unpark(n, now)
+	}
+}
+
+// take notes that a neighbour took what it was sent.
+func (n *neighbour) take(now time.Time) { n.took, n.losses = now, 0 }
+
+// losing notes that what was sent of a part to a neighbour is taken as lost. One that goes on to ask
+// for more, and takes nothing at all, is a suspect.
+func (x *Exchange) losing(n *neighbour, now time.Time) {
+	if n.losses++; n.losses >= maxLosses && now.Sub(n.took) >= untakenAfter && !x.quiet(n, now) {
+		n.take(now)
+		x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: true})
 	}
 }
 
@@ -287,10 +306,13 @@ func (x *Exchange) Silence(id Peer, now time.Time) time.Duration {
 }
 
 // Blame notes that a chunk for which Forged was called is its sender's fault.
-func (x *Exchange) Blame(id Peer, now time.Time) {
+func (x *Exchange) Blame(id Peer, pos stream.Position, i int, now time.Time) {
 	n := x.peers[id]
 	if n == nil {
 		return
+	}
+	if s := Stripe(pos, i); x.stripes[s].parent == id || x.stripes[s].next == id {
+		x.drop(s, id, now)
 	}
 	if n.forged++; n.forged >= maxForged {
 		x.suspect(n, true, now)

@@ -9,14 +9,15 @@ import (
 // part is the exchange of one part.
 type part struct {
 	pos       stream.Position
-	opener    Peer // who spoke of it first; None if this node did
-	known     bool // the header is; all following but peers, asked and born is unset until then
-	n         int  // chunks
-	size      int  // bytes
-	chunkSize int  // bytes
-	own       bool // published by this node
-	wanted    bool // this node wants the chunks it lacks
-	late      bool // the header came late: neighbours may never speak of it
+	opener    Peer    // who spoke of it first; None if this node did
+	known     bool    // the header is; all following but peers, asked and born is unset until then
+	n         int     // chunks
+	size      int     // bytes
+	chunkSize int     // bytes
+	rate      float64 // bits per second; 0 if it was not measured by
+	own       bool    // published by this node
+	wanted    bool    // this node wants the chunks it lacks
+	late      bool    // the header came late: neighbours may never speak of it
 	have      stream.Bitmap
 	count     int             // of have
 	at        []time.Time     // when each chunk was there
@@ -24,6 +25,7 @@ type part struct {
 	seen      []time.Time     // when each chunk was first known to be in the swarm; zero if not
 	asks      []ask
 	asked     map[Peer]stream.Bitmap // what each peer was ever asked for, and so may honestly send
+	disputed  bool                   // see Disputed
 	peers     map[Peer]*partPeer
 	born      time.Time // first heard of
 	ready     time.Time // header known
@@ -49,6 +51,7 @@ type ask struct {
 // partPeer is what this node and a peer told each other of a part.
 type partPeer struct {
 	have, want   stream.Bitmap // its
+	beyond       stream.Bitmap // what it has if the part has more chunks than its header says; see Replace
 	told         stream.Bitmap // what it knows this node to have
 	asked        stream.Bitmap // what is wanted from it
 	toldAsked    stream.Bitmap // what it knows to be wanted from it
@@ -89,9 +92,30 @@ func (p *part) peer(id Peer) *partPeer {
 	return pp
 }
 
+// says notes what a peer said that it has, of a part of n chunks.
+func (pp *partPeer) says(have stream.Bitmap, n int) {
+	if hasFrom(have, n) {
+		pp.beyond = or(pp.beyond, have)
+	}
+}
+
+// hasFrom reports whether a bitmap has bits from n on.
+func hasFrom(b stream.Bitmap, n int) bool {
+	for i := n; i < 8*len(b); i++ {
+		if b.Get(i) {
+			return true
+		}
+	}
+	return false
+}
+
 // grow gives all bitmaps room for n bits, and cuts what a peer sent to it.
 func (pp *partPeer) grow(n int) {
 	size := (n + 7) / 8
+	pp.says(pp.have, n)
+	if pp.beyond != nil {
+		pp.have = or(pp.have, pp.beyond)
+	}
 	all := []*stream.Bitmap{&pp.have, &pp.want, &pp.told, &pp.asked, &pp.toldAsked, &pp.sent, &pp.queued, &pp.queuedAsked}
 	room := make(stream.Bitmap, len(all)*size)
 	for k, b := range all {

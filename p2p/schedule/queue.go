@@ -183,6 +183,9 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		if p.own && p.seen[it.i].IsZero() {
 			p.seen[it.i] = now
 		}
+		if n.inflight == 0 && n.losses == 0 {
+			n.took = now
+		}
 		pp.sent.Set(it.i)
 		pp.sending++
 		pp.sentAt = now

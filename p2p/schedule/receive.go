@@ -76,7 +76,7 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	}
 	n := x.peers[from]
 	if n != nil {
-		n.delivered, n.vain, n.broken = now, 0, 0
+		n.deliver(now)
 		if a := p.asks[i]; a.from == from && !a.fetch {
 			n.service = averageDuration(n.service, now.Sub(a.at))
 		}
@@ -117,13 +117,22 @@ func (x *Exchange) Got(from Peer, pos stream.Position, i int, age time.Duration,
 	x.offer(p, i, now)
 }
 
-// Forged notes that a peer sent other bytes than the header says, as the broadcaster may have
-// signed another one: nobody is blamed for that, see Blame.
-func (x *Exchange) Forged(from Peer, pos stream.Position, i int, now time.Time) {
-	s := Stripe(pos, i)
-	if x.stripes[s].parent == from || x.stripes[s].next == from {
-		x.drop(s, from, now)
+// Delivered notes that a peer sent what it was asked for, though it was there already.
+func (x *Exchange) Delivered(from Peer, now time.Time) {
+	if n := x.peers[from]; n != nil {
+		n.deliver(now)
 	}
+}
+
+// deliver notes that a neighbour sent a chunk that is what it should be.
+func (n *neighbour) deliver(now time.Time) {
+	n.delivered, n.vain, n.broken, n.doubted = now, 0, 0, false
+}
+
+// Forged notes that a peer sent other bytes than the header says, so that the chunk is sought
+// elsewhere. As the broadcaster may have signed another header, nobody is blamed for that, nor left
+// as a parent: see Blame.
+func (x *Exchange) Forged(from Peer, pos stream.Position, i int, now time.Time) {
 	if n := x.peers[from]; n != nil {
 		n.vain, n.broken = 0, 0 // it withholds nothing
 	}

@@ -148,6 +148,11 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				x.unask(p, i, true)
 			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) && x.stripes[s].gap.Compare(p.pos) < 0 {
 				st := &x.stripes[s]
+				if n := x.doubted(p, i); n != nil {
+					x.ask(p, i, n, now)
+					look = min(look, a.patience)
+					continue
+				}
 				if x.comes(p, i, now) {
 					look = min(look, st.due()-now.Sub(p.ready))
 					continue
@@ -158,18 +163,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				}
 			}
 			if n := x.holder(p, i, now); n != nil {
-				a.from, a.at = n.id, now
-				a.patience = max(leastPatience, 3*n.rtt, 2*x.expected(n, p.chunkLen(i)))
-				pp := p.peers[n.id]
-				pp.asked.Set(i)
-				if p.asked[n.id] == nil {
-					p.asked[n.id] = stream.NewBitmap(p.n)
-				}
-				p.asked[n.id].Set(i)
-				if n.wanted++; n.wanted == 1 {
-					n.delivered = now
-				}
-				p.dirty = true
+				x.ask(p, i, n, now)
 			} else {
 				p.hungry = true
 			}
@@ -178,6 +172,37 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 		next = min(next, look)
 	}
 	return next
+}
+
+// ask wants a chunk from a neighbour.
+func (x *Exchange) ask(p *part, i int, n *neighbour, now time.Time) {
+	a := &p.asks[i]
+	a.from, a.at = n.id, now
+	a.patience = max(leastPatience, 3*n.rtt, 2*x.expected(n, p.chunkLen(i)))
+	pp := p.peers[n.id]
+	pp.asked.Set(i)
+	if p.asked[n.id] == nil {
+		p.asked[n.id] = stream.NewBitmap(p.n)
+	}
+	p.asked[n.id].Set(i)
+	if n.wanted++; n.wanted == 1 {
+		n.delivered = now
+	}
+	p.dirty = true
+}
+
+// doubted returns a neighbour that says that it has a chunk, and in doubt is asked for it though a
+// parent may send it soon.
+func (x *Exchange) doubted(p *part, i int) *neighbour {
+	if !x.doubts {
+		return nil
+	}
+	for _, n := range x.ids {
+		if n.doubted && n.wanted == 0 && p.claims(n.id, i) && !slices.Contains(p.asks[i].failed, n.id) {
+			return n
+		}
+	}
+	return nil
 }
 
 // look has the wants of a part looked at now.

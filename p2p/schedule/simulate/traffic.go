@@ -243,7 +243,7 @@ func (w *World) take(i int, m message) {
 		case schedule.Accept:
 			if w.nodes[m.from].forger {
 				n.x.Forged(schedule.Peer(m.from), pos, c.Index, w.time())
-				n.x.Blame(schedule.Peer(m.from), w.time())
+				n.x.Blame(schedule.Peer(m.from), pos, c.Index, w.time())
 				continue
 			}
 			n.x.Got(schedule.Peer(m.from), pos, c.Index, c.Age, false, w.time())
