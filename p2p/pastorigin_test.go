@@ -151,7 +151,7 @@ func TestAnOriginThatFailsWhoRewinds(t *testing.T) {
 			s := viewer.Stats()
 			_, asked := r.origin.Served()
 			underWay := asked - before - s.OriginFailures[reason]
-		if gaveUp := errors.Is(c.err, context.DeadlineExceeded); underWay < 0 || underWay > 1 || underWay == 1 && !gaveUp || len(s.OriginFailures) != 1 || asked-before > c.most {
+			if gaveUp := errors.Is(c.err, context.DeadlineExceeded); underWay < 0 || underWay > 1 || underWay == 1 && !gaveUp || len(s.OriginFailures) != 1 || asked-before > c.most {
 				t.Errorf("%s: failures %v after %d requests", reason, s.OriginFailures, asked-before)
 			}
 			if s.OriginPastBytes != 0 || s.Penalties != 0 {
