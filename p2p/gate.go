@@ -56,6 +56,11 @@ func (g *gate) trusts(id peer.ID) bool {
 	return false
 }
 
+// excludes reports whether a peer is one that must not be connected, whoever else is.
+func (g *gate) excludes(id peer.ID) bool {
+	return g.shut.Load() || g.bans.has(id, time.Now()) || !g.trusts(id)
+}
+
 // admits reports whether a peer may be connected, which may be so already.
 func (g *gate) admits(id peer.ID) bool {
 	if g.shut.Load() || g.bans.refuses(id, time.Now()) || !g.trusts(id) {

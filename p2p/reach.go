@@ -227,6 +227,9 @@ func (r *reach) dialLocked(asks *sync.WaitGroup, now time.Time) {
 		if c.busy || now.Before(c.next) || p.ID == r.n.host.ID() || r.n.host.Network().Connectedness(p.ID) == network.Connected {
 			continue
 		}
+		if r.n.gate.excludes(p.ID) { // it is cut off, or a trusted relay that is none any more
+			continue
+		}
 		c.busy = true
 		r.n.host.ConnManager().Protect(p.ID, relayTag)
 		asks.Go(func() {
@@ -234,10 +237,22 @@ func (r *reach) dialLocked(asks *sync.WaitGroup, now time.Time) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			c.dialled(err, dialAlone)
-			if err != nil && r.n.ctx.Err() == nil {
-				r.n.log.Info("cannot reach peer", "peer", p.ID, "err", err)
+			if r.n.ctx.Err() == nil {
+				r.tellDialled(p.ID, c.failed, err)
 			}
 		})
+	}
+}
+
+// tellDialled logs how an attempt to reach a peer ended, of several failures in a row the first.
+func (r *reach) tellDialled(id peer.ID, failed int, err error) {
+	switch {
+	case err == nil:
+		r.n.log.Debug("peer reached", "peer", id)
+	case failed == 1:
+		r.n.log.Info("cannot reach peer, and goes on trying", "peer", id, "err", err)
+	default:
+		r.n.log.Debug("cannot reach peer", "peer", id, "err", err)
 	}
 }
 

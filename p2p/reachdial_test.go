@@ -1,0 +1,67 @@
+package p2p
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// lonely is a node that was told to stay connected to a peer that is not there.
+func lonely(t *testing.T, logger *slog.Logger) (*Node, peer.ID) {
+	t.Helper()
+	const id = "12D3KooWG7KKeUSCvfjX697grT21MZpadypZnib9gU6taeAMuEGc"
+	addr := "/ip4/127.0.0.1/udp/1/quic-v1"
+	n, err := New(Config{Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, Peers: []string{addr + "/p2p/" + id}, Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n, n.reach.peers[0].ID
+}
+
+func TestAPeerThatIsCutOffIsNotDialledThoughItWasNamed(t *testing.T) {
+	for _, cutOff := range []bool{false, true} {
+		n, id := lonely(t, nil)
+		if cutOff {
+			n.gate.bans.add(id, netip.Addr{}, time.Hour, false, time.Now())
+		}
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var asks sync.WaitGroup
+		n.reach.mu.Lock()
+		c := n.reach.dials[id]
+		if !c.busy {
+			c.next = time.Time{}
+			n.reach.dialLocked(&asks, time.Now())
+		}
+		dialled := c.busy
+		n.reach.mu.Unlock()
+		if dialled == cutOff {
+			t.Errorf("cut off: %t, dialled: %t", cutOff, dialled)
+		}
+		n.Close()
+		asks.Wait()
+	}
+}
+
+func TestThatAPeerIsNotReachedIsToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	n, id := lonely(t, slog.New(slog.NewTextHandler(&log, nil)))
+	log.Reset()
+	for _, err := range []error{errors.New("no"), errors.New("no"), errors.New("no"), nil, errors.New("no"), errors.New("no")} {
+		c := n.reach.dials[id]
+		c.dialled(err, dialAlone)
+		n.reach.tellDialled(id, c.failed, err)
+	}
+	if told := strings.Count(log.String(), "cannot reach peer"); told != 2 {
+		t.Errorf("told %d times that a peer is not reached, want once for each time that it became so:\n%s", told, log.String())
+	}
+}
