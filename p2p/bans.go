@@ -208,7 +208,7 @@ func peerAddr(a multiaddr.Multiaddr) netip.Addr {
 	return addr.Unmap()
 }
 
-// addrOf returns where a connected peer is, no valid address if that is not known.
+// addrOf returns where a peer is, or was lately; no valid address if that is not known.
 func (n *Node) addrOf(id peer.ID) (addr netip.Addr) {
 	for _, c := range n.host.Network().ConnsToPeer(id) {
 		if a := peerAddr(c.RemoteMultiaddr()); a.IsValid() {
@@ -217,6 +217,9 @@ func (n *Node) addrOf(id peer.ID) (addr netip.Addr) {
 				break // its own choice
 			}
 		}
+	}
+	if !addr.IsValid() {
+		addr = n.whereabouts.of(id, time.Now())
 	}
 	return addr
 }

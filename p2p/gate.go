@@ -43,13 +43,19 @@ func (g *gate) peers() int {
 // crowded reports whether more peers are connected than there may be.
 func (g *gate) crowded() bool { return g.max.Load() > 0 && int64(g.peers()) > g.max.Load() }
 
-// trusts reports whether a peer is one of those that this node may be connected to.
-func (g *gate) trusts(id peer.ID) bool {
+// stranger reports whether a peer is none of those that this node may be connected to.
+func (g *gate) stranger(id peer.ID) bool {
 	only := g.only.Load()
 	if only == nil {
-		return true
+		return false
 	}
-	if _, ok := (*only)[id]; ok {
+	_, ok := (*only)[id]
+	return !ok
+}
+
+// trusts reports whether a peer is no stranger, and counts those that are.
+func (g *gate) trusts(id peer.ID) bool {
+	if !g.stranger(id) {
 		return true
 	}
 	g.strangers.Add(1)
@@ -58,7 +64,7 @@ func (g *gate) trusts(id peer.ID) bool {
 
 // excludes reports whether a peer is one that must not be connected, whoever else is.
 func (g *gate) excludes(id peer.ID) bool {
-	return g.shut.Load() || g.bans.has(id, time.Now()) || !g.trusts(id)
+	return g.shut.Load() || g.bans.has(id, time.Now()) || g.stranger(id)
 }
 
 // admits reports whether a peer may be connected, which may be so already.

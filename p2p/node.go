@@ -122,26 +122,27 @@ type Node struct {
 	wg     sync.WaitGroup
 
 	// Set by Start, constant afterwards.
-	host      host.Host
-	ownHost   bool
-	fellBack  bool
-	bandwidth metrics.Reporter
-	ps        *pubsub.PubSub
-	fetches   *fetchServer
-	readers   readers
-	uplink    *uplink
-	mdns      *localDiscovery // nil unless it is searched now
-	dht       *discovery.DHT  // nil unless configured
-	directory *directory      // nil unless configured
-	reach     *reach          // nil with Config.Host
-	router    router
-	own       ownAddrs
-	sockets   *sockets // nil with Config.Host
-	gate      *gate
-	outbound  outbound
-	faults    *faults
-	said      *allowances // by gossipsub
-	newcomers *newcomers
+	host        host.Host
+	ownHost     bool
+	fellBack    bool
+	bandwidth   metrics.Reporter
+	ps          *pubsub.PubSub
+	fetches     *fetchServer
+	readers     readers
+	uplink      *uplink
+	mdns        *localDiscovery // nil unless it is searched now
+	dht         *discovery.DHT  // nil unless configured
+	directory   *directory      // nil unless configured
+	reach       *reach          // nil with Config.Host
+	router      router
+	own         ownAddrs
+	sockets     *sockets // nil with Config.Host
+	gate        *gate
+	outbound    outbound
+	faults      *faults
+	said        *allowances // by gossipsub
+	newcomers   *newcomers
+	whereabouts whereabouts
 
 	mdnsFound atomic.Int64
 
@@ -230,6 +231,7 @@ func (n *Node) Start() (err error) {
 		n.ownHost = true
 	}
 	n.gate.network.Store(&networkOf{n.host.Network()})
+	n.whereabouts.follow(n.host.Network())
 	if n.ps, err = newPubSub(n.ctx, n.host, n); err != nil {
 		return err
 	}
