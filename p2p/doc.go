@@ -202,7 +202,8 @@
 // request also holds signed records of other peers of the stream, so that a viewer
 // whose link names one relay outlives it. Who speaks of the stream's parts now is asked
 // before others, which may be dead. A peer gets a part at most four times over
-// within a minute, and answers are refused rather than silent.
+// within a minute, and answers are refused rather than silent. While live parts are late, one request
+// at a time is for what was missed before the last two segments: paths that lose packets carry little.
 //
 // # Origins
 //

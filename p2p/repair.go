@@ -43,6 +43,9 @@ const (
 	// maxJobs and maxJobsPeer bound the chunk requests under way, in all and to a peer.
 	maxJobs     = 8
 	maxJobsPeer = 2
+	// pressedJobs is instead of maxJobs for parts of the past while live ones are late: who was away, and
+	// is back by lossy paths, would fetch half a minute of them, and have none of the live ones in time.
+	pressedJobs = 1
 	// maxJobBytes bounds what one request asks for. Several peers share a gap that is
 	// larger than leastJobBytes for each.
 	maxJobBytes   = 1 << 20
@@ -65,6 +68,7 @@ type repair struct {
 	joining map[string]time.Time       // renditions of which more may be wanted, since when
 	peers   map[peer.ID]*source
 	jobs    int // chunk requests under way
+	past    int // of those, for parts of the past first of all
 	asks    int // timeline requests under way
 
 	nextTimeline time.Time     // when timelines may be asked for again
@@ -390,7 +394,9 @@ func (r *repair) stepChunks(now time.Time) {
 		}
 		share := limits
 		share.Bytes = r.share(f, all, now)
+		pressed := !r.young(now) && f.x.Pressed(now)
 		for r.jobs < maxJobs {
+			share.NoPast = pressed && r.past >= pressedJobs
 			holes, has, failed := f.x.Holes(share, now)
 			if len(holes) == 0 {
 				break
@@ -455,12 +461,18 @@ func (r *repair) askChunks(id peer.ID, p *source, f *flow, holes []schedule.Hole
 	}
 	n := r.s.exchange.number(id)
 	f.x.Fetching(n, holes, now)
+	past := 0
+	if f.x.Past(holes[0].Part) {
+		past = 1
+	}
 	r.jobs++
+	r.past += past
 	p.jobs++
 	r.s.wg.Go(func() {
 		result := r.s.fetch(id, req, asked)
 		_ = r.s.send(r.s.ctx, func(now time.Time) {
 			r.jobs--
+			r.past -= past
 			p.jobs--
 			p.got += result.chunks
 			if result.err != nil || result.chunks == 0 {

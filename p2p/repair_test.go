@@ -184,3 +184,57 @@ func TestWhatWasLostOfARenditionIsStillCountedWhenItIsLeft(t *testing.T) {
 	}
 	s.cancel()
 }
+
+// TestThePastLeavesRoomForLateLiveParts is of a node that was away for some segments, and to which the
+// live ones come late now.
+func TestThePastLeavesRoomForLateLiveParts(t *testing.T) {
+	for name, c := range map[string]struct {
+		live time.Duration // since the last part's header came
+		past int           // requests for what was missed
+	}{
+		"the live part is on its way": {pressedFor / 2, maxJobs},
+		"the live part is late":       {2 * pressedFor, pressedJobs},
+	} {
+		key, now := stream.NewKey(), time.Now()
+		n := &Node{ctx: context.Background(), log: slog.New(slog.DiscardHandler), host: loneHost{}, store: stream.NewStore(0), uplink: newUplink(0)}
+		s := newSwarm(n, key.ID())
+		p, err := stream.NewPublisher(key, "main", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rendition{timeline: stream.NewTimeline(key.ID(), "main"), holders: make(map[peer.ID]struct{})}
+		s.renditions["main"] = r
+		s.exchange.open("main")
+		const missed = 2 * maxJobs
+		for i := range missed + 1 {
+			h, _, err := p.Publish(stream.Part{StartsSegment: true, EndsSegment: true, Duration: time.Second,
+				ProgramTime: now.Add(time.Duration(i) * time.Second), Data: make([]byte, leastJobBytes)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.timeline.Add(h, now); err != nil {
+				t.Fatal(err)
+			}
+			late, at := i < missed, now
+			if !late {
+				at = now.Add(-c.live)
+			}
+			s.exchange.onHeader(h, true, late, false, at)
+		}
+		for i := range maxJobs {
+			id := peerNumber(i)
+			r.holders[id] = struct{}{}
+			s.repair.source(id).holds = true
+		}
+		s.repair.joined = true
+		s.repair.stepChunks(now)
+		if s.repair.past != c.past {
+			t.Errorf("%s: %d requests for what was missed, want %d", name, s.repair.past, c.past)
+		}
+		s.cancel()
+		s.wg.Wait()
+	}
+}
+
+// pressedFor is schedule's bound for live parts.
+const pressedFor = time.Second

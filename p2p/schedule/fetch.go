@@ -18,7 +18,8 @@ type HoleLimits struct {
 	After   time.Duration // how long after its header a part is left to neighbours
 	Bytes   int           // in all, about
 	Parts   int
-	Fetches int // a chunk that was fetched in vain so often is left to neighbours
+	Fetches int  // a chunk that was fetched in vain so often is left to neighbours
+	NoPast  bool // no parts of before the last two segments that nobody speaks of any more
 }
 
 // Holes returns the most urgent missing chunks that nobody was asked for, and of the first
@@ -27,7 +28,7 @@ type HoleLimits struct {
 func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, has, avoid []Peer) {
 	size := 0
 	for _, p := range x.order {
-		if !p.missing() || !p.late && now.Sub(p.ready) < l.After {
+		if !p.missing() || !p.late && now.Sub(p.ready) < l.After || l.NoPast && p.late && x.past(p.pos) {
 			continue
 		}
 		var want stream.Bitmap
@@ -55,6 +56,18 @@ func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, has, avoid 
 	}
 	return holes, has, avoid
 }
+
+// pressedAfter is how long chunks of a live part may be under way until all that the paths to this node
+// carry is left to such parts.
+const pressedAfter = time.Second
+
+// Pressed reports whether live parts are late, so that whatever else is fetched is in their way.
+func (x *Exchange) Pressed(now time.Time) bool {
+	return slices.ContainsFunc(x.order, func(p *part) bool { return !p.late && p.missing() && now.Sub(p.ready) > pressedAfter })
+}
+
+// Past reports whether a part is of a segment before the last two.
+func (x *Exchange) Past(pos stream.Position) bool { return x.past(pos) }
 
 // holders returns the peers that say that they have a chunk.
 func (p *part) holders(i int) (out []Peer) {

@@ -121,3 +121,32 @@ func TestThePastLeavesRoomForWhatOutrunsItsHeader(t *testing.T) {
 		t.Error("an old part took the place of a newer one")
 	}
 }
+
+func TestThePastCanWaitForLateLiveParts(t *testing.T) {
+	x := New(Config{Uplink: unlimited(100e6), Seed: 1})
+	now := start
+	for segment := range uint64(6) {
+		h := of(segment)
+		h.Late = segment < 5
+		x.Header(h, now)
+	}
+	if x.Pressed(now.Add(pressedAfter)) || !x.Pressed(now.Add(pressedAfter+1)) {
+		t.Errorf("live parts are not late after %v", pressedAfter)
+	}
+	limits := HoleLimits{Bytes: 1 << 20, Parts: 64, Fetches: 8, NoPast: true}
+	holes, _, _ := x.Holes(limits, now.Add(time.Second))
+	for _, h := range holes {
+		if x.Past(h.Part) {
+			t.Errorf("segment %d is among the holes of the last two", h.Part.Segment)
+		}
+	}
+	if len(holes) == 0 {
+		t.Error("the last segments are not among the holes")
+	}
+	for i := range 16 {
+		x.Got(None, of(5).Position, i, 0, true, now)
+	}
+	if x.Pressed(now.Add(time.Minute)) {
+		t.Error("live parts are late that are there")
+	}
+}
