@@ -46,7 +46,8 @@
 //	goroutines  likewise; while all goes wrong, below three times that
 //
 // A viewer plays if it holds the newest parts whole, back to one from which a decoder can start, and
-// the last of them was published at most four seconds ago: players of HLS have six in hand.
+// the last of them was published at most six seconds ago. That is three target durations, which players of
+// HLS have in hand, as they begin no nearer to the end (RFC 8216, section 6.3.3).
 //
 // A heal is when the viewer can be reached from its broadcaster again: both are alive and hear and are
 // heard, directly or over others that carry the stream. Who starts is healed at its start. As a viewer may
@@ -57,5 +58,6 @@
 // # Figures
 //
 // seeds, virtual minutes, faults by kind, and the time from heals to playback: of those that no further
-// fault excused, and of those of others that came to play.
+// fault excused, and of those of others that came to play; and how far behind any viewer was that had
+// no excuse.
 package chaos

@@ -10,8 +10,9 @@ const (
 	// resumeWithin is how soon after a heal a viewer must play.
 	resumeWithin = 5 * time.Second
 	// behindMost is how long ago the last part may have been published that a player could show: those
-	// of HLS have three segments in hand.
-	behindMost = 4 * time.Second
+	// of HLS begin no nearer to the end than three target durations (RFC 8216, section 6.3.3), and so
+	// have as much in hand.
+	behindMost = 3 * partsPerSegment * partDuration
 	// lookEvery is how often to look.
 	lookEvery = 100 * time.Millisecond
 )
@@ -74,7 +75,13 @@ func (w *world) lookLocked(h *host, now time.Time) {
 		v.plays = true
 		w.res.resumed(now.Sub(v.healed), v.spoiled)
 	}
-	if plays || v.failed || now.Sub(v.excused) <= resumeWithin {
+	if now.Sub(v.excused) <= resumeWithin {
+		return
+	}
+	if !last.IsZero() {
+		w.res.Behind = max(w.res.Behind, behind)
+	}
+	if plays || v.failed {
 		return
 	}
 	v.failed = true

@@ -17,6 +17,7 @@ type result struct {
 	Starts     int             `json:"starts"` // of hosts that were killed or stopped
 	Resumes    []time.Duration `json:"resumes"`
 	Spoiled    []time.Duration `json:"spoiled"`  // resumes that something else excused meanwhile
+	Behind     time.Duration   `json:"behind"`   // most that a viewer was which nothing excused
 	Parts      int             `json:"parts"`    // compared
 	Segments   int             `json:"segments"` // fetched by HLS and compared
 	Heap       float64         `json:"heap"`     // most, of what a run without faults holds at its end
@@ -45,6 +46,7 @@ func (r *result) add(o result) {
 	r.Starts += o.Starts
 	r.Resumes = append(r.Resumes, o.Resumes...)
 	r.Spoiled = append(r.Spoiled, o.Spoiled...)
+	r.Behind = max(r.Behind, o.Behind)
 	r.Parts += o.Parts
 	r.Segments += o.Segments
 	r.Heap, r.Goroutines = max(r.Heap, o.Heap), max(r.Goroutines, o.Goroutines)
@@ -72,6 +74,7 @@ func (r *result) print(to io.Writer) {
 	}
 	show("times from a heal to playback", r.Resumes)
 	show("more, with further faults meanwhile", r.Spoiled)
+	fmt.Fprintf(to, "what a player could show was at most %v old, where nothing excuses that\n", r.Behind.Round(10*time.Millisecond))
 	fmt.Fprintf(to, "%d parts and %d HLS segments compared; heap %.2f, goroutines %.2f of those without faults, at most\n", r.Parts, r.Segments, r.Heap, r.Goroutines)
 	fmt.Fprintf(to, "%d times an invariant was broken\n", len(r.Broken))
 }
