@@ -46,8 +46,8 @@
 //	goroutines  likewise; while all goes wrong, below three times that
 //
 // A viewer plays if it holds the newest parts whole, back to one from which a decoder can start, and
-// the last of them was published at most six seconds ago. That is three target durations, which players of
-// HLS have in hand, as they begin no nearer to the end (RFC 8216, section 6.3.3).
+// the last of them was published at most four seconds ago. Players of HLS have six in hand, as they begin
+// no nearer to the end than three target durations (RFC 8216, section 6.3.3).
 //
 // A heal is when the viewer can be reached from its broadcaster again: both are alive and hear and are
 // heard, directly or over others that carry the stream. Who starts is healed at its start. As a viewer may

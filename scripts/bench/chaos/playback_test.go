@@ -9,10 +9,10 @@ import (
 const (
 	// resumeWithin is how soon after a heal a viewer must play.
 	resumeWithin = 5 * time.Second
-	// behindMost is how long ago the last part may have been published that a player could show: those
-	// of HLS begin no nearer to the end than three target durations (RFC 8216, section 6.3.3), and so
-	// have as much in hand.
-	behindMost = 3 * partsPerSegment * partDuration
+	// behindMost is how long ago the last part may have been published that a player could show. Those
+	// of HLS begin no nearer to the end than three target durations (RFC 8216, section 6.3.3), six
+	// seconds here, and so have two more in hand.
+	behindMost = 4 * time.Second
 	// lookEvery is how often to look.
 	lookEvery = 100 * time.Millisecond
 )
