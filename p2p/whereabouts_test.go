@@ -74,17 +74,18 @@ func TestWhoIsCutOffAfterItLeftHasAnAddress(t *testing.T) {
 	}
 	n := start(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	left := start(Config{})
+	came, gone := make(chan struct{}, 1), make(chan struct{}, 1)
+	n.host.Network().Notify(&network.NotifyBundle{
+		ConnectedF:    func(network.Network, network.Conn) { came <- struct{}{} },
+		DisconnectedF: func(network.Network, network.Conn) { gone <- struct{}{} },
+	})
 	if err := left.host.Connect(t.Context(), *host.InfoFromHost(n.host)); err != nil {
 		t.Fatal(err)
 	}
+	<-came // the test's time limit bounds it
 	id := left.ID()
-	for n.host.Network().Connectedness(id) != network.Connected { // the test's time limit bounds it
-		time.Sleep(time.Millisecond)
-	}
 	left.Close()
-	for n.host.Network().Connectedness(id) == network.Connected {
-		time.Sleep(time.Millisecond)
-	}
+	<-gone
 	n.cutOff(id, Forged)
 	n.Close() // nothing is logged from here on
 	if !strings.Contains(log.String(), "addr=127.0.0.1") {
