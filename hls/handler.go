@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -219,13 +220,14 @@ func (s *Server) wanted(id stream.ID, name string) (st *served, r *rendition, ch
 	st, changed, _ = s.find(id)
 	r = st.rendition(name)
 	switch {
-	case st == nil && s.joined(id):
+	case r != nil:
+		s.ask(st, r)
+		return st, r, changed, found
+	case s.expected(id, name):
 		return nil, nil, changed, pending
-	case r == nil:
+	default:
 		return nil, nil, changed, unknown
 	}
-	s.ask(st, r)
-	return st, r, changed, found
 }
 
 // ask notes that a player fetches a rendition, and has it carried if it is not.
@@ -239,13 +241,32 @@ func (s *Server) ask(st *served, r *rendition) {
 // joined reports whether the node holds a stream that Run may not have noticed yet,
 // and makes it notice.
 func (s *Server) joined(id stream.ID) bool {
-	for _, st := range s.cfg.Node.Streams() {
-		if st.ID == id {
-			s.look()
-			return true
-		}
+	_, ok := s.ofNode(id)
+	if ok {
+		s.look()
 	}
-	return false
+	return ok
+}
+
+// expected reports whether the node holds a rendition that Run may not have noticed yet, or a
+// stream of which it knows none yet, and makes it notice.
+func (s *Server) expected(id stream.ID, name string) bool {
+	st, ok := s.ofNode(id)
+	if !ok || st.Sealed() || len(st.Timelines) > 0 && !slices.ContainsFunc(st.Timelines, func(t *stream.Timeline) bool { return t.Rendition() == name }) {
+		return false
+	}
+	s.look()
+	return true
+}
+
+// ofNode returns a stream as the node holds it.
+func (s *Server) ofNode(id stream.ID) (st Stream, ok bool) {
+	streams := s.cfg.Node.Streams()
+	i := slices.IndexFunc(streams, func(st Stream) bool { return st.ID == id })
+	if i < 0 {
+		return Stream{}, false
+	}
+	return streams[i], true
 }
 
 // verdict says what became of a request.

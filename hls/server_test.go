@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -122,14 +123,29 @@ func TestStreamsComeAndGo(t *testing.T) {
 		if code := do(s.Handler(), "GET", b.multivariantPath()).Code; code != 404 {
 			t.Errorf("before it is joined: %d", code)
 		}
+		// Which renditions it has is known a little later than that it is there.
+		bare := b.Streams()
+		bare[0].Timelines = nil
+		node.set(bare)
+		time.Sleep(rescanEvery)
+		held := make(map[string]func() int)
+		for _, name := range []string{"index.m3u8", "dvr.m3u8"} {
+			held[name] = heldRequest(ctx, s.Handler(), b.path(name))
+			expect(t, name+" before its renditions are known", held[name], 0)
+		}
 		node.set(b.Streams())
 		if code := do(s.Handler(), "GET", b.multivariantPath()).Code; code != 200 {
 			t.Errorf("right after it is joined: %d", code)
+		}
+		for name, code := range held {
+			expect(t, name+" after they are", code, 200)
 		}
 		// The stream gets a second rendition.
 		both := b.Streams()
 		both[0].Timelines = append(both[0].Timelines, stream.NewTimeline(b.key.ID(), "audio"))
 		node.set(both)
+		further := heldRequest(ctx, s.Handler(), strings.Replace(b.path("index.m3u8"), "/main/", "/audio/", 1))
+		expect(t, "a rendition that is new", further, 0)
 		time.Sleep(rescanEvery)
 		synctest.Wait()
 		st, _, _ := s.find(b.key.ID())
