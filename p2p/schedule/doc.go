@@ -44,7 +44,8 @@
 // What no parent sends, or not in time, is wanted explicitly, each chunk of one peer at a
 // time: of who is expected to send it first and is not busy. In time means after what the
 // stripe's chunks took lately, and what they varied. What is being fetched from a peer
-// that fell silent is wanted of a neighbour that has it. News of a chunk that came in
+// that fell silent is wanted of a neighbour that has it, and what the broadcaster takes its time
+// over of one that got it meanwhile. News of a chunk that came in
 // an unusual way go out at once, others in bunches.
 //
 // # Sending

@@ -12,8 +12,7 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 	if n == nil {
 		return
 	}
-	n.heard = now
-	x.unpark(n, now)
+	x.hear(n, now)
 	if m.State != nil {
 		x.onState(n, *m.State, now)
 	}

@@ -12,19 +12,8 @@ const (
 	// lateTTL is how long after a part is exchanged no more the chunks of it that were
 	// asked for may still come, without blame for a peer behind a slow link.
 	lateTTL = time.Minute
-	// firstWindow, leastWindow and mostWindow bound the bytes sent to a peer that it did
-	// not acknowledge: at first, when its acknowledgements are late, and at best, which
-	// is 40 Mbit/s at a round trip of 200 ms.
-	firstWindow = 256 << 10
-	leastWindow = 64 << 10
-	mostWindow  = 1 << 20
 	// quietAfter is how much longer than a part, and a round trip, a neighbour may say nothing.
 	quietAfter = 300 * time.Millisecond
-	// ackLate is how much longer than a round trip an acknowledgement may take until less
-	// shall be under way: what QUIC holds back can no longer be cancelled.
-	ackLate = time.Second
-	// sentTimeout is when sent bytes that were never acknowledged are taken as lost.
-	sentTimeout = 5 * time.Second
 	// maxLosses is of how many parts what was sent to a peer may be taken as lost, without it taking a
 	// single chunk meanwhile, until it is a suspect, and untakenAfter how long that must last.
 	maxLosses    = 4
@@ -100,7 +89,7 @@ type neighbour struct {
 func (x *Exchange) Neighbour(id Peer, mesh bool, rtt time.Duration) {
 	n := x.peers[id]
 	if n == nil {
-		n = &neighbour{id: id, state: unfedState(), window: firstWindow, extraFor: extraFirst}
+		n = &neighbour{id: id, state: unfedState(), window: x.worth(openingTime, openingWindow), extraFor: extraFirst}
 		x.peers[id] = n
 		i, _ := slices.BinarySearchFunc(x.ids, id, func(n *neighbour, id Peer) int { return cmp.Compare(n.id, id) })
 		x.ids = slices.Insert(x.ids, i, n)
@@ -209,29 +198,6 @@ func (x *Exchange) leave(n *neighbour, now time.Time) {
 	}
 }
 
-// acknowledge ends the time that a sent chunk is under way.
-func (x *Exchange) acknowledge(p *part, n *neighbour, pp *partPeer, i int, arrived bool, now time.Time) {
-	if !pp.sent.Get(i) {
-		return
-	}
-	pp.sent.Clear(i)
-	pp.sending--
-	if n == nil {
-		return
-	}
-	length := p.chunkLen(i)
-	n.inflight = max(0, n.inflight-length)
-	switch late := now.Sub(pp.sentAt) > ackLate+n.rtt; {
-	case arrived && !late:
-		n.window = min(mostWindow, n.window+length/4)
-	case now.Sub(n.shrunk) > ackLate:
-		n.window, n.shrunk = max(leastWindow, n.window/2), now
-	}
-	if n.inflight < n.window && !x.quiet(n, now) {
-		x.unpark(n, now)
-	}
-}
-
 // take notes that a neighbour took what it was sent.
 func (n *neighbour) take(now time.Time) { n.took, n.losses = now, 0 }
 
@@ -242,23 +208,6 @@ func (x *Exchange) losing(n *neighbour, now time.Time) {
 		n.take(now)
 		x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: true})
 	}
-}
-
-// unpark queues again what waited for a neighbour.
-func (x *Exchange) unpark(n *neighbour, now time.Time) {
-	for _, it := range n.parked {
-		it.queued = now
-		x.queue.push(it)
-	}
-	n.parked = nil
-}
-
-// unqueue forgets what waited for a neighbour.
-func (x *Exchange) unqueue(n *neighbour) {
-	for _, it := range n.parked {
-		it.done()
-	}
-	n.parked = nil
 }
 
 // quiet reports whether a neighbour says nothing of parts of which it should by now, as

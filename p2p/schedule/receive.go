@@ -43,8 +43,7 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 		return Unserved
 	}
 	if n != nil {
-		n.heard = now
-		x.unpark(n, now)
+		x.hear(n, now)
 		if pushed && !p.asked[from].Get(i) {
 			x.pushed(n, Stripe(pos, i))
 		}

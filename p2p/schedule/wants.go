@@ -98,6 +98,21 @@ func (n *neighbour) expired(a *ask, now time.Time) bool {
 	return since > max(mostPatience, a.patience) || since > a.patience && now.Sub(n.delivered) > a.patience
 }
 
+// sooner returns a neighbour from which a chunk is expected in half the time for which it has been
+// wanted of the broadcaster, which sends others meanwhile; nil if there is none. What the broadcaster
+// alone has is wanted of it by all its neighbours, and by a slow way some have it long before all do.
+func (x *Exchange) sooner(p *part, i int, now time.Time) *neighbour {
+	a := &p.asks[i]
+	if !x.Broadcasts(a.from) {
+		return nil
+	}
+	n := x.holder(p, i, now)
+	if n == nil || n.id == a.from || slices.Contains(a.failed, n.id) || x.quiet(n, now) || x.expected(n, p.chunkLen(i)) > now.Sub(a.at)/2 {
+		return nil
+	}
+	return n
+}
+
 // forsaken reports whether a chunk is fetched from a peer that seems to be dead, while a
 // neighbour that is not has it: that one is asked rather than the fetch waited for. So it is
 // if what was diverted does not come.
@@ -137,6 +152,9 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				if n != nil && !n.expired(a, now) {
 					if left := a.patience - now.Sub(a.at); left > 0 {
 						look = min(look, left)
+					} else if m := x.sooner(p, i, now); m != nil {
+						x.unask(p, i, false)
+						x.ask(p, i, m, now)
 					}
 					continue
 				}
