@@ -44,17 +44,21 @@
 // What no parent sends, or not in time, is wanted explicitly, each chunk of one peer at a
 // time: of who is expected to send it first and is not busy. In time means after what the
 // stripe's chunks took lately, and what they varied. What is being fetched from a peer
-// that fell silent is wanted of a neighbour that has it, and what the broadcaster takes its time
-// over of one that got it meanwhile. News of a chunk that came in
-// an unusual way go out at once, others in bunches.
+// that fell silent is wanted of a neighbour that has it, and what the broadcaster takes its
+// time over of one that got it meanwhile. News of a chunk that came in an unusual way go out
+// at once, others in bunches.
 //
 // # Sending
 //
 // What waits for the uplink is ordered: what was promised, then what was asked for; of the
 // first the oldest part, and in it what is passed on by its receiver, of the second the
-// rarest, and last what is older than the last two segments. The broadcaster gives each chunk away once, before it repeats any; who got as
-// much as a whole part and asks for more of it comes last. Nothing goes to a neighbour that says nothing of
-// the present parts; if chunks wait too long, promises are taken back.
+// rarest, and last what is older than the last two segments. The broadcaster gives each
+// chunk away once, before it repeats any; who got as much as a whole part and asks for more
+// of it comes last. What a peer has not acknowledged is bounded: at first, and after a
+// silence, to half a second of the stream, and then by how soon it acknowledges, so that
+// what waits does so here, where it can be ordered and taken back. Nothing goes to a
+// neighbour that says nothing of the present parts; if chunks wait too long, promises are
+// taken back.
 //
 // # Silence
 //
