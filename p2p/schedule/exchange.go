@@ -454,7 +454,7 @@ func (x *Exchange) expire(now time.Time) {
 		for id, pp := range p.peers {
 			if p.known && pp.sending > 0 && (over || now.Sub(pp.sentAt) >= sentTimeout) {
 				if n := x.peers[id]; n != nil && !p.disputed {
-					x.losing(n, now)
+					n.lost = true
 				}
 				for i := range p.n {
 					x.acknowledge(p, x.peers[id], pp, i, false, now)
@@ -467,6 +467,7 @@ func (x *Exchange) expire(now time.Time) {
 		x.forget(p, now)
 		return true
 	})
+	x.untaken(now)
 }
 
 // forget drops what is kept of a part.

@@ -14,9 +14,8 @@ const (
 	lateTTL = time.Minute
 	// quietAfter is how much longer than a part, and a round trip, a neighbour may say nothing.
 	quietAfter = 300 * time.Millisecond
-	// maxLosses is of how many parts what was sent to a peer may be taken as lost, without it taking a
-	// single chunk meanwhile, until it is a suspect, and untakenAfter how long that must last.
-	maxLosses    = 4
+	// untakenAfter is for how long a peer may take not a single chunk of what it is sent, some of
+	// which is taken as lost by then, until it is a suspect.
 	untakenAfter = 8 * time.Second
 	// maxVain and maxBroken are how often a peer may fail to send what it said it has,
 	// and what it promised, without sending anything meanwhile, until it is a suspect.
@@ -79,7 +78,7 @@ type neighbour struct {
 	window   int
 	shrunk   time.Time
 	took     time.Time // when it last took something, or was first sent something after that
-	losses   int       // parts of which something was taken as lost since then
+	lost     bool      // something that was sent since then is taken as lost
 	parked   []item    // waits for the window
 }
 
@@ -199,14 +198,15 @@ func (x *Exchange) leave(n *neighbour, now time.Time) {
 }
 
 // take notes that a neighbour took what it was sent.
-func (n *neighbour) take(now time.Time) { n.took, n.losses = now, 0 }
+func (n *neighbour) take(now time.Time) { n.took, n.lost = now, false }
 
-// losing notes that what was sent of a part to a neighbour is taken as lost. One that goes on to ask
-// for more, and takes nothing at all, is a suspect.
-func (x *Exchange) losing(n *neighbour, now time.Time) {
-	if n.losses++; n.losses >= maxLosses && now.Sub(n.took) >= untakenAfter && !x.quiet(n, now) {
-		n.take(now)
-		x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: true})
+// untaken finds the neighbours that go on to ask for more, and take nothing at all.
+func (x *Exchange) untaken(now time.Time) {
+	for _, n := range x.ids {
+		if n.lost && n.inflight > 0 && now.Sub(n.took) >= untakenAfter && !x.quiet(n, now) {
+			n.take(now)
+			x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: true})
+		}
 	}
 }
 

@@ -183,7 +183,7 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		if p.own && p.seen[it.i].IsZero() {
 			p.seen[it.i] = now
 		}
-		if n.inflight == 0 && n.losses == 0 {
+		if n.inflight == 0 && !n.lost {
 			n.took = now
 		}
 		pp.sent.Set(it.i)
