@@ -138,6 +138,9 @@ func (s *Swarm) carry(r *rendition) error {
 	}
 	known := r.timeline.Newest() != nil
 	s.note(func(now time.Time) { // before peers speak of it
+		s.mu.Lock()
+		s.renditions[name] = r // whatever is exchanged is known
+		s.mu.Unlock()
 		s.exchange.open(name)
 		if !known {
 			return // its first header follows

@@ -122,7 +122,7 @@ func attacked(t *testing.T, attack func(key stream.Key) p2ptest.Attack, after, l
 func (s *siege) cutOff(t *testing.T, why p2p.Misconduct) {
 	t.Helper()
 	st := s.attacker.Stats()
-	if len(st.CutOff) != 3 || st.Spared > 0 {
+	if len(st.CutOff) != 3 || len(st.Spared) > 0 {
 		t.Errorf("%d of 3 nodes cut the attacker off: %+v", len(st.CutOff), st)
 	}
 	for _, d := range st.CutOff {

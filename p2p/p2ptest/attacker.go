@@ -130,7 +130,7 @@ func (a *Attacker) Attack() {
 // AttackStats are what became of an attacker.
 type AttackStats struct {
 	CutOff     []time.Duration // of each peer that threw it out: how long after it was first attacked
-	Spared     int             // peers that were attacked, are connected, and did not throw it out
+	Spared     []time.Duration // of each that did not, and is connected: for how long it has been attacked
 	Back       int             // times that it was let in again by who had thrown it out
 	Identities int             // that it had: one, unless it is a sybil
 }
@@ -143,13 +143,13 @@ func (a *Attacker) Stats() AttackStats {
 	for _, o := range a.aliases {
 		of := o.Stats()
 		s.CutOff = append(s.CutOff, of.CutOff...)
-		s.Spared += of.Spared
+		s.Spared = append(s.Spared, of.Spared...)
 		s.Back += of.Back
 		s.Identities += of.Identities
 	}
 	for id := range a.victims {
 		if at, ok := a.suffers[id]; ok && !at.IsZero() {
-			s.Spared++
+			s.Spared = append(s.Spared, time.Since(at))
 		}
 	}
 	return s

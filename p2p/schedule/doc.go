@@ -54,11 +54,10 @@
 // first the oldest part, and in it what is passed on by its receiver, of the second the
 // rarest, and last what is older than the last two segments. The broadcaster gives each
 // chunk away once, before it repeats any; who got as much as a whole part and asks for more
-// of it comes last. What a peer has not acknowledged is bounded: at first, and after a
-// silence, to half a second of the stream, and then by how soon it acknowledges, so that
-// what waits does so here, where it can be ordered and taken back. Nothing goes to a
-// neighbour that says nothing of the present parts; if chunks wait too long, promises are
-// taken back.
+// of it comes last. What a peer has not acknowledged is bounded, to a second of the stream
+// at first, and then by how soon it acknowledges, so that what waits does so here, where it
+// can be ordered and taken back. Nothing goes to a neighbour that says nothing of the
+// present parts; if chunks wait too long, promises are taken back.
 //
 // # Silence
 //

@@ -12,7 +12,8 @@ func (x *Exchange) Metadata(from Peer, pos stream.Position, m Metadata, now time
 	if n == nil {
 		return
 	}
-	x.hear(n, now)
+	n.heard = now
+	x.unpark(n, now)
 	if m.State != nil {
 		x.onState(n, *m.State, now)
 	}

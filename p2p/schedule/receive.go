@@ -43,7 +43,8 @@ func (x *Exchange) Admit(from Peer, pos stream.Position, i int, fetched bool, no
 		return Unserved
 	}
 	if n != nil {
-		x.hear(n, now)
+		n.heard = now
+		x.unpark(n, now)
 		if pushed && !p.asked[from].Get(i) {
 			x.pushed(n, Stripe(pos, i))
 		}

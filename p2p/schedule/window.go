@@ -5,15 +5,16 @@ import "time"
 const (
 	// A window bounds the bytes sent to a peer that it did not acknowledge: what QUIC holds back can no
 	// longer be cancelled, and headers wait behind it. openingTime is how much of the stream that is
-	// at first, and after a silence, and leastTime when acknowledgements are late; within the bounds of
-	// worth, to openingWindow and leastWindow. mostWindow is 40 Mbit/s at a round trip of 200 ms.
-	openingTime   = 500 * time.Millisecond
-	leastTime     = 125 * time.Millisecond
+	// at first, and leastTime at least when acknowledgements are late; within the bounds of worth, to
+	// openingWindow and leastWindow. mostWindow is 40 Mbit/s at a round trip of 200 ms.
+	openingTime   = time.Second
+	leastTime     = 500 * time.Millisecond
 	openingWindow = 256 << 10
 	leastWindow   = 64 << 10
 	mostWindow    = 1 << 20
-	// worthLeast is what a window is at least of the most that it could be: some chunks.
-	worthLeast = 1.0 / 16
+	// worthLeast bounds what is made of these for slow streams: some chunks, which is what a way that
+	// loses one packet of twenty carries until it is acknowledged.
+	worthLeast = 24 << 10
 	// ackPrompt is how much longer than a round trip an acknowledgement may take for more to be under
 	// way, as news wait for newsDelay, and ackLate until less shall be.
 	ackPrompt = 2 * newsDelay
@@ -22,23 +23,13 @@ const (
 	sentTimeout = 5 * time.Second
 )
 
-// worth returns the bytes of so much of the stream, at most most; that as well as long as the stream's
+// worth returns the bytes of so much of the stream, at most most, which it is as long as the stream's
 // rate is not known.
 func (x *Exchange) worth(d time.Duration, most int) int {
 	if x.rate == 0 {
 		return most
 	}
-	return min(most, max(int(worthLeast*float64(most)), int(x.rate/8*d.Seconds())))
-}
-
-// hear notes that a neighbour said something. Of a way on which nothing came for a while nobody knows
-// what it carries now (RFC 5681, section 4.1).
-func (x *Exchange) hear(n *neighbour, now time.Time) {
-	if x.quiet(n, now) {
-		n.window = min(n.window, x.worth(openingTime, openingWindow))
-	}
-	n.heard = now
-	x.unpark(n, now)
+	return min(most, max(worthLeast, int(x.rate/8*d.Seconds())))
 }
 
 // acknowledge ends the time that a sent chunk is under way.
