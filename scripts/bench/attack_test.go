@@ -45,7 +45,8 @@ func attacked(name, what string, attacks ...attack) scenario {
 // attackResult is what became of an attack.
 type attackResult struct {
 	ForgedBytes int64 `json:"forged_bytes"` // held, served or passed on by honest nodes that the key did not sign
-	CutOff      times `json:"cut_off"`      // of pairs of an attacker and a node that it attacked; never if it did not happen
+	CutOff      times `json:"cut_off"`      // of pairs of an attacker and a node that it attacked
+	Spared      times `json:"spared"`       // of those that were connected at the end: for how long it had been attacked
 	Back        int   `json:"back"`         // times that an attacker was let in again
 	Identities  int   `json:"identities"`   // of all attackers
 	HeapBefore  int64 `json:"heap_before"`  // live beside what stores hold, of all nodes and attackers together
@@ -184,7 +185,9 @@ func (r *swarmRun) settleAttack() {
 		for _, d := range st.CutOff {
 			a.CutOff.add(d)
 		}
-		a.CutOff.Never += st.Spared
+		for _, d := range st.Spared {
+			a.Spared.add(d)
+		}
 		a.Back += st.Back
 		a.Identities += st.Identities
 	}

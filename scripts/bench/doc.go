@@ -93,8 +93,9 @@
 //	              number of nodes that have it in their mesh for chunks
 //	attack        forged_bytes: what honest nodes held, or sent an attacker, that the key did not
 //	              sign; cut_off_ms: from the first attack of an attacker on a node until that
-//	              threw it out, for each such pair, never if it did not; back: how often it was
-//	              let in again; heap: live in the process, less what stores hold
+//	              threw it out, for each such pair; spared_ms: for how long the others had been
+//	              attacked at the end; back: how often one was let in again; heap: live in the
+//	              process, less what stores hold
 //	decisions     of schedule: hops from the broadcaster, events (messages and timers) for
 //	              each node and second, and CPU time for each
 //	counts        what viewers counted: chunks received, those that came twice or too late,

@@ -97,10 +97,13 @@ type attackStats struct {
 	ForgedBytes int64 `json:"forged_bytes"`
 	CutOff      struct {
 		Count int `json:"count"`
-		Never int `json:"never"`
 		P50   ms  `json:"p50"`
 		Max   ms  `json:"max"`
 	} `json:"cut_off_ms"`
+	Spared struct {
+		Count int `json:"count"`
+		Max   ms  `json:"max"`
+	} `json:"spared_ms"`
 	Back       int   `json:"back"`
 	Identities int   `json:"identities"`
 	HeapBefore int64 `json:"heap_before_bytes"`
@@ -134,7 +137,7 @@ func summarise(r row, runs []result) summary {
 	}
 	var sum result
 	var attacks attackStats
-	var attackCutOff times
+	var attackCutOff, attackSpared times
 	n := float64(len(runs))
 	for _, r := range runs {
 		s.RX += r.RX / n
@@ -156,15 +159,15 @@ func summarise(r row, runs []result) summary {
 		sum.LiarsInMesh += r.LiarsInMesh
 		s.Memory = append(s.Memory, r.Memory...)
 		attackCutOff.merge(r.Attack.CutOff)
+		attackSpared.merge(r.Attack.Spared)
 		attacks.add(r.Attack)
 		s.Counts.add(r.Counts, 1)
 		s.Decisions = r.Decisions // one run each
 	}
 	if r.scenario.attack != "" {
 		c := &attacks.CutOff
-		c.Count, c.Never = attackCutOff.count(), attackCutOff.Never
-		attackCutOff.Never = 0
-		c.P50, c.Max = ms(attackCutOff.percentile(.5)), ms(attackCutOff.percentile(1))
+		c.Count, c.P50, c.Max = attackCutOff.count(), ms(attackCutOff.percentile(.5)), ms(attackCutOff.percentile(1))
+		attacks.Spared.Count, attacks.Spared.Max = attackSpared.count(), ms(attackSpared.percentile(1))
 		s.Attack = &attacks
 	}
 	d := sum.Delays
@@ -221,8 +224,11 @@ func (p printer) print(s summary) {
 	}
 	if a := s.Attack; a != nil {
 		fmt.Fprintf(stdout, "  %d bytes of forged content held, served or passed on\n", a.ForgedBytes)
-		if c := a.CutOff; c.Count > 0 {
-			fmt.Fprintf(stdout, "  %d of %d attacked nodes cut the attacker off, after p50 %v, max %v; %d were let in again; %d identities\n", c.Count-c.Never, c.Count, c.P50, c.Max, a.Back, a.Identities)
+		if c, still := a.CutOff, a.Spared; c.Count+still.Count > 0 {
+			fmt.Fprintf(stdout, "  %d of %d attacked nodes cut the attacker off, after p50 %v, max %v; %d were let in again; %d identities\n", c.Count, c.Count+still.Count, c.P50, c.Max, a.Back, a.Identities)
+			if still.Count > 0 {
+				fmt.Fprintf(stdout, "  the others had been attacked for %v at most when it ended\n", still.Max)
+			}
 		}
 		if a.Opened+a.Refused > 0 {
 			fmt.Fprintf(stdout, "  %d connections were opened, %d refused\n", a.Opened, a.Refused)
