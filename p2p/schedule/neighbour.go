@@ -44,6 +44,7 @@ type neighbour struct {
 	// What is wanted explicitly from it.
 	wanted    int           // chunks
 	service   time.Duration // from want to arrival, measured
+	delivers  bool          // it sent a chunk that is what it should be
 	delivered time.Time     // when it last delivered a chunk, or got a want after having none
 	vain      int           // wants that it failed since it last delivered
 	broken    int           // promises that it broke since it last delivered

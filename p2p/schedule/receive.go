@@ -126,7 +126,7 @@ func (x *Exchange) Delivered(from Peer, now time.Time) {
 
 // deliver notes that a neighbour sent a chunk that is what it should be.
 func (n *neighbour) deliver(now time.Time) {
-	n.delivered, n.vain, n.broken, n.doubted = now, 0, 0, false
+	n.delivers, n.delivered, n.vain, n.broken, n.doubted = true, now, 0, 0, false
 }
 
 // Forged notes that a peer sent other bytes than the header says, so that the chunk is sought

@@ -101,13 +101,15 @@ func (n *neighbour) expired(a *ask, now time.Time) bool {
 // sooner returns a neighbour from which a chunk is expected in half the time for which it has been
 // wanted of the broadcaster, which sends others meanwhile; nil if there is none. What the broadcaster
 // alone has is wanted of it by all its neighbours, and by a slow way some have it long before all do.
+// Only who has sent something is taken at its word: who claims all and sends nothing has its turn when
+// the broadcaster fails.
 func (x *Exchange) sooner(p *part, i int, now time.Time) *neighbour {
 	a := &p.asks[i]
 	if !x.Broadcasts(a.from) {
 		return nil
 	}
 	n := x.holder(p, i, now)
-	if n == nil || n.id == a.from || slices.Contains(a.failed, n.id) || x.quiet(n, now) || x.expected(n, p.chunkLen(i)) > now.Sub(a.at)/2 {
+	if n == nil || n.id == a.from || !n.delivers || n.vain > 0 || slices.Contains(a.failed, n.id) || x.quiet(n, now) || x.expected(n, p.chunkLen(i)) > now.Sub(a.at)/2 {
 		return nil
 	}
 	return n

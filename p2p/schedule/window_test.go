@@ -86,12 +86,14 @@ func TestWantOfTheBroadcasterMovesToWhoGotIt(t *testing.T) {
 		broadcaster bool          // the one of which it is wanted
 		after       time.Duration // that the other has it, and is looked at
 		rtt         time.Duration // of the other
+		delivers    bool          // the other has sent a chunk before
 		from        Peer          // of which it is wanted then
 	}{
-		{"of the broadcaster", true, time.Second, 50 * time.Millisecond, 2},
-		{"of the broadcaster, and it has had no time", true, leastPatience - 2*missingPoll, 50 * time.Millisecond, 1},
-		{"of the broadcaster, and the other is far", true, time.Second, 900 * time.Millisecond, 1},
-		{"of another", false, time.Second, 50 * time.Millisecond, 1},
+		{"of the broadcaster", true, time.Second, 50 * time.Millisecond, true, 2},
+		{"of the broadcaster, and it has had no time", true, leastPatience - 2*missingPoll, 50 * time.Millisecond, true, 1},
+		{"of the broadcaster, and the other is far", true, time.Second, 900 * time.Millisecond, true, 1},
+		{"of the broadcaster, and the other only says so", true, time.Second, 50 * time.Millisecond, false, 1},
+		{"of another", false, time.Second, 50 * time.Millisecond, true, 1},
 	} {
 		x, now := New(Config{Uplink: unlimited(100e6), Seed: 1}), start
 		x.Neighbour(1, true, 50*time.Millisecond)
@@ -102,6 +104,9 @@ func TestWantOfTheBroadcasterMovesToWhoGotIt(t *testing.T) {
 			clear(state.Hops[:])
 		}
 		x.Metadata(2, at(0), Metadata{State: strong()}, now)
+		if c.delivers {
+			x.Delivered(2, now)
+		}
 		x.Metadata(1, at(0), Metadata{Have: whole(), State: state}, now)
 		x.Step(now)
 		p := x.parts[at(0)]
