@@ -28,6 +28,9 @@ const (
 	// vainFetches is how often a chunk of the past is fetched in vain until it is wanted of
 	// neighbours as live ones are.
 	vainFetches = 2
+	// slowAfter is how long the broadcaster may take over a want until somebody else that comes to have
+	// the chunk is asked for it: where uplinks are scarce, it would only be sent twice.
+	slowAfter = time.Second
 	// silence is how long a parent may say nothing about a part until it is taken as gone.
 	silence = 200 * time.Millisecond
 )
@@ -105,11 +108,12 @@ func (n *neighbour) expired(a *ask, now time.Time) bool {
 // the broadcaster fails.
 func (x *Exchange) sooner(p *part, i int, now time.Time) *neighbour {
 	a := &p.asks[i]
-	if !x.Broadcasts(a.from) {
+	if now.Sub(a.at) < slowAfter || !x.Broadcasts(a.from) {
 		return nil
 	}
 	n := x.holder(p, i, now)
-	if n == nil || n.id == a.from || !n.delivers || n.vain > 0 || slices.Contains(a.failed, n.id) || x.quiet(n, now) || x.expected(n, p.chunkLen(i)) > now.Sub(a.at)/2 {
+	if n == nil || n.id == a.from || !n.delivers || n.vain > 0 || n.state.Free == 0 ||
+		slices.Contains(a.failed, n.id) || x.quiet(n, now) || x.expected(n, p.chunkLen(i)) > now.Sub(a.at)/2 {
 		return nil
 	}
 	return n

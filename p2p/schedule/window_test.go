@@ -87,13 +87,15 @@ func TestWantOfTheBroadcasterMovesToWhoGotIt(t *testing.T) {
 		after       time.Duration // that the other has it, and is looked at
 		rtt         time.Duration // of the other
 		delivers    bool          // the other has sent a chunk before
+		free        uint8         // children that the other's uplink has room for
 		from        Peer          // of which it is wanted then
 	}{
-		{"of the broadcaster", true, time.Second, 50 * time.Millisecond, true, 2},
-		{"of the broadcaster, and it has had no time", true, leastPatience - 2*missingPoll, 50 * time.Millisecond, true, 1},
-		{"of the broadcaster, and the other is far", true, time.Second, 900 * time.Millisecond, true, 1},
-		{"of the broadcaster, and the other only says so", true, time.Second, 50 * time.Millisecond, false, 1},
-		{"of another", false, time.Second, 50 * time.Millisecond, true, 1},
+		{"of the broadcaster", true, time.Second, 50 * time.Millisecond, true, 100, 2},
+		{"of the broadcaster, and it has had no time", true, slowAfter - 2*missingPoll, 50 * time.Millisecond, true, 100, 1},
+		{"of the broadcaster, and the other is far", true, time.Second, 900 * time.Millisecond, true, 100, 1},
+		{"of the broadcaster, and the other only says so", true, time.Second, 50 * time.Millisecond, false, 100, 1},
+		{"of the broadcaster, and the other has no room", true, time.Second, 50 * time.Millisecond, true, 0, 1},
+		{"of another", false, time.Second, 50 * time.Millisecond, true, 100, 1},
 	} {
 		x, now := New(Config{Uplink: unlimited(100e6), Seed: 1}), start
 		x.Neighbour(1, true, 50*time.Millisecond)
@@ -103,7 +105,9 @@ func TestWantOfTheBroadcasterMovesToWhoGotIt(t *testing.T) {
 		if c.broadcaster {
 			clear(state.Hops[:])
 		}
-		x.Metadata(2, at(0), Metadata{State: strong()}, now)
+		other := strong()
+		other.Free = c.free
+		x.Metadata(2, at(0), Metadata{State: other}, now)
 		if c.delivers {
 			x.Delivered(2, now)
 		}
