@@ -179,10 +179,11 @@ func (d *dialer) addFound(info peer.AddrInfo, by Source) {
 	d.wake()
 }
 
-// add adds peers from signed records. Those that do not verify are left out.
-func (d *dialer) add(records [][]byte) {
+// add adds peers from signed records, and returns how many were not known. Those that do not
+// verify are left out.
+func (d *dialer) add(records [][]byte) (news int) {
 	if len(records) == 0 {
-		return
+		return 0
 	}
 	for _, raw := range records {
 		rec, err := openPeerRecord(raw)
@@ -191,21 +192,25 @@ func (d *dialer) add(records [][]byte) {
 			continue
 		}
 		d.mu.Lock()
-		d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: shareable(rec.Addrs)}, FoundByExchange)
+		if d.addLocked(peer.AddrInfo{ID: rec.PeerID, Addrs: shareable(rec.Addrs)}, FoundByExchange) {
+			news++
+		}
 		d.mu.Unlock()
 	}
 	d.wake()
+	return news
 }
 
 // addLocked adds a candidate, or addresses of a known one. If there are too many, one
-// that could not be reached, or is cut off, makes room, or else the new one is left out.
-func (d *dialer) addLocked(info peer.AddrInfo, by Source) {
+// that could not be reached, or is cut off, makes room, or else the new one is left out. It
+// reports whether it was added.
+func (d *dialer) addLocked(info peer.AddrInfo, by Source) bool {
 	if info.ID == d.s.node.host.ID() || !d.s.trusts(info.ID) {
-		return
+		return false
 	}
 	if c := d.candidates[info.ID]; c != nil {
 		c.learn(info.Addrs)
-		return
+		return false
 	}
 	if len(d.candidates) >= maxCandidates {
 		for id, c := range d.candidates {
@@ -215,13 +220,15 @@ func (d *dialer) addLocked(info peer.AddrInfo, by Source) {
 			}
 		}
 	}
-	if len(d.candidates) < maxCandidates {
-		c := &candidate{source: by}
-		c.learn(info.Addrs)
-		d.candidates[info.ID] = c
-		d.found[by]++
-		d.s.log.Debug("peer found", "peer", info.ID, "by", by)
+	if len(d.candidates) >= maxCandidates {
+		return false
 	}
+	c := &candidate{source: by}
+	c.learn(info.Addrs)
+	d.candidates[info.ID] = c
+	d.found[by]++
+	d.s.log.Debug("peer found", "peer", info.ID, "by", by)
+	return true
 }
 
 // run dials until the swarm is closed.

@@ -162,6 +162,24 @@ func TestViewerOutlivesTheOnlyRelayItKnew(t *testing.T) {
 	})
 }
 
+func TestViewerLearnsOfWhoCameLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 1_000_000}
+		net := line(t, 3, 3, src.Key) // the viewer joins before anybody can tell it of the broadcaster
+		defer net.Close()
+		time.Sleep(10 * time.Second)
+		done := make(chan map[stream.Position][]byte)
+		go func() { done <- src.Run(context.Background(), t, net.Node(0), 45, false) }()
+		time.Sleep(25 * time.Second)
+		net.Stop(1)
+		sent := <-done
+		time.Sleep(3 * time.Second)
+		if missing := p2ptest.Missing(net.Node(2), src.Key.ID(), sent); len(missing) > 0 {
+			t.Errorf("lacks %d of %d parts: %v", len(missing), len(sent), missing)
+		}
+	})
+}
+
 func TestRestartedBroadcasterBeginsANewEpochThatViewersFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 7, Rate: 1_000_000}

@@ -71,6 +71,8 @@ type repair struct {
 	past    int // of those, for parts of the past first of all
 	asks    int // timeline requests under way
 
+	exchange peerExchange
+
 	nextTimeline time.Time     // when timelines may be asked for again
 	interval     time.Duration // from that time on
 	firstHeader  time.Time     // when the first header was added
@@ -90,13 +92,15 @@ type source struct {
 }
 
 func newRepair(s *Swarm) *repair {
-	return &repair{
+	r := &repair{
 		s:        s,
 		floor:    make(map[string]stream.Position),
 		joining:  make(map[string]time.Time),
 		peers:    make(map[peer.ID]*source),
 		interval: timelineEvery,
 	}
+	r.exchange = peerExchange{r: r, interval: exchangeFirst}
+	return r
 }
 
 func (r *repair) source(id peer.ID) *source {
@@ -137,7 +141,10 @@ func (r *repair) greet(id peer.ID, p *source, now time.Time) {
 	}
 }
 
-func (r *repair) onGone(id peer.ID) { delete(r.peers, id) }
+func (r *repair) onGone(id peer.ID) {
+	delete(r.peers, id)
+	r.exchange.gone()
+}
 
 // onHeader notes progress.
 func (r *repair) onHeader(now time.Time) {
@@ -182,6 +189,7 @@ func (r *repair) step(now time.Time) time.Duration {
 	r.stepStarved(now)
 	r.stepTimeline(now)
 	r.stepJoin(now)
+	r.exchange.step(now)
 	r.stepChunks(now)
 	if r.s.publishing() {
 		return time.Second
@@ -317,11 +325,17 @@ func (r *repair) pick(now time.Time, only map[peer.ID]struct{}, avoid []peer.ID)
 
 // askTimeline asks a peer for the headers that this node lacks.
 func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
-	req := fetchRequest{stream: r.s.id, timeline: &timelineRequest{segments: joinSegments + 1}}
+	req := &timelineRequest{segments: joinSegments + 1}
 	if timelines := r.s.Timelines(); len(timelines) == 1 && timelines[0].Newest() != nil && !r.young(now) {
 		after, _ := r.firstGap(timelines[0])
-		req.timeline = &timelineRequest{rendition: timelines[0].Rendition(), from: after}
+		req = &timelineRequest{rendition: timelines[0].Rendition(), from: after}
 	}
+	r.askHeaders(id, p, req)
+}
+
+// askHeaders asks a peer for headers, and for the peers that it tells of with them.
+func (r *repair) askHeaders(id peer.ID, p *source, timeline *timelineRequest) {
+	req := fetchRequest{stream: r.s.id, timeline: timeline}
 	if l := r.s.roles.Revocations(); l != nil {
 		req.revocations = l.Bytes()
 	}
@@ -347,7 +361,7 @@ func (r *repair) askTimeline(id peer.ID, p *source, now time.Time) {
 				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("timeline not fetched", "peer", id, "err", result.err)
 			}
-			r.s.dialer.add(result.peers)
+			r.exchange.told(r.s.dialer.add(result.peers))
 		})
 	})
 }
