@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+
+	"github.com/grapevine-live/grapevine/p2p/schedule"
 )
 
 // Misconduct is what no honest peer does, and a reason for which peers are cut off.
@@ -122,20 +124,23 @@ func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
 	return true
 }
 
-// challenge finds out whether a peer that says that it has and will send what it never does lies,
+// challenge finds out whether a peer that does not send what it says that it has and will lies,
 // or only hears nothing of what it is asked for, as where a network has failed in one direction.
-// Who lies is cut off. Who does not answer either is disconnected, and may soon come again: a
-// connection over which it hears can only be a new one.
-func (s *Swarm) challenge(id peer.ID) {
+// Who withholds what it was asked for since it was found to hear, and hears now, is cut off. Of who
+// hears otherwise the loop is told. Who does not, and sent nothing for a while, is disconnected, and
+// may soon come again: a connection over which it hears can only be a new one.
+func (s *Swarm) challenge(id peer.ID, of schedule.Suspicion, hears func(now time.Time)) {
 	s.node.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(network.WithNoDial(s.ctx, "challenge"), max(challengeTimeout, challengeTrips*s.node.rtt(id)))
 		defer cancel()
 		<-ping.Ping(ctx, s.node.host, id) // nothing when the time is over
-		switch {
+		switch heard := ctx.Err() == nil; {
 		case s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
-		case ctx.Err() == nil:
-			s.cutOff(id, Withheld) // it heard, whatever it answered
-		default:
+		case heard && of == schedule.Withholds:
+			s.cutOff(id, Withheld) // whatever it answered
+		case heard:
+			s.note(hears)
+		case of != schedule.Fails:
 			s.node.letGo(id, "the peer does not answer what it is asked")
 		}
 	})

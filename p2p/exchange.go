@@ -397,19 +397,28 @@ func (e *exchange) step(now time.Time) time.Duration {
 		next = min(next, wait)
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
-			id, ok := e.ids[suspect.Peer]
-			switch {
-			case !ok:
-			case suspect.Forges:
-				e.s.cutOff(id, Forged)
-			case suspect.Untaken:
-				e.s.node.onUntaken(id)
-			default:
-				e.s.challenge(id)
+			if id, ok := e.ids[suspect.Peer]; ok {
+				e.onSuspect(f, id, suspect.Of)
 			}
 		}
 	}
 	return min(next, e.judge(now), e.choose(now))
+}
+
+// onSuspect looks into a peer that does not do what it said.
+func (e *exchange) onSuspect(f *flow, id peer.ID, of schedule.Suspicion) {
+	switch of {
+	case schedule.Forges:
+		e.s.cutOff(id, Forged)
+	case schedule.Untaken:
+		e.s.node.onUntaken(id)
+	default:
+		e.s.challenge(id, of, func(now time.Time) {
+			if n, ok := e.numbers[id]; ok {
+				f.x.Hears(n, now)
+			}
+		})
+	}
 }
 
 // refresh chooses the neighbours, measures their round trips, and forgets the headers

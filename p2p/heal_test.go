@@ -95,3 +95,45 @@ func TestABroadcasterThatComesBackIsFoundBySilentNodes(t *testing.T) {
 		t.Logf("all heard after %v", took)
 	})
 }
+
+// TestABroadcasterThatHeardNothingIsNotCutOff has a broadcaster hear nothing for a while: it says what it
+// has all the time, and sends none of what it is asked for. It may hear again just when it is challenged.
+func TestABroadcasterThatHeardNothingIsNotCutOff(t *testing.T) {
+	for lasts := 4 * time.Second; lasts < 8*time.Second; lasts += 200 * time.Millisecond {
+		t.Run(lasts.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+				const nodes = 5
+				net := line(t, nodes, 0, src.Key)
+				defer net.Close()
+				for i := 1; i < nodes; i++ {
+					join(t, net, i, net.Link(src.Key.ID(), 0))
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				done := make(chan struct{})
+				go func() { src.Run(ctx, t, net.Node(0), 1000, false); close(done) }()
+				defer func() { cancel(); <-done }()
+				time.Sleep(10 * time.Second)
+				net.Deafen(0, true)
+				time.Sleep(lasts)
+				net.Deafen(0, false)
+				last := net.Node(0).Swarms()[0].Timelines()[0].Newest().Position
+				waitFor(t, healLimit, "all to have a part of after that", func() bool {
+					for i := 1; i < nodes; i++ {
+						h := net.Node(i).Swarms()[0].Timelines()[0].Newest()
+						if h.Position.Compare(last) <= 0 || !net.Node(i).Store().Whole(h.ID()) {
+							return false
+						}
+					}
+					return true
+				})
+				for i := 1; i < nodes; i++ {
+					if n := net.Node(i).Swarms()[0].Stats().PeersCutOff; n > 0 {
+						t.Errorf("node %d cut %d peers off", i, n)
+					}
+				}
+			})
+		})
+	}
+}

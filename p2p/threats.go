@@ -25,8 +25,10 @@
 //	  TestEquivocationIsNobodysFaultAndKnownToAll TestTwoBroadcastersOfOneKeySetNobodyAgainstAnother
 //	  TestWhoEquivocatesIsCutOffForWhatItClaims
 //	false haves, promises,  starve who believes them     wants and promises have deadlines, and chunks other sources;
-//	withheld chunks                                      six or four failures and nothing sent for 4 s: cut off
+//	withheld chunks                                      six or four failures, and nothing sent for 4 s after it was found to
+//	                                                     hear: cut off
 //	  TestWhoWithholdsIsCutOff TestLiarIsNotAskedAgain TestSilentClaimsAreNotBelievedForLong
+//	  TestABroadcasterThatHeardNothingIsNotCutOff
 //	floods of wants,        fill queues, take CPU time   an allowance of messages for each peer, checked before anything of
 //	groups, headers,        and uplink from others       them is looked at, and a quarter of the inbox; what is beyond is
 //	control messages                                     dropped, and 1024 of that: cut off. And one for all together from whom

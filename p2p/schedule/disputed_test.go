@@ -95,7 +95,8 @@ func TestWhoClaimsWhatNobodyServesIsAsked(t *testing.T) {
 			}
 			now = now.Add(100 * time.Millisecond)
 			for _, s := range x.Suspects() {
-				suspected = true
+				x.Hears(s.Peer, now)
+				suspected = suspected || s.Of == Withholds
 				if s.Peer != 2 {
 					t.Errorf("%s: %d is a suspect", name, s.Peer)
 				}
@@ -147,7 +148,7 @@ func TestWhoTakesNothingIsSuspect(t *testing.T) {
 			}
 			x.Step(now)
 			for _, s := range x.Suspects() {
-				if suspected++; !s.Untaken || s.Forges {
+				if suspected++; s.Of != Untaken {
 					t.Errorf("%s: suspected of something else: %+v", name, s)
 				}
 				if suspected == 1 {

@@ -70,5 +70,6 @@
 // # Trust
 //
 // A neighbour that claims and promises but does not send, or sends other bytes than the
-// broadcaster published, is a suspect; see [Exchange.Suspects].
+// broadcaster published, is a suspect; see [Exchange.Suspects]. Of what it did not hear nobody is
+// blamed: only what a neighbour fails after it was found to hear, and before it delivers again, counts.
 package schedule

@@ -272,7 +272,7 @@ func (x *Exchange) Replace(h Part, now time.Time) bool {
 	for i := range p.asks {
 		// Who claimed what nobody serves, and was asked for it, withheld it: nothing shows it later.
 		if n := x.peers[p.asks[i].from]; n != nil && !p.asks[i].fetch && now.Sub(p.asks[i].at) > 2*n.rtt+turnedAfter {
-			x.failed(n, &n.vain, maxVain, now)
+			x.failed(n, &n.vain, maxVain, p.asks[i].at, now)
 		}
 		x.unask(p, i, false)
 	}
@@ -411,21 +411,6 @@ func (x *Exchange) Dropped(to Peer, pos stream.Position, now time.Time) {
 		}
 	}
 	p.dirty = true
-}
-
-// Suspect is a peer that was found to lie: it claims and promises, and never delivers, or
-// delivers what the broadcaster did not publish; or that asks, and takes nothing.
-type Suspect struct {
-	Peer    Peer
-	Forges  bool
-	Untaken bool
-}
-
-// Suspects returns the peers that were found to lie since it was last called.
-func (x *Exchange) Suspects() []Suspect {
-	s := x.suspects
-	x.suspects = nil
-	return s
 }
 
 // Step decides and returns what is to be said and sent now, and how long to wait

@@ -310,7 +310,7 @@ func TestForgeryIsSuspect(t *testing.T) {
 		x.Forged(1, at(0), i, now)
 		x.Blame(1, at(0), i, now)
 	}
-	if got := x.Suspects(); len(got) != 1 || got[0] != (Suspect{Peer: 1, Forges: true}) {
+	if got := x.Suspects(); len(got) != 1 || got[0] != (Suspect{1, Forges}) {
 		t.Errorf("suspects %v", got)
 	}
 	if got := x.Suspects(); len(got) != 0 {

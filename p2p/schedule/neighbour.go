@@ -14,18 +14,6 @@ const (
 	lateTTL = time.Minute
 	// quietAfter is how much longer than a part, and a round trip, a neighbour may say nothing.
 	quietAfter = 300 * time.Millisecond
-	// untakenAfter is for how long a peer may take not a single chunk of what it is sent, some of
-	// which is taken as lost by then, until it is a suspect.
-	untakenAfter = 8 * time.Second
-	// maxVain and maxBroken are how often a peer may fail to send what it said it has,
-	// and what it promised, without sending anything meanwhile, until it is a suspect.
-	maxVain   = 6
-	maxBroken = 4
-	// maxForged is how many forged chunks make a suspect: no honest peer sends one.
-	maxForged = 2
-	// suspectAfter is how long it must have delivered nothing at all for that: behind a
-	// slow link, what was sent may be seconds late.
-	suspectAfter = 4 * time.Second
 )
 
 // neighbour is what an exchange knows of a peer.
@@ -48,7 +36,9 @@ type neighbour struct {
 	delivered time.Time     // when it last delivered a chunk, or got a want after having none
 	vain      int           // wants that it failed since it last delivered
 	broken    int           // promises that it broke since it last delivered
-	failedAt  time.Time     // when it first failed something since it last delivered
+	failing   bool          // it failed something since it last delivered
+	failedAt  time.Time     // when it began to, was found to hear, or was a suspect for it
+	hears     time.Time     // when it was found to hear since it began to; zero if it was not
 	lateAsked stream.Position
 	lateUntil time.Time // until when it may be late with parts up to lateAsked
 
@@ -172,23 +162,6 @@ func (x *Exchange) Gone(id Peer, now time.Time) {
 	x.chooseAt = time.Time{}
 }
 
-// failed notes that a peer failed to do what it said, of which count is how often.
-func (x *Exchange) failed(n *neighbour, count *int, limit int, now time.Time) {
-	if n.vain+n.broken == 0 {
-		n.failedAt = now
-	}
-	if *count++; *count >= limit && now.Sub(n.failedAt) >= suspectAfter {
-		x.suspect(n, false, now)
-	}
-}
-
-// suspect has the node cut a peer off.
-func (x *Exchange) suspect(n *neighbour, forges bool, now time.Time) {
-	n.vain, n.broken = 0, 0
-	x.suspects = append(x.suspects, Suspect{Peer: n.id, Forges: forges})
-	x.leave(n, now)
-}
-
 // leave drops a peer as a parent of all stripes.
 func (x *Exchange) leave(n *neighbour, now time.Time) {
 	for s := range x.stripes {
@@ -200,16 +173,6 @@ func (x *Exchange) leave(n *neighbour, now time.Time) {
 
 // take notes that a neighbour took what it was sent.
 func (n *neighbour) take(now time.Time) { n.took, n.lost = now, false }
-
-// untaken finds the neighbours that go on to ask for more, and take nothing at all.
-func (x *Exchange) untaken(now time.Time) {
-	for _, n := range x.ids {
-		if n.lost && n.inflight > 0 && now.Sub(n.took) >= untakenAfter && !x.quiet(n, now) {
-			n.take(now)
-			x.suspects = append(x.suspects, Suspect{Peer: n.id, Untaken: true})
-		}
-	}
-}
 
 // quiet reports whether a neighbour says nothing of parts of which it should by now, as
 // everybody has something to say of each: it may be dead.
@@ -265,6 +228,6 @@ func (x *Exchange) Blame(id Peer, pos stream.Position, i int, now time.Time) {
 		x.drop(s, id, now)
 	}
 	if n.forged++; n.forged >= maxForged {
-		x.suspect(n, true, now)
+		x.suspect(n, Forges, now)
 	}
 }

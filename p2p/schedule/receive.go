@@ -126,7 +126,8 @@ func (x *Exchange) Delivered(from Peer, now time.Time) {
 
 // deliver notes that a neighbour sent a chunk that is what it should be.
 func (n *neighbour) deliver(now time.Time) {
-	n.delivers, n.delivered, n.vain, n.broken, n.doubted = true, now, 0, 0, false
+	n.delivers, n.delivered, n.doubted = true, now, false
+	n.does()
 }
 
 // Forged notes that a peer sent other bytes than the header says, so that the chunk is sought
@@ -134,7 +135,7 @@ func (n *neighbour) deliver(now time.Time) {
 // as a parent: see Blame.
 func (x *Exchange) Forged(from Peer, pos stream.Position, i int, now time.Time) {
 	if n := x.peers[from]; n != nil {
-		n.vain, n.broken = 0, 0 // it withholds nothing
+		n.does() // it withholds nothing
 	}
 	p := x.parts[pos]
 	if p == nil || !p.known || i >= p.n {

@@ -117,7 +117,7 @@ func (x *Exchange) arrived(p *part, i int, n *neighbour, now time.Time) {
 		x.stats.LateFeeds++
 		if st.late++; st.late >= maxLate {
 			if parent := x.peers[st.parent]; !st.got && parent.heard.After(p.ready) && p.claims(st.parent, i) {
-				x.failed(parent, &parent.broken, maxBroken, now)
+				x.failed(parent, &parent.broken, maxBroken, p.ready, now)
 				if st.parent == None {
 					return // it was given up altogether
 				}

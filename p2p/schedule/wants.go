@@ -167,7 +167,7 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 				x.stats.Expired++
 				// The dead are no liars, nor are those who say that they have no room.
 				if n != nil && n.heard.Sub(a.at) > n.rtt && n.state.Free > 0 {
-					x.failed(n, &n.vain, maxVain, now)
+					x.failed(n, &n.vain, maxVain, a.at, now)
 				}
 				x.unask(p, i, true)
 			} else if s := Stripe(p.pos, i); !p.late && x.fed(s) && x.stripes[s].gap.Compare(p.pos) < 0 {

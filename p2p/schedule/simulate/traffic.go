@@ -73,6 +73,12 @@ func (w *World) step(i int) {
 	}
 	for _, s := range n.x.Suspects() {
 		j := int(s.Peer)
+		if o := w.nodes[j]; s.Of == schedule.Fails || s.Of == schedule.Absent && !o.dead {
+			if !o.dead {
+				n.x.Hears(s.Peer, w.time()) // all that live do
+			}
+			continue
+		}
 		if o := w.nodes[j]; o.liar || o.forger {
 			w.res.CutOff = append(w.res.CutOff, w.now)
 		} else if !o.dead { // to cut the dead off does no harm
