@@ -27,7 +27,8 @@ const (
 	uplinkTarget = 50 * time.Millisecond
 	// uplinkCalm is the part of the target up to which bounds grow.
 	uplinkCalm = 0.3
-	// uplinkHold is how long a delay between that and the target keeps a bound from growing.
+	// uplinkHold is how long a delay between that and the target keeps a bound from growing, until
+	// it is found out whose it is.
 	uplinkHold = 3 * time.Second
 	// uplinkMaxOwn bounds what a chunk's own time on a slow uplink adds to that.
 	uplinkMaxOwn = 300 * time.Millisecond
@@ -103,6 +104,7 @@ type Uplink struct {
 	before  float64   // what was carried before the first of the cuts in a row; 0 if there is none
 	first   float64   // the pressure then
 	heldAt  time.Time // since when the pressure is neither calm nor reason to cut
+	eased   bool      // the bound was lowered since then
 	foreign float64   // pressure that is there whatever this node sends
 }
 
@@ -184,7 +186,7 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 	pressure := max(float64(queue)/float64(uplinkTarget), loss/uplinkLoss)
 	u.foreign = min(u.foreign, pressure)
 	if pressure -= u.foreign; pressure > 1 || pressure <= uplinkCalm {
-		u.heldAt = time.Time{}
+		u.heldAt, u.eased = time.Time{}, false
 	}
 	back := s.Backlog && now.Sub(u.cutAt) >= uplinkSettle && u.rate < uplinkGentle*u.full
 	switch {
@@ -197,7 +199,7 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 		if u.heldAt.IsZero() {
 			u.heldAt = now
 		} else if now.Sub(u.heldAt) > uplinkHold {
-			u.foreign += pressure // whatever it is, it does not grow
+			u.settle(s, pressure, now)
 		}
 	default:
 		u.before = 0
@@ -208,6 +210,19 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 			}
 		}
 	}
+}
+
+// settle finds out whose a queue is that stays, and is short: this node's goes when less is sent, and
+// what does not go is somebody else's, and does not grow.
+func (u *Uplink) settle(s UplinkSample, pressure float64, now time.Time) {
+	if s.Backlog && u.rate > 0 && !u.eased {
+		u.full = min(u.full, u.rate)
+		u.rate = max(uplinkLeast, uplinkGentle*u.rate)
+		u.eased, u.heldAt, u.cutAt = true, now, now
+		return
+	}
+	u.foreign += pressure
+	u.eased = false
 }
 
 // leave sets the bound to what of a known uplink is left for chunks.

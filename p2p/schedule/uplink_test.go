@@ -303,6 +303,40 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+// A short queue that stays may be this node's own. It is not taken as somebody else's until less was
+// sent, and it did not go.
+func TestAShortQueueIsForeignOnlyIfItStays(t *testing.T) {
+	const step = 100_000 // bytes a sample, 4 Mbit/s
+	for name, goes := range map[string]bool{"it goes when less is sent": true, "it stays": false} {
+		u, now := NewUplink(0), time.Unix(1e9, 0)
+		u.rate, u.full, u.chunk = 4e6/8, 4e6/8, step/10
+		s := UplinkSample{Backlog: true}
+		observe := func(delay time.Duration, lasts time.Duration) {
+			for range int(lasts / uplinkStep) {
+				now = now.Add(uplinkStep)
+				for range 10 {
+					u.tokens = 0
+					u.Take(step/10, now)
+				}
+				s.Sent, s.Delay = s.Sent+step, delay
+				u.Observe(s, now)
+			}
+		}
+		observe(30*time.Millisecond, uplinkHold+time.Second)
+		if got := float64(u.Rate()) / 4e6; got < 0.85 || got > 0.95 {
+			t.Errorf("%s: the bound is %.2f of what it was while the queue stayed, want some less", name, got)
+		}
+		if goes {
+			observe(0, uplinkHold)
+		} else {
+			observe(30*time.Millisecond, uplinkHold)
+		}
+		if foreign := u.foreign > 0; foreign == goes {
+			t.Errorf("%s: it is taken as somebody else's: %t", name, foreign)
+		}
+	}
+}
+
 // When next to nothing was sent, what was carried tells nothing of the uplink: a bound
 // for which there was no use is not forgotten because of a moment's delay.
 func TestUplinkThatIsHardlyUsedKeepsItsBound(t *testing.T) {
