@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// exchangeFirst and exchangeRarest are the pauses between requests for peers, at first, and at
+	// pxFirst and pxRarest are the pauses between requests for peers, at first, and at
 	// last while they tell of nobody new.
-	exchangeFirst  = 5 * time.Second
-	exchangeRarest = time.Minute
+	pxFirst  = 5 * time.Second
+	pxRarest = time.Minute
 )
 
 // peerExchange asks holders for others that hold the stream, as long as this node has fewer than
@@ -23,13 +23,13 @@ type peerExchange struct {
 	interval time.Duration
 }
 
-// gone notes that a peer is: others may have to take its place soon.
-func (x *peerExchange) gone() { x.interval, x.next = exchangeFirst, time.Time{} }
+// gone notes that a holder is: others may have to take its place soon.
+func (x *peerExchange) gone() { x.interval, x.next = pxFirst, time.Time{} }
 
 // told notes how many peers an answer told of that were not known.
 func (x *peerExchange) told(news int) {
 	if news > 0 {
-		x.interval = exchangeFirst
+		x.interval = pxFirst
 	}
 }
 
@@ -50,7 +50,7 @@ func (x *peerExchange) step(now time.Time) {
 		return
 	}
 	x.ask(id, p)
-	x.interval = min(2*x.interval, exchangeRarest)
+	x.interval = min(2*x.interval, pxRarest)
 	x.pause(now)
 }
 

@@ -71,7 +71,7 @@ type repair struct {
 	past    int // of those, for parts of the past first of all
 	asks    int // timeline requests under way
 
-	exchange peerExchange
+	px peerExchange
 
 	nextTimeline time.Time     // when timelines may be asked for again
 	interval     time.Duration // from that time on
@@ -99,7 +99,7 @@ func newRepair(s *Swarm) *repair {
 		peers:    make(map[peer.ID]*source),
 		interval: timelineEvery,
 	}
-	r.exchange = peerExchange{r: r, interval: exchangeFirst}
+	r.px = peerExchange{r: r, interval: pxFirst}
 	return r
 }
 
@@ -115,9 +115,7 @@ func (r *repair) source(id peer.ID) *source {
 // onSubscriber notes whether a peer holds the stream.
 func (r *repair) onSubscriber(id peer.ID, joined bool, now time.Time) {
 	if !joined {
-		if p := r.peers[id]; p != nil {
-			p.holds = false
-		}
+		r.lost(id)
 		return
 	}
 	p := r.source(id)
@@ -142,8 +140,16 @@ func (r *repair) greet(id peer.ID, p *source, now time.Time) {
 }
 
 func (r *repair) onGone(id peer.ID) {
+	r.lost(id)
 	delete(r.peers, id)
-	r.exchange.gone()
+}
+
+// lost notes that a peer holds the stream no more.
+func (r *repair) lost(id peer.ID) {
+	if p := r.peers[id]; p != nil && p.holds {
+		p.holds = false
+		r.px.gone()
+	}
 }
 
 // onHeader notes progress.
@@ -189,7 +195,7 @@ func (r *repair) step(now time.Time) time.Duration {
 	r.stepStarved(now)
 	r.stepTimeline(now)
 	r.stepJoin(now)
-	r.exchange.step(now)
+	r.px.step(now)
 	r.stepChunks(now)
 	if r.s.publishing() {
 		return time.Second
@@ -361,7 +367,7 @@ func (r *repair) askHeaders(id peer.ID, p *source, timeline *timelineRequest) {
 				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("timeline not fetched", "peer", id, "err", result.err)
 			}
-			r.exchange.told(r.s.dialer.add(result.peers))
+			r.px.told(r.s.dialer.add(result.peers))
 		})
 	})
 }
