@@ -264,6 +264,7 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 		e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedUnsolicited, err: err}, now)
 		return err
 	case schedule.Early:
+		e.s.repair.revived(now)
 		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
 			e.s.count(func(k *counters) { k.stats.ChunksLate++ })
 			return nil

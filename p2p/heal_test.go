@@ -137,3 +137,44 @@ func TestABroadcasterThatHeardNothingIsNotCutOff(t *testing.T) {
 		})
 	}
 }
+
+// TestABroadcasterThatWasAwayForLongIsPlayedSoon has a node wait for a broadcaster for so long that it asks for
+// timelines but rarely, and be its only viewer then: what the broadcaster sends may come before the
+// first header, and a header of a later part.
+func TestABroadcasterThatWasAwayForLongIsPlayedSoon(t *testing.T) {
+	for k := range 8 {
+		t.Run(fmt.Sprint(k), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
+				const nodes = 4
+				net := line(t, nodes, 0, src.Key)
+				defer net.Close()
+				for i := 1; i < nodes; i++ {
+					join(t, net, i, net.Link(src.Key.ID(), 0, 1))
+				}
+				src.Run(context.Background(), t, net.Node(0), 8, false)
+				net.Stop(0)
+				time.Sleep(15*time.Second + time.Duration(k)*100*time.Millisecond)
+				for i := 2; i < nodes; i++ {
+					net.Mute(0, i, true)
+					net.Mute(i, 0, true)
+				}
+				node := net.Restart(0, p2ptest.Link{}, false)
+				ctx, cancel := context.WithCancel(context.Background())
+				done := make(chan struct{})
+				go func() { src.Run(ctx, t, node, 1000, false); close(done) }()
+				defer func() { cancel(); <-done }()
+				took := waitFor(t, healLimit, "the viewer to have a part of the next epoch", func() bool {
+					for _, h := range net.Node(1).Swarms()[0].Timelines()[0].From(stream.Position{Epoch: 2}) {
+						if net.Node(1).Store().Whole(h.ID()) {
+							return true
+						}
+					}
+					return false
+				})
+				t.Logf("it has one after %v", took)
+			})
+		})
+	}
+}

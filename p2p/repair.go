@@ -131,9 +131,9 @@ func (r *repair) young(now time.Time) bool {
 	return !r.s.publishing() && !r.joined && (r.firstHeader.IsZero() || now.Sub(r.firstHeader) < joinGrace)
 }
 
-// greet asks a new peer for its timeline as long as this node is young.
+// greet asks a new peer for its timeline as long as this node is young, or hears nothing new.
 func (r *repair) greet(id peer.ID, p *source, now time.Time) {
-	if !p.asked && r.young(now) && r.asks < maxTimelineAsks {
+	if !p.asked && (r.young(now) || r.starved(now)) && r.asks < maxTimelineAsks {
 		p.asked = true
 		r.askTimeline(id, p, now)
 	}
@@ -154,9 +154,19 @@ func (r *repair) lost(id peer.ID) {
 
 // onHeader notes progress.
 func (r *repair) onHeader(now time.Time) {
+	r.revived(now)
 	r.lastHeader = now
 	if r.firstHeader.IsZero() {
 		r.firstHeader = now
+	}
+}
+
+// revived notes that something of the stream comes. After a silence, in which timelines were asked for
+// in vain and more and more rarely, there are headers to be had again: without those of what was
+// missed, chunks can neither be verified nor acknowledged.
+func (r *repair) revived(now time.Time) {
+	if soon := now.Add(timelineEvery); r.starved(now) && soon.Before(r.nextTimeline) {
+		r.interval, r.nextTimeline = timelineEvery, soon
 	}
 }
 
