@@ -203,7 +203,8 @@
 // headers, and then up to eight at a time for their chunks. The answer to a timeline
 // request also holds signed records of other peers of the stream, so that a viewer
 // whose link names one relay outlives it. Who speaks of the stream's parts now is asked
-// before others, which may be dead. A peer gets a part at most four times over
+// before others, which may be dead. Who hears nothing new asks for headers more and more rarely, every
+// ten seconds at last, and soon again when something comes, or a peer. A peer gets a part at most four times over
 // within a minute, and answers are refused rather than silent. While live parts are late, one request
 // at a time is for what was missed before the last two segments: paths that lose packets carry little.
 //
