@@ -2,6 +2,8 @@ package p2p
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -127,23 +129,49 @@ func (n *Node) cutOff(id peer.ID, why Misconduct) bool {
 // challenge finds out whether a peer that does not send what it says that it has and will lies,
 // or only hears nothing of what it is asked for, as where a network has failed in one direction.
 // Who withholds what it was asked for since it was found to hear, and hears now, is cut off. Of who
-// hears otherwise the loop is told. Who does not, and sent nothing for a while, is disconnected, and
-// may soon come again: a connection over which it hears can only be a new one.
-func (s *Swarm) challenge(id peer.ID, of schedule.Suspicion, hears func(now time.Time)) {
+// hears otherwise all renditions' exchanges are told. Who does not, and sent nothing for a while, is
+// disconnected, and may soon come again: a connection over which it hears can only be a new one.
+// One challenge of a peer is under way at a time: what it is suspected of meanwhile comes up again.
+func (e *exchange) challenge(id peer.ID, of schedule.Suspicion) {
+	if _, ok := e.challenged[id]; ok {
+		return
+	}
+	e.challenged[id] = struct{}{}
+	s := e.s
 	s.node.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(network.WithNoDial(s.ctx, "challenge"), max(challengeTimeout, challengeTrips*s.node.rtt(id)))
-		defer cancel()
-		<-ping.Ping(ctx, s.node.host, id) // nothing when the time is over
-		switch heard := ctx.Err() == nil; {
-		case s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
-		case heard && of == schedule.Withholds:
-			s.cutOff(id, Withheld) // whatever it answered
-		case heard:
-			s.note(hears)
-		case of != schedule.Fails:
+		answered, err := s.node.answers(s.ctx, id, max(challengeTimeout, challengeTrips*s.node.rtt(id)))
+		switch {
+		case err != nil || s.ctx.Err() != nil || s.node.host.Network().Connectedness(id) == network.NotConnected:
+		case answered && of == schedule.Withholds:
+			s.cutOff(id, Withheld)
+		case !answered && of != schedule.Fails:
 			s.node.letGo(id, "the peer does not answer what it is asked")
 		}
+		// Waits, as it must not be lost.
+		_ = s.send(s.ctx, func(now time.Time) {
+			delete(e.challenged, id)
+			if n, ok := e.numbers[id]; ok && answered && err == nil {
+				for _, f := range e.flows {
+					f.x.Hears(n, now)
+				}
+			}
+		})
 	})
+}
+
+// answers reports whether a connected peer answers a ping in time, whatever it answers. It fails if
+// this node could not ask.
+func (n *Node) answers(ctx context.Context, id peer.ID, patience time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "challenge"), patience)
+	defer cancel()
+	result := <-ping.Ping(ctx, n.host, id) // nothing when the time is over
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	if errors.Is(result.Error, network.ErrResourceLimitExceeded) || errors.Is(result.Error, network.ErrNoConn) {
+		return false, fmt.Errorf("ping: %w", result.Error)
+	}
+	return true, nil
 }
 
 // closeDeaf closes the connections to a peer that hears nothing.

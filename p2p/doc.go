@@ -168,9 +168,10 @@
 // discovery. [SwarmStats] counts peers by what told of them first. Those that did not answer
 // come after others, and those of the link and of the memory before others. They are dialled again
 // after half a minute at most; within a second while nobody is connected, or nobody who is has
-// anything new: they may have been cut off together with this node. Attempts are short then. Who has
-// fewer than ten asks one of them for others after 5 s, and, while it hears of nobody new, ever
-// more rarely, once a minute at last: a broadcaster that came later may be known to the others only.
+// anything new: they may have been cut off together with this node. Attempts are short then. A viewer
+// or relay of a public stream that has fewer than ten asks one of them for others after 5 s, and, while
+// it hears of nobody new, ever more rarely, once a minute at last: a broadcaster that came later may be
+// known to the others only.
 //
 // The DHT is searched at once by who knows nobody, after 1.5 s by who knows peers that do not
 // answer, again and again while nobody does (after 2 s at first, a minute at last), and every ten

@@ -41,18 +41,19 @@ const (
 // gives peers numbers, chunks a place and messages their form for [schedule.Exchange],
 // which decides. It belongs to its swarm's loop.
 type exchange struct {
-	s         *Swarm
-	flows     []*flow
-	numbers   map[peer.ID]schedule.Peer
-	ids       map[schedule.Peer]peer.ID
-	last      schedule.Peer // number dealt out
-	refreshAt time.Time
-	dropped   map[loss]struct{} // by full queues, to be repeated
-	repeatAt  time.Time
-	left      map[string]time.Time // renditions, last
-	ended     schedule.Stats       // what the exchanges of those counted
-	accused   []accusation         // the oldest first
-	rivals    []rival              // likewise
+	s          *Swarm
+	flows      []*flow
+	numbers    map[peer.ID]schedule.Peer
+	challenged map[peer.ID]struct{} // of whom it is found out whether they hear
+	ids        map[schedule.Peer]peer.ID
+	last       schedule.Peer // number dealt out
+	refreshAt  time.Time
+	dropped    map[loss]struct{} // by full queues, to be repeated
+	repeatAt   time.Time
+	left       map[string]time.Time // renditions, last
+	ended      schedule.Stats       // what the exchanges of those counted
+	accused    []accusation         // the oldest first
+	rivals     []rival              // likewise
 }
 
 // loss is a message about a part that did not go out.
@@ -88,7 +89,7 @@ type earlyChunk struct {
 }
 
 func newExchange(s *Swarm) *exchange {
-	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID), dropped: make(map[loss]struct{}), left: make(map[string]time.Time)}
+	return &exchange{s: s, numbers: make(map[peer.ID]schedule.Peer), ids: make(map[schedule.Peer]peer.ID), challenged: make(map[peer.ID]struct{}), dropped: make(map[loss]struct{}), left: make(map[string]time.Time)}
 }
 
 // flow returns the exchange of a rendition, nil unless it is carried.
@@ -264,13 +265,13 @@ func (e *exchange) onChunk(from peer.ID, id stream.PartID, c chunkMessage, fetch
 		e.accuse(accusation{from: from, part: id, chunk: c, fetched: fetched, reason: refusedUnsolicited, err: err}, now)
 		return err
 	case schedule.Early:
-		e.s.repair.revived(now)
 		if f.earlySize+len(c.data) > maxEarly || f.earlyOf(from)+len(c.data) > maxEarlyPeer {
 			e.s.count(func(k *counters) { k.stats.ChunksLate++ })
 			return nil
 		}
 		f.early[id.Position] = append(f.early[id.Position], earlyChunk{from, c})
 		f.earlySize += len(c.data)
+		e.s.repair.revived(now)
 		return nil
 	}
 	h := f.headers[id.Position].header
@@ -399,7 +400,7 @@ func (e *exchange) step(now time.Time) time.Duration {
 		e.publish(f, actions)
 		for _, suspect := range f.x.Suspects() {
 			if id, ok := e.ids[suspect.Peer]; ok {
-				e.onSuspect(f, id, suspect.Of)
+				e.onSuspect(id, suspect.Of)
 			}
 		}
 	}
@@ -407,18 +408,14 @@ func (e *exchange) step(now time.Time) time.Duration {
 }
 
 // onSuspect looks into a peer that does not do what it said.
-func (e *exchange) onSuspect(f *flow, id peer.ID, of schedule.Suspicion) {
+func (e *exchange) onSuspect(id peer.ID, of schedule.Suspicion) {
 	switch of {
 	case schedule.Forges:
 		e.s.cutOff(id, Forged)
 	case schedule.Untaken:
 		e.s.node.onUntaken(id)
 	default:
-		e.s.challenge(id, of, func(now time.Time) {
-			if n, ok := e.numbers[id]; ok {
-				f.x.Hears(n, now)
-			}
-		})
+		e.challenge(id, of)
 	}
 }
 

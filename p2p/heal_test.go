@@ -143,7 +143,8 @@ func TestABroadcasterThatHeardNothingIsNotCutOff(t *testing.T) {
 // first header, and a header of a later part.
 func TestABroadcasterThatWasAwayForLongIsPlayedSoon(t *testing.T) {
 	for k := range 8 {
-		t.Run(fmt.Sprint(k), func(t *testing.T) {
+		away := 15*time.Second + time.Duration(k)*100*time.Millisecond
+		t.Run(away.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				src := &p2ptest.Source{Key: stream.NewKey(), Epoch: 1, Rate: 200_000}
@@ -155,7 +156,7 @@ func TestABroadcasterThatWasAwayForLongIsPlayedSoon(t *testing.T) {
 				}
 				src.Run(context.Background(), t, net.Node(0), 8, false)
 				net.Stop(0)
-				time.Sleep(15*time.Second + time.Duration(k)*100*time.Millisecond)
+				time.Sleep(away)
 				for i := 2; i < nodes; i++ {
 					net.Mute(0, i, true)
 					net.Mute(i, 0, true)

@@ -71,13 +71,14 @@ type repair struct {
 	past    int // of those, for parts of the past first of all
 	asks    int // timeline requests under way
 
-	px peerExchange
+	introductions introductions
 
 	nextTimeline time.Time     // when timelines may be asked for again
 	interval     time.Duration // from that time on
 	firstHeader  time.Time     // when the first header was added
 	lastHeader   time.Time     // when the last header was added
 	began        time.Time     // when this node did
+	roused       bool          // timelines were asked for sooner since then
 	gapSince     time.Time     // since when a header is missing; zero if none is
 	joined       bool          // a peer answered with its timeline
 }
@@ -85,7 +86,7 @@ type repair struct {
 // source is a peer that may be asked.
 type source struct {
 	holds bool // subscribed to the stream, or answered with some of it
-	asked bool // for its timeline, to join
+	asked bool // for its timeline, when it was new
 	jobs  int
 	rest  time.Time // not to be asked before
 	got   int       // chunks fetched from it
@@ -99,7 +100,7 @@ func newRepair(s *Swarm) *repair {
 		peers:    make(map[peer.ID]*source),
 		interval: timelineEvery,
 	}
-	r.px = peerExchange{r: r, interval: pxFirst}
+	r.introductions = introductions{r: r, interval: introduceFirst}
 	return r
 }
 
@@ -115,7 +116,7 @@ func (r *repair) source(id peer.ID) *source {
 // onSubscriber notes whether a peer holds the stream.
 func (r *repair) onSubscriber(id peer.ID, joined bool, now time.Time) {
 	if !joined {
-		r.lost(id)
+		r.lost(id, now)
 		return
 	}
 	p := r.source(id)
@@ -131,31 +132,38 @@ func (r *repair) young(now time.Time) bool {
 	return !r.s.publishing() && !r.joined && (r.firstHeader.IsZero() || now.Sub(r.firstHeader) < joinGrace)
 }
 
-// greet asks a new peer for its timeline as long as this node is young, or hears nothing new.
+// greet asks a new peer for its timeline as long as this node is young. So it does if this node hears
+// nothing new, but for one request that is left for those that it knows.
 func (r *repair) greet(id peer.ID, p *source, now time.Time) {
-	if !p.asked && (r.young(now) || r.starved(now)) && r.asks < maxTimelineAsks {
+	asks := maxTimelineAsks
+	if !r.young(now) {
+		if asks--; !r.silent(now) || now.Before(p.rest) {
+			return
+		}
+	}
+	if !p.asked && r.asks < asks {
 		p.asked = true
 		r.askTimeline(id, p, now)
 	}
 }
 
-func (r *repair) onGone(id peer.ID) {
-	r.lost(id)
+func (r *repair) onGone(id peer.ID, now time.Time) {
+	r.lost(id, now)
 	delete(r.peers, id)
 }
 
 // lost notes that a peer holds the stream no more.
-func (r *repair) lost(id peer.ID) {
+func (r *repair) lost(id peer.ID, now time.Time) {
 	if p := r.peers[id]; p != nil && p.holds {
 		p.holds = false
-		r.px.gone()
+		r.introductions.hasten(now) // others may have to take its place
 	}
 }
 
 // onHeader notes progress.
 func (r *repair) onHeader(now time.Time) {
 	r.revived(now)
-	r.lastHeader = now
+	r.lastHeader, r.roused = now, false
 	if r.firstHeader.IsZero() {
 		r.firstHeader = now
 	}
@@ -163,10 +171,11 @@ func (r *repair) onHeader(now time.Time) {
 
 // revived notes that something of the stream comes. After a silence, in which timelines were asked for
 // in vain and more and more rarely, there are headers to be had again: without those of what was
-// missed, chunks can neither be verified nor acknowledged.
+// missed, chunks can neither be verified nor acknowledged. As anybody can send chunks that cannot
+// be verified, they do so once in a silence.
 func (r *repair) revived(now time.Time) {
-	if soon := now.Add(timelineEvery); r.starved(now) && soon.Before(r.nextTimeline) {
-		r.interval, r.nextTimeline = timelineEvery, soon
+	if soon := now.Add(timelineEvery); r.silent(now) && !r.roused && soon.Before(r.nextTimeline) {
+		r.interval, r.nextTimeline, r.roused = timelineEvery, soon, true
 	}
 }
 
@@ -205,7 +214,7 @@ func (r *repair) step(now time.Time) time.Duration {
 	r.stepStarved(now)
 	r.stepTimeline(now)
 	r.stepJoin(now)
-	r.px.step(now)
+	r.introductions.step(now)
 	r.stepChunks(now)
 	if r.s.publishing() {
 		return time.Second
@@ -224,10 +233,23 @@ func (r *repair) stepStarved(now time.Time) {
 	}
 }
 
-// starved reports whether there should have been news for a while, and was none.
+// starved reports whether there should have been news for a while, and was none, nor for too long
+// to seek peers for it.
 func (r *repair) starved(now time.Time) bool {
+	quiet, overdue := r.quiet(now)
+	return overdue && quiet < starvedMost
+}
+
+// silent reports whether there should have been news, and was none.
+func (r *repair) silent(now time.Time) bool {
+	_, overdue := r.quiet(now)
+	return overdue
+}
+
+// quiet returns for how long there has been no news, and whether that is too long.
+func (r *repair) quiet(now time.Time) (quiet time.Duration, overdue bool) {
 	if r.s.publishing() {
-		return false
+		return 0, false
 	}
 	since, part, ended := r.began, time.Duration(0), false
 	for _, t := range r.s.Timelines() {
@@ -235,8 +257,8 @@ func (r *repair) starved(now time.Time) bool {
 			since, part, ended = r.lastHeader, max(part, newest.Duration), ended || newest.End
 		}
 	}
-	quiet := now.Sub(since)
-	return !ended && quiet > stallAfter+part && quiet < starvedMost
+	quiet = now.Sub(since)
+	return quiet, !ended && quiet > stallAfter+part
 }
 
 // stepTimeline asks a peer for headers when some are missing or none come.
@@ -365,6 +387,9 @@ func (r *repair) askHeaders(id peer.ID, p *source, timeline *timelineRequest) {
 				p.holds, r.joined = !r.s.node.limited(id), true
 			} else {
 				p.asked = false // it may know more another time
+				if !r.young(now) {
+					p.rest = now.Add(peerRest)
+				}
 			}
 			if result.added > 0 {
 				r.interval = timelineEvery
@@ -377,7 +402,9 @@ func (r *repair) askHeaders(id peer.ID, p *source, timeline *timelineRequest) {
 				p.rest = now.Add(restAfter(result.err))
 				r.s.log.Debug("timeline not fetched", "peer", id, "err", result.err)
 			}
-			r.px.told(r.s.dialer.add(result.peers))
+			if r.s.dialer.add(result.peers) > 0 {
+				r.introductions.hasten(now)
+			}
 		})
 	})
 }

@@ -49,7 +49,7 @@ func (s *Swarm) onIdentified(id peer.ID) {
 func (s *Swarm) onDisconnected(id peer.ID) {
 	s.note(func(now time.Time) {
 		s.exchange.onGone(id, now) // which pubsub may never have heard of
-		s.repair.onGone(id)
+		s.repair.onGone(id, now)
 	})
 }
 
@@ -117,7 +117,7 @@ func (s *Swarm) onPeerGone(id peer.ID) {
 	s.mu.Unlock()
 	s.note(func(now time.Time) {
 		s.exchange.onGone(id, now)
-		s.repair.onGone(id)
+		s.repair.onGone(id, now)
 	})
 	s.dialer.wake()
 }

@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/quic-go/quic-go"
 )
 
@@ -199,10 +197,10 @@ func (n *Node) hears(id peer.ID) bool {
 			_ = q.SendDatagram(make([]byte, probeSize+rand.IntN(probeMore)))
 		}
 	}
-	ctx, cancel := context.WithTimeout(network.WithNoDial(n.ctx, "challenge"), patience)
-	defer cancel()
-	<-ping.Ping(ctx, n.host, id) // nothing when the time is over
-	heard := ctx.Err() == nil
+	heard, err := n.answers(n.ctx, id, patience)
+	if err != nil {
+		return false
+	}
 	for q, was := range before {
 		st := q.ConnectionStats()
 		measured := st.LatestRTT != was.LatestRTT || st.SmoothedRTT != was.SmoothedRTT || st.MeanDeviation != was.MeanDeviation

@@ -30,17 +30,19 @@ type neighbour struct {
 	opened  int  // unknown parts that it was the first to speak of
 
 	// What is wanted explicitly from it.
-	wanted    int           // chunks
-	service   time.Duration // from want to arrival, measured
-	delivers  bool          // it sent a chunk that is what it should be
-	delivered time.Time     // when it last delivered a chunk, or got a want after having none
-	vain      int           // wants that it failed since it last delivered
-	broken    int           // promises that it broke since it last delivered
-	failing   bool          // it failed something since it last delivered
-	failedAt  time.Time     // when it began to, was found to hear, or was a suspect for it
-	hears     time.Time     // when it was found to hear since it began to; zero if it was not
-	lateAsked stream.Position
-	lateUntil time.Time // until when it may be late with parts up to lateAsked
+	wanted     int           // chunks
+	service    time.Duration // from want to arrival, measured
+	delivers   bool          // it sent a chunk that is what it should be
+	delivered  time.Time     // when it last delivered a chunk, or got a want after having none
+	vain       int           // wants that it failed since it last delivered
+	broken     int           // promises that it broke since it last delivered
+	fails      int           // what it failed since it last delivered, in all
+	failing    bool          // it failed something since it last delivered
+	failedAt   time.Time     // when it began to, was found to hear, or was a suspect for it
+	failedLast time.Time
+	hears      time.Time // when it was found to hear since it began to; zero if it was not
+	lateAsked  stream.Position
+	lateUntil  time.Time // until when it may be late with parts up to lateAsked
 
 	// What is wanted unasked, in both directions.
 	toldState *State // nil if it must be told

@@ -10,6 +10,9 @@ const (
 	// suspectAfter is how long it must have delivered nothing at all for that: behind a
 	// slow link, what was sent may be seconds late.
 	suspectAfter = 4 * time.Second
+	// suspectFor is for how long what a peer failed, and that it heard, is held against it, if it fails
+	// nothing else.
+	suspectFor = 3 * suspectAfter
 	// maxForged is how many forged chunks make a suspect: no honest peer sends one.
 	maxForged = 2
 	// untakenAfter is for how long a peer may take not a single chunk of what it is sent, some of
@@ -24,9 +27,9 @@ const (
 	// Fails is no more than a reason to find out whether a peer hears, as it does not do what it said,
 	// for the first time: see [Exchange.Hears]. Of what it was not found to hear it is never blamed.
 	Fails Suspicion = iota
-	// Absent is who claims and promises, and does not deliver, though nothing shows that it
+	// Deaf is who claims and promises, and does not deliver, though nothing shows that it
 	// heard any of what it was asked for: it may be cut off in one direction.
-	Absent
+	Deaf
 	// Withholds is who claims and promises, and does not deliver, all the while after it was
 	// found to hear.
 	Withholds
@@ -60,6 +63,10 @@ func (x *Exchange) Hears(id Peer, now time.Time) {
 // failed notes that a peer failed to do what it said, of which count is how often, and what it was
 // asked for, or owed, since a time.
 func (x *Exchange) failed(n *neighbour, count *int, limit int, since, now time.Time) {
+	if n.failing && now.Sub(n.failedLast) > suspectFor {
+		n.does() // for all that is known
+	}
+	n.fails, n.failedLast = n.fails+1, now
 	if since.Before(n.hears) {
 		return // it may have heard too late
 	}
@@ -72,14 +79,14 @@ func (x *Exchange) failed(n *neighbour, count *int, limit int, since, now time.T
 	}
 	of := Withholds
 	if n.hears.IsZero() {
-		of = Absent
+		of = Deaf
 	}
 	x.suspect(n, of, now)
 }
 
 // does notes that a peer does what it said.
 func (n *neighbour) does() {
-	n.vain, n.broken, n.failing, n.hears = 0, 0, false, time.Time{}
+	n.vain, n.broken, n.fails, n.failing, n.hears = 0, 0, 0, false, time.Time{}
 }
 
 // suspect has the node look into a peer, and seeks another in its place.

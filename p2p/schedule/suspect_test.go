@@ -13,12 +13,12 @@ func TestOnlyWhatWasHeardIsWithheld(t *testing.T) {
 	for name, c := range map[string]struct {
 		hears, delivers time.Duration // from when on; 0 for never
 		want            Suspicion
-		never           Suspicion
+		never           Suspicion // or Fails, which all are suspected of
 	}{
-		"it hears, and sends nothing":           {hears: 1, want: Withholds, never: Absent},
-		"it hears nothing":                      {want: Absent, never: Withholds},
-		"it hears after 6 s, and sends then":    {hears: 6 * time.Second, delivers: 7 * time.Second, want: Absent, never: Withholds},
-		"it hears after 6 s, and sends nothing": {hears: 6 * time.Second, want: Withholds, never: Forges},
+		"it hears, and sends nothing":           {hears: 1, want: Withholds, never: Deaf},
+		"it hears nothing":                      {want: Deaf, never: Withholds},
+		"it hears after 6 s, and sends then":    {hears: 6 * time.Second, delivers: 7 * time.Second, want: Deaf, never: Withholds},
+		"it hears after 6 s, and sends nothing": {hears: 6 * time.Second, want: Withholds},
 	} {
 		x := New(Config{Uplink: unlimited(100e6), Seed: 1})
 		x.Neighbour(2, true, 20*time.Millisecond)
@@ -51,8 +51,34 @@ func TestOnlyWhatWasHeardIsWithheld(t *testing.T) {
 			}
 		}
 		at, ok := seen[c.want]
-		if _, wrong := seen[c.never]; !ok || wrong || c.want == Withholds && at < c.hears+suspectAfter {
+		if _, wrong := seen[c.never]; !ok || c.never != Fails && wrong || c.want == Withholds && at < c.hears+suspectAfter {
 			t.Errorf("%s: suspected of %v", name, seen)
+		}
+	}
+}
+
+// That a neighbour heard something a minute ago tells nothing of what it fails now.
+func TestHearingIsForgotten(t *testing.T) {
+	for name, c := range map[string]struct {
+		pause time.Duration
+		want  Suspicion
+	}{"at once": {0, Withholds}, "after a minute": {time.Minute, Deaf}} {
+		x := New(Config{Uplink: unlimited(100e6), Seed: 1})
+		x.Neighbour(2, true, 20*time.Millisecond)
+		n, now := x.peers[2], start
+		x.failed(n, &n.vain, maxVain, now, now)
+		x.Hears(2, now)
+		now = now.Add(c.pause)
+		for range 2 * maxVain {
+			now = now.Add(suspectAfter / maxVain)
+			x.failed(n, &n.vain, maxVain, now, now)
+		}
+		var last Suspicion
+		for _, s := range x.Suspects() {
+			last = max(last, s.Of)
+		}
+		if last != c.want {
+			t.Errorf("%s: suspected of %v, want %v", name, last, c.want)
 		}
 	}
 }

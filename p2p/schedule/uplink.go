@@ -186,7 +186,8 @@ func (u *Uplink) Observe(s UplinkSample, now time.Time) {
 	pressure := max(float64(queue)/float64(uplinkTarget), loss/uplinkLoss)
 	u.foreign = min(u.foreign, pressure)
 	if pressure -= u.foreign; pressure > 1 || pressure <= uplinkCalm {
-		u.heldAt, u.eased = time.Time{}, false
+		u.heldAt = time.Time{}
+		u.eased = u.eased && pressure <= 1 && u.rate < u.full // a queue that comes back below that is somebody else's
 	}
 	back := s.Backlog && now.Sub(u.cutAt) >= uplinkSettle && u.rate < uplinkGentle*u.full
 	switch {

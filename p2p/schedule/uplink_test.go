@@ -337,6 +337,31 @@ func TestAShortQueueIsForeignOnlyIfItStays(t *testing.T) {
 	}
 }
 
+// Somebody else's short queues, that come and go, take no more of the bound than once.
+func TestQueuesThatComeAndGoDoNotTakeTheBound(t *testing.T) {
+	const step = 100_000 // bytes a sample, 4 Mbit/s
+	u, now := NewUplink(0), time.Unix(1e9, 0)
+	u.rate, u.full, u.chunk = 4e6/8, 4e6/8, step/10
+	s := UplinkSample{Backlog: true}
+	least := 1.0
+	for k := range 300 {
+		now = now.Add(uplinkStep)
+		for range 10 {
+			u.tokens = 0
+			u.Take(step/10, now)
+		}
+		s.Sent, s.Delay = s.Sent+step, 30*time.Millisecond
+		if k%25 >= 20 {
+			s.Delay = 0
+		}
+		u.Observe(s, now)
+		least = min(least, float64(u.Rate())/4e6)
+	}
+	if least < 0.85 {
+		t.Errorf("the bound fell to %.2f of what it was", least)
+	}
+}
+
 // When next to nothing was sent, what was carried tells nothing of the uplink: a bound
 // for which there was no use is not forgotten because of a moment's delay.
 func TestUplinkThatIsHardlyUsedKeepsItsBound(t *testing.T) {

@@ -112,7 +112,7 @@ func (x *Exchange) sooner(p *part, i int, now time.Time) *neighbour {
 		return nil
 	}
 	n := x.holder(p, i, now)
-	if n == nil || n.id == a.from || !n.delivers || n.vain > 0 || n.state.Free == 0 ||
+	if n == nil || n.id == a.from || !n.delivers || n.fails > 0 || n.state.Free == 0 ||
 		slices.Contains(a.failed, n.id) || x.quiet(n, now) || x.expected(n, p.chunkLen(i)) > now.Sub(a.at)/2 {
 		return nil
 	}
@@ -262,7 +262,7 @@ func (x *Exchange) holder(p *part, i int, now time.Time) *neighbour {
 		if n == nil || !pp.have.Get(i) || n.wanted >= n.most() {
 			continue
 		}
-		failed := slices.Contains(p.asks[i].failed, id) || n.vain >= maxVain/2 || x.quiet(n, now)
+		failed := slices.Contains(p.asks[i].failed, id) || n.fails >= maxVain/2 || x.quiet(n, now)
 		cost := x.expected(n, p.chunkLen(i))
 		if best == nil || cmp.Or(compareBool(failed, bestFailed), cmp.Compare(cost, bestCost), cmp.Compare(id, best.id)) < 0 {
 			best, bestFailed, bestCost = n, failed, cost

@@ -73,7 +73,7 @@ func (w *World) step(i int) {
 	}
 	for _, s := range n.x.Suspects() {
 		j := int(s.Peer)
-		if o := w.nodes[j]; s.Of == schedule.Fails || s.Of == schedule.Absent && !o.dead {
+		if o := w.nodes[j]; s.Of == schedule.Fails || s.Of == schedule.Deaf && !o.dead {
 			if !o.dead {
 				n.x.Hears(s.Peer, w.time()) // all that live do
 			}
