@@ -34,9 +34,6 @@ const (
 	// and, while nothing new is learned, at last.
 	timelineEvery  = 500 * time.Millisecond
 	timelineRarest = 10 * time.Second
-	// starvedMost is how long this node may hear nothing new until it seeks peers as seldom as
-	// before: the broadcaster may be gone for good, and nobody has more.
-	starvedMost = 10 * time.Minute
 	// maxTimelineAsks bounds the timeline requests under way, which is how many
 	// neighbours a joiner asks at once.
 	maxTimelineAsks = 3
@@ -169,16 +166,6 @@ func (r *repair) onHeader(now time.Time) {
 	}
 }
 
-// revived notes that something of the stream comes. After a silence, in which timelines were asked for
-// in vain and more and more rarely, there are headers to be had again: without those of what was
-// missed, chunks can neither be verified nor acknowledged. As anybody can send chunks that cannot
-// be verified, they do so once in a silence.
-func (r *repair) revived(now time.Time) {
-	if soon := now.Add(timelineEvery); r.silent(now) && !r.roused && soon.Before(r.nextTimeline) {
-		r.interval, r.nextTimeline, r.roused = timelineEvery, soon, true
-	}
-}
-
 // wants reports whether the chunks of a part are wanted: those of carried renditions from
 // where this node joined on, unless they are too old to be played by anybody at the live
 // edge. Gossip's first header tells where that is, or else begin.
@@ -220,45 +207,6 @@ func (r *repair) step(now time.Time) time.Duration {
 		return time.Second
 	}
 	return 100 * time.Millisecond
-}
-
-// stepStarved tells the dialer whether nothing new comes.
-func (r *repair) stepStarved(now time.Time) {
-	if r.began.IsZero() {
-		r.began = now
-	}
-	starved := r.starved(now)
-	if was := r.s.starved.Swap(starved); starved && !was {
-		r.s.dialer.wake()
-	}
-}
-
-// starved reports whether there should have been news for a while, and was none, nor for too long
-// to seek peers for it.
-func (r *repair) starved(now time.Time) bool {
-	quiet, overdue := r.quiet(now)
-	return overdue && quiet < starvedMost
-}
-
-// silent reports whether there should have been news, and was none.
-func (r *repair) silent(now time.Time) bool {
-	_, overdue := r.quiet(now)
-	return overdue
-}
-
-// quiet returns for how long there has been no news, and whether that is too long.
-func (r *repair) quiet(now time.Time) (quiet time.Duration, overdue bool) {
-	if r.s.publishing() {
-		return 0, false
-	}
-	since, part, ended := r.began, time.Duration(0), false
-	for _, t := range r.s.Timelines() {
-		if newest := t.Newest(); newest != nil {
-			since, part, ended = r.lastHeader, max(part, newest.Duration), ended || newest.End
-		}
-	}
-	quiet = now.Sub(since)
-	return quiet, !ended && quiet > stallAfter+part
 }
 
 // stepTimeline asks a peer for headers when some are missing or none come.
