@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/grapevine-live/grapevine/p2p"
 	"github.com/grapevine-live/grapevine/p2p/p2ptest"
 	"github.com/grapevine-live/grapevine/stream"
 )
@@ -34,6 +35,14 @@ func TestBothEndsFindThatAConnectionIsOver(t *testing.T) {
 	}
 }
 
+// broadcast has a node broadcast until it is stopped.
+func broadcast(t *testing.T, src *p2ptest.Source, node *p2p.Node) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { src.Run(ctx, t, node, 1000, false); close(done) }()
+	return func() { cancel(); <-done }
+}
+
 // justBeforeIdle is shortly less than after what QUIC gives a connection up.
 const justBeforeIdle = 25 * time.Second
 
@@ -46,10 +55,7 @@ func heals(t *testing.T, fail func(net *p2ptest.Network, on bool), lasts time.Du
 	net.Mute(1, 2, true)
 	net.Mute(2, 1, true)
 	join(t, net, 2, net.Link(src.Key.ID(), 0))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { src.Run(ctx, t, net.Node(0), 1000, false); close(done) }()
-	defer func() { cancel(); <-done }()
+	defer broadcast(t, src, net.Node(0))()
 	time.Sleep(5 * time.Second)
 	fail(net, true)
 	time.Sleep(lasts)
@@ -80,10 +86,7 @@ func TestABroadcasterThatComesBackIsFoundBySilentNodes(t *testing.T) {
 		net.Kill(0)
 		time.Sleep(2 * time.Second)
 		node := net.Restart(0, p2ptest.Link{}, false)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { src.Run(ctx, t, node, 1000, false); close(done) }()
-		defer func() { cancel(); <-done }()
+		defer broadcast(t, src, node)()
 		took := waitFor(t, 5*time.Second, "all to hear of the next epoch", func() bool {
 			for i := 1; i < nodes; i++ {
 				if net.Node(i).Swarms()[0].Timelines()[0].Newest().Epoch != 2 {
@@ -110,10 +113,7 @@ func TestABroadcasterThatHeardNothingIsNotCutOff(t *testing.T) {
 				for i := 1; i < nodes; i++ {
 					join(t, net, i, net.Link(src.Key.ID(), 0))
 				}
-				ctx, cancel := context.WithCancel(context.Background())
-				done := make(chan struct{})
-				go func() { src.Run(ctx, t, net.Node(0), 1000, false); close(done) }()
-				defer func() { cancel(); <-done }()
+				defer broadcast(t, src, net.Node(0))()
 				time.Sleep(10 * time.Second)
 				net.Deafen(0, true)
 				time.Sleep(lasts)
@@ -162,10 +162,7 @@ func TestABroadcasterThatWasAwayForLongIsPlayedSoon(t *testing.T) {
 					net.Mute(i, 0, true)
 				}
 				node := net.Restart(0, p2ptest.Link{}, false)
-				ctx, cancel := context.WithCancel(context.Background())
-				done := make(chan struct{})
-				go func() { src.Run(ctx, t, node, 1000, false); close(done) }()
-				defer func() { cancel(); <-done }()
+				defer broadcast(t, src, node)()
 				took := waitFor(t, healLimit, "the viewer to have a part of the next epoch", func() bool {
 					for _, h := range net.Node(1).Swarms()[0].Timelines()[0].From(stream.Position{Epoch: 2}) {
 						if net.Node(1).Store().Whole(h.ID()) {
