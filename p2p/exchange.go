@@ -422,10 +422,11 @@ func (e *exchange) onSuspect(id peer.ID, of schedule.Suspicion) {
 // refresh chooses the neighbours, measures their round trips, and forgets the headers
 // of what is exchanged no more.
 func (e *exchange) refresh(now time.Time) {
-	wanted := 0
+	wanted, swarms := 0, len(e.s.node.Swarms())
 	others := e.s.node.promised() - int(e.s.promised.Load()) // by other streams
 	for _, f := range e.flows {
 		f.x.Reserve(others + e.promised() - f.x.Promised())
+		f.x.Download(e.s.node.allows().Download / max(1, len(e.flows)*swarms))
 		mesh, holders := e.s.neighbours(f.rendition)
 		// Who is fed by nobody needs this node more than others do: it may know no other. Once it
 		// is, promises are kept whether it is listed or not, and there is room for the next.

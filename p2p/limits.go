@@ -30,6 +30,13 @@ func (c *Config) limits() Limits {
 	return Limits{Upload: c.MaxUpload, Download: c.MaxDownload, AsideUpload: c.AsideUpload, Peers: c.MaxPeers}
 }
 
+// allows returns the limits as they are now.
+func (n *Node) allows() Limits {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.limits
+}
+
 // SetLimits changes the limits of a node that was started. Peers beyond the new limit are let go,
 // those of least worth first. How many neighbours the node has in a stream's mesh at most goes by
 // the upload that it started with.

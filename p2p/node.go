@@ -366,8 +366,8 @@ func (n *Node) Stats() Stats {
 	}
 	n.mu.Lock()
 	out.DroppedRPCs, out.ConnectionsSilent = n.dropped, n.silent
-	limits := n.limits
 	n.mu.Unlock()
+	limits := n.allows()
 	out.MaxUpload, out.MaxDownload, out.MaxPeers = limits.Upload, limits.Download, limits.Peers
 	out.UploadBound, out.UploadKnown = n.uplink.rate(), limits.Upload > 0
 	n.fetches.count(func(c *fetchStats) {

@@ -23,7 +23,8 @@
 //
 // What is received is read no faster than the bound, so that its acknowledgements are late and
 // senders slow down. A quarter of a second's worth waits in the system; what comes on top of that
-// the system drops, which nobody here sees: some hundredths of the bound are left for it.
+// the system drops, which nobody here sees: some hundredths of the bound are left for it. Who asks for
+// no more at a time than that, as [github.com/grapevine-live/grapevine/p2p/schedule.Exchange.Download] does, has less of it dropped.
 //
 // [Meter.Limit] changes the bounds while packets pass: what is owed stays owed, and the system is told
 // anew how much may wait.

@@ -46,7 +46,8 @@
 // stripe's chunks took lately, and what they varied. What is being fetched from a peer
 // that fell silent is wanted of a neighbour that has it, and what the broadcaster takes its
 // time over of one that got it meanwhile. News of a chunk that came in an unusual way go out
-// at once, others in bunches.
+// at once, others in bunches. Where the owner bounds what is received, what is asked for at a time,
+// fetches included, is what comes within that bound in a quarter of a second; see [Exchange.Download].
 //
 // # Sending
 //

@@ -58,6 +58,7 @@ type Exchange struct {
 	hop        time.Duration   // between neighbours, one way, measured
 	waited     time.Duration   // from having a chunk to sending it to a child, measured
 	reserved   int             // bits per second promised elsewhere
+	download   int             // bits per second received at most; 0 for no bound
 	chooseAt   time.Time
 	expireAt   time.Time
 	revokeAt   time.Time

@@ -26,7 +26,10 @@ type HoleLimits struct {
 // of them the peers that say that they have it, and those that failed it. What a parent sends and is not late with yet, and
 // for a while what a neighbour has and has no room to send, is not among them.
 func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, has, avoid []Peer) {
-	size := 0
+	size, most := 0, min(l.Bytes, x.askable())
+	if most <= 0 {
+		return nil, nil, nil
+	}
 	for _, p := range x.order {
 		if !p.missing() || !p.late && now.Sub(p.ready) < l.After || l.NoPast && p.late && x.past(p.pos) {
 			continue
@@ -43,14 +46,14 @@ func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, has, avoid 
 				}
 			}
 			want.Set(i)
-			if size += p.chunkLen(i); size >= l.Bytes {
+			if size += p.chunkLen(i); size >= most {
 				break
 			}
 		}
 		if want != nil {
 			holes = append(holes, Hole{p.pos, want})
 		}
-		if size >= l.Bytes || len(holes) == l.Parts {
+		if size >= most || len(holes) == l.Parts {
 			break
 		}
 	}

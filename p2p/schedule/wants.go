@@ -133,7 +133,7 @@ func (x *Exchange) forsaken(p *part, i int, now time.Time) bool {
 // stepWants sets from whom each missing chunk is wanted explicitly: those that no
 // parent sends, or not in time. Each is wanted from one peer at a time.
 func (x *Exchange) stepWants(now time.Time) time.Duration {
-	next := time.Second
+	next, room := time.Second, x.askable()
 	for _, p := range x.order {
 		if !p.missing() {
 			continue
@@ -186,8 +186,12 @@ func (x *Exchange) stepWants(now time.Time) time.Duration {
 					x.leave(n, now)
 				}
 			}
+			if room <= 0 {
+				continue
+			}
 			if n := x.holder(p, i, now); n != nil {
 				x.ask(p, i, n, now)
+				room -= p.chunkLen(i)
 			} else {
 				p.hungry = true
 			}
