@@ -56,6 +56,9 @@ func TestNoMoreIsAskedForThanMayBeReceived(t *testing.T) {
 	if holes, _, _ := free.Holes(limits, now); len(holes) == 0 {
 		t.Error("nothing is to be fetched where nothing is bound")
 	}
+	if holes, _, _ := bound.Holes(limits, now.Add(askedFor)); len(holes) == 0 {
+		t.Error("nothing is to be fetched as long as those who were asked are silent")
+	}
 	// What came makes room, for fetches as well.
 	var came int
 	for _, p := range bound.order {

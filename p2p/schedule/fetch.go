@@ -26,7 +26,7 @@ type HoleLimits struct {
 // of them the peers that say that they have it, and those that failed it. What a parent sends and is not late with yet, and
 // for a while what a neighbour has and has no room to send, is not among them.
 func (x *Exchange) Holes(l HoleLimits, now time.Time) (holes []Hole, has, avoid []Peer) {
-	size, most := 0, min(l.Bytes, x.askable())
+	size, most := 0, min(l.Bytes, x.askable(now))
 	if most <= 0 {
 		return nil, nil, nil
 	}

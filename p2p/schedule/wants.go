@@ -133,7 +133,7 @@ func (x *Exchange) forsaken(p *part, i int, now time.Time) bool {
 // stepWants sets from whom each missing chunk is wanted explicitly: those that no
 // parent sends, or not in time. Each is wanted from one peer at a time.
 func (x *Exchange) stepWants(now time.Time) time.Duration {
-	next, room := time.Second, x.askable()
+	next, room := time.Second, x.askable(now)
 	for _, p := range x.order {
 		if !p.missing() {
 			continue
