@@ -3,11 +3,13 @@ package p2p_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/grapevine-live/grapevine/p2p"
@@ -115,5 +117,76 @@ func TestCloseInEveryState(t *testing.T) {
 	closes(t, node)
 	if err := b.Publish(context.Background(), stream.Part{StartsSegment: true, Duration: time.Second, Data: []byte("x")}); err == nil {
 		t.Error("published after close")
+	}
+}
+
+// TestWhoIsBackAtOnceIsANeighbourAgain has a node close, and another begin as the same peer, again and
+// again, as somebody does who tries options. It says farewell for one stream, after the other is left.
+func TestWhoIsBackAtOnceIsANeighbourAgain(t *testing.T) {
+	start := func(identity crypto.PrivKey) *p2p.Node {
+		node, err := p2p.New(p2p.Config{Identity: identity, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := node.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return node
+	}
+	relay := start(nil)
+	defer relay.Close()
+	link := stream.Link{Stream: stream.NewKey().ID()}
+	swarm, err := relay.Join(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link.Peers = relay.Addrs()
+	key := stream.NewKey()
+	b, err := relay.Broadcast(key, "main", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := stream.Link{Stream: key.ID(), Peers: relay.Addrs()}
+	ctx, stop := context.WithCancel(t.Context())
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	defer stop()
+	publishing.Go(func() {
+		for ctx.Err() == nil {
+			part := stream.Part{StartsSegment: true, EndsSegment: true, Duration: 100 * time.Millisecond, ProgramTime: time.Now(), Data: make([]byte, 10_000)}
+			if err := b.Publish(ctx, part); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(part.Duration)
+		}
+	})
+	identity, _, err := crypto.GenerateEd25519Key(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for run := range 4 {
+		node := start(identity)
+		if _, err := node.Join(link); err != nil {
+			t.Fatal(err)
+		}
+		watching, err := node.Join(watched)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := watching.Carry([]string{"main"}); err != nil {
+			t.Fatal(err)
+		}
+		neighbour := func() bool {
+			return slices.ContainsFunc(swarm.Stats().Peers, func(p p2p.PeerStats) bool { return p.ID == node.ID() && p.Neighbour })
+		}
+		for since := time.Now(); !neighbour() || watching.Stats().ChunksReceived == 0; time.Sleep(10 * time.Millisecond) {
+			if time.Since(since) > 8*time.Second {
+				t.Fatalf("run %d: it is no neighbour after 8 s", run)
+			}
+		}
+		if err := node.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

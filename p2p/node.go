@@ -286,8 +286,8 @@ func (n *Node) Close() error {
 	if !first {
 		return nil
 	}
-	// Discovery first, so that nobody new comes; then the streams, while gossipsub can
-	// still tell neighbours; then gossipsub; the host's connections last.
+	// Discovery first, so that nobody new comes; then the streams, which tell neighbours; then gossipsub;
+	// the host's connections last.
 	n.pausing.Lock()
 	n.closeMDNS()
 	n.pausing.Unlock()
@@ -295,6 +295,16 @@ func (n *Node) Close() error {
 		n.host.RemoveStreamHandler(fetchProtocol)
 		n.host.RemoveStreamHandler(checkProtocol)
 		n.host.RemoveStreamHandler(reportProtocol)
+	}
+	if n.ownHost {
+		// Neighbours take note of connections that end. If gossipsub left its topics before, they would let
+		// this peer into no mesh for ten seconds, and punish it if it is back by then.
+		var said sync.WaitGroup
+		for _, s := range swarms {
+			said.Go(s.farewell)
+		}
+		said.Wait()
+		n.cancel()
 	}
 	for _, s := range swarms {
 		s.close()
