@@ -3,6 +3,7 @@ package p2p_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -152,13 +153,16 @@ func TestWhoIsBackAtOnceIsANeighbourAgain(t *testing.T) {
 	defer publishing.Wait()
 	defer stop()
 	publishing.Go(func() {
+		const every = 100 * time.Millisecond
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
 		for ctx.Err() == nil {
-			part := stream.Part{StartsSegment: true, EndsSegment: true, Duration: 100 * time.Millisecond, ProgramTime: time.Now(), Data: make([]byte, 10_000)}
+			part := stream.Part{StartsSegment: true, EndsSegment: true, Duration: every, ProgramTime: time.Now(), Data: make([]byte, 10_000)}
 			if err := b.Publish(ctx, part); err != nil && ctx.Err() == nil {
 				t.Error(err)
 				return
 			}
-			time.Sleep(part.Duration)
+			<-ticker.C
 		}
 	})
 	identity, _, err := crypto.GenerateEd25519Key(nil)
@@ -180,11 +184,7 @@ func TestWhoIsBackAtOnceIsANeighbourAgain(t *testing.T) {
 		neighbour := func() bool {
 			return slices.ContainsFunc(swarm.Stats().Peers, func(p p2p.PeerStats) bool { return p.ID == node.ID() && p.Neighbour })
 		}
-		for since := time.Now(); !neighbour() || watching.Stats().ChunksReceived == 0; time.Sleep(10 * time.Millisecond) {
-			if time.Since(since) > 8*time.Second {
-				t.Fatalf("run %d: it is no neighbour after 8 s", run)
-			}
-		}
+		eventually(t, fmt.Sprintf("it is a neighbour, in run %d", run), func() bool { return neighbour() && watching.Stats().ChunksReceived > 0 })
 		if err := node.Close(); err != nil {
 			t.Fatal(err)
 		}
