@@ -3,8 +3,6 @@ package schedule
 import (
 	"testing"
 	"time"
-
-	"github.com/grapevine-live/grapevine/stream"
 )
 
 // TestNoMoreIsAskedForThanMayBeReceived has neighbours offer the last two segments, to be wanted of
@@ -18,18 +16,7 @@ func TestNoMoreIsAskedForThanMayBeReceived(t *testing.T) {
 		for id := range Peer(4) {
 			x.Neighbour(id, true, rtt)
 		}
-		for segment := range uint64(3) {
-			h := of(segment)
-			h.Late = true
-			x.Header(h, now)
-			have := stream.NewBitmap(h.Chunks)
-			for i := range h.Chunks {
-				have.Set(i)
-			}
-			for id := range Peer(4) {
-				x.Metadata(id, h.Position, Metadata{Have: have, State: strong()}, now)
-			}
-		}
+		tellLate(x, 3, now, 0, 1, 2, 3)
 		x.Step(now)
 		return x
 	}

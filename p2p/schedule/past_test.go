@@ -15,6 +15,18 @@ func of(segment uint64) Part {
 	return h
 }
 
+// tellLate tells the headers of some segments' first parts, late, and that peers have all of these.
+func tellLate(x *Exchange, segments uint64, now time.Time, peers ...Peer) {
+	for segment := range segments {
+		h := of(segment)
+		h.Late = true
+		x.Header(h, now)
+		for _, id := range peers {
+			x.Metadata(id, h.Position, Metadata{Have: whole(), State: strong()}, now)
+		}
+	}
+}
+
 // few is an uplink that has room for so many chunks.
 type few int
 
@@ -62,16 +74,7 @@ func TestThePastIsFetchedOfWhoHasIt(t *testing.T) {
 	x.Neighbour(1, true, 50*time.Millisecond)
 	x.Neighbour(2, true, 50*time.Millisecond)
 	now := start
-	for segment := range uint64(4) {
-		h := of(segment)
-		h.Late = true
-		x.Header(h, now)
-		have := stream.NewBitmap(h.Chunks)
-		for i := range h.Chunks {
-			have.Set(i)
-		}
-		x.Metadata(2, h.Position, Metadata{Have: have, State: strong()}, now)
-	}
+	tellLate(x, 4, now, 2)
 	x.Step(now)
 	asked := func(segment uint64) bool {
 		pp := x.parts[of(segment).Position].peers[2]
