@@ -3,6 +3,7 @@ package p2p
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/multiformats/go-multiaddr"
@@ -29,8 +31,10 @@ const (
 	maxRelayAddrs = 2
 	// reserveTimeout bounds asking a relay for a place.
 	reserveTimeout = 10 * time.Second
-	// relayRest is how long a relay that had no place is not asked again.
-	relayRest = time.Minute
+	// relayRest is how long a relay that had no place is not asked again, relayAgain one
+	// that gave no answer.
+	relayRest  = time.Minute
+	relayAgain = 5 * time.Second
 	// renewBefore is how long before its end a place is asked for anew.
 	renewBefore = 10 * time.Minute
 	// reachEvery is how often to look for what to do, at the latest.
@@ -331,9 +335,14 @@ func (r *reach) onPlace(id peer.ID, rsvp *client.Reservation, err error) {
 	defer r.wake()
 	delete(r.asking, id)
 	if err != nil {
-		r.rests[id] = time.Now().Add(relayRest)
+		told, rest := "relay gives no answer", relayAgain
+		var refusal client.ReservationError
+		if errors.As(err, &refusal) && refusal.Status != pbv2.Status_CONNECTION_FAILED {
+			told, rest = "relay has no place", relayRest
+		}
+		r.rests[id] = time.Now().Add(rest)
 		if r.n.ctx.Err() == nil {
-			r.n.log.Info("relay has no place", "relay", id, "err", err)
+			r.n.log.Info(told, "relay", id, "err", err)
 		}
 		return
 	}

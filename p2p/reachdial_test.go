@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
 )
 
 // lonely is a node that was told to stay connected to a peer that is not there.
@@ -63,5 +66,30 @@ func TestThatAPeerIsNotReachedIsToldOnce(t *testing.T) {
 	}
 	if told := strings.Count(log.String(), "cannot reach peer"); told != 2 {
 		t.Errorf("told %d times that a peer is not reached, want once for each time that it became so:\n%s", told, log.String())
+	}
+}
+
+func TestARelayThatGaveNoAnswerIsAskedAgainBeforeOneThatHadNoPlace(t *testing.T) {
+	n, id := lonely(t, nil)
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{client.ReservationError{Status: pbv2.Status_RESERVATION_REFUSED}, relayRest},
+		{client.ReservationError{Status: pbv2.Status_PERMISSION_DENIED}, relayRest},
+		{client.ReservationError{Status: pbv2.Status_CONNECTION_FAILED}, relayAgain},
+		{context.DeadlineExceeded, relayAgain},
+	} {
+		before := time.Now()
+		n.reach.onPlace(id, nil, c.err)
+		n.reach.mu.Lock()
+		got := n.reach.rests[id]
+		n.reach.mu.Unlock()
+		if got.Before(before.Add(c.want)) || got.After(time.Now().Add(c.want)) {
+			t.Errorf("%v: not asked again for %v, want %v", c.err, got.Sub(before), c.want)
+		}
 	}
 }
