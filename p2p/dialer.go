@@ -36,8 +36,8 @@ const (
 	// dialAlone is instead of dialRarest while there is no holder at all, or none of them has
 	// anything new: the network, or this machine, may be back any moment.
 	dialAlone = time.Second
-	// mostStarved bounds the holders that who is starved seeks more of.
-	mostStarved = 2 * targetHolders
+	// mostLost bounds the holders that who is starved, and was not before, seeks more of.
+	mostLost = 2 * targetHolders
 	// dialRound is how often the dialer looks for what to do, at the latest.
 	dialRound = time.Second
 	// maxDials bounds the attempts under way.
@@ -273,8 +273,9 @@ func (d *dialer) timeout(info peer.AddrInfo) time.Duration {
 func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	have, seeks := len(d.s.holders()), targetHolders
 	alone := d.alone(have)
-	if d.s.starved.Load() {
-		seeks = mostStarved
+	// Who waits for a broadcast to begin does not: it would keep twice as many for all its time.
+	if d.s.lost.Load() {
+		seeks = mostLost
 	}
 	if have >= seeks || d.s.node.gate.shut.Load() {
 		return nil

@@ -47,6 +47,33 @@ func TestWhoIsStarvedSeeksAsWhoIsAlone(t *testing.T) {
 	}
 }
 
+// TestWhoWaitsForABroadcastKeepsAsManyPeersAsOthers has an audience wait for a broadcast that has not begun.
+func TestWhoWaitsForABroadcastKeepsAsManyPeersAsOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const nodes = 30
+		key := stream.NewKey()
+		net := p2ptest.New(t, latency)
+		all := make([]int, nodes)
+		for i := range all {
+			all[i] = i
+			net.AddNode(p2ptest.Link{})
+		}
+		net.Start()
+		defer net.Close()
+		for i := range all {
+			join(t, net, i, net.Link(key.ID(), all...))
+		}
+		time.Sleep(time.Minute)
+		connections := 0
+		for i := range all {
+			connections += net.Node(i).Stats().Connections
+		}
+		if mean := float64(connections) / nodes; mean < 10 || mean > 21 {
+			t.Errorf("each has %.1f connections on average, want 10 to 21", mean)
+		}
+	})
+}
+
 func newestOf(swarms []*p2p.Swarm) (out []stream.Position) {
 	for _, s := range swarms {
 		out = append(out, s.Timelines()[0].Newest().Position)
