@@ -140,7 +140,8 @@
 // # Sending
 //
 // What was promised goes before what somebody missed; of the first the oldest part, and in
-// it what will be passed on, of the second the rarest. Nothing is handed to gossipsub before its turn, so it can be
+// it what will be passed on, of the second the rarest. What found no room on its way to a neighbour, as
+// after a pause, goes after what is played now once it is two segments old. Nothing is handed to gossipsub before its turn, so it can be
 // cancelled until then, and headers and control never wait behind chunks. The token
 // bucket is the node's, for all streams and fetches: [Config].MaxUpload, which package meter holds
 // at the sockets for all that is sent, less what headers,

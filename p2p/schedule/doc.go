@@ -53,8 +53,10 @@
 //
 // What waits for the uplink is ordered: what was promised, then what was asked for; of the
 // first the oldest part, and in it what is passed on by its receiver, of the second the
-// rarest, and last what is older than the last two segments. The broadcaster gives each
-// chunk away once, before it repeats any; who got as much as a whole part and asks for more
+// rarest. What was asked for, or found no room on its way, and is older than the last two segments,
+// waits for what is played now. The broadcaster gives each chunk away once, before it repeats any,
+// and shows it to who has room: what finds none on its way to a child, to others soon. Who got as
+// much as a whole part and asks for more
 // of it comes last. What a peer has not acknowledged is bounded, to a second of the stream
 // at first, and then by how soon it acknowledges, so that what waits does so here, where it
 // can be ordered and taken back. Nothing goes to a neighbour that says nothing of the

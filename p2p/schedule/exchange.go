@@ -219,7 +219,7 @@ func (x *Exchange) Header(h Part, now time.Time) bool {
 	p.known, p.n, p.size, p.chunkSize = true, h.Chunks, h.Size, h.ChunkSize
 	p.wanted, p.late, p.own, p.ready, p.dirty = h.Wanted && !h.Own, h.Late, h.Own, now, true
 	p.have = stream.NewBitmap(p.n)
-	p.asks, p.at, p.age, p.seen = make([]ask, p.n), make([]time.Time, p.n), make([]time.Duration, p.n), make([]time.Time, p.n)
+	p.asks, p.at, p.age, p.seen, p.stuck = make([]ask, p.n), make([]time.Time, p.n), make([]time.Duration, p.n), make([]time.Time, p.n), make([]time.Time, p.n)
 	for i := range p.n {
 		p.asks[i].from = None
 		if h.Own || h.Have.Get(i) {
@@ -284,7 +284,7 @@ func (x *Exchange) Replace(h Part, now time.Time) bool {
 	p.n, p.size, p.chunkSize, p.wanted, p.ready, p.dirty = h.Chunks, h.Size, h.ChunkSize, h.Wanted, now, true
 	p.lookAt, p.hungry, p.newsAt = time.Time{}, false, time.Time{}
 	p.have = stream.NewBitmap(p.n)
-	p.asks, p.at, p.age, p.seen = make([]ask, p.n), make([]time.Time, p.n), make([]time.Duration, p.n), make([]time.Time, p.n)
+	p.asks, p.at, p.age, p.seen, p.stuck = make([]ask, p.n), make([]time.Time, p.n), make([]time.Duration, p.n), make([]time.Time, p.n), make([]time.Time, p.n)
 	for i := range p.asks {
 		p.asks[i].from = None
 	}

@@ -69,6 +69,45 @@ func TestWhatIsPlayedNowIsSentBeforeThePast(t *testing.T) {
 	}
 }
 
+// TestWhatIsPlayedNowIsSentBeforeWhatWasPromisedLongAgo has a broadcaster's way to its only child be
+// full for five segments.
+func TestWhatIsPlayedNowIsSentBeforeWhatWasPromisedLongAgo(t *testing.T) {
+	x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
+	now := start
+	x.Neighbour(2, true, 20*time.Millisecond)
+	child := x.peers[2]
+	publish := func(segment uint64) (sent []uint64) {
+		h := of(segment)
+		h.Own, h.Have = true, whole()
+		x.Header(h, now)
+		stripe := mask(5)
+		x.Metadata(2, h.Position, Metadata{State: strong(), Standing: &stripe}, now)
+		actions, _ := x.Step(now)
+		for _, a := range actions {
+			for range a.Chunks {
+				sent = append(sent, a.Part.Segment)
+			}
+		}
+		now = now.Add(500 * time.Millisecond)
+		return sent
+	}
+	publish(0)
+	publish(1)
+	child.window, child.inflight = 1, 1
+	for segment := range uint64(5) {
+		if sent := publish(2 + segment); len(sent) > 0 {
+			t.Fatalf("sent of %v, and there is no room", sent)
+		}
+	}
+	child.window, child.inflight = 3*of(0).ChunkSize, 0
+	x.unpark(child, now)
+	sent := publish(7)
+	slices.Sort(sent)
+	if want := []uint64{3, 6, 7}; !slices.Equal(sent, want) {
+		t.Errorf("sent of the segments %v first, want %v", sent, want)
+	}
+}
+
 func TestThePastIsFetchedOfWhoHasIt(t *testing.T) {
 	x := New(Config{Uplink: unlimited(100e6), Seed: 1})
 	x.Neighbour(1, true, 50*time.Millisecond)

@@ -23,7 +23,7 @@ type item struct {
 	i      int
 	to     *neighbour
 	asked  bool   // explicitly
-	past   bool   // asked for, and of a segment before the last two
+	past   bool   // of a segment before the last two, and asked for or parked
 	rank   int    // 0 for who passes it on, 1 for who does not
 	parked bool   // waited for the window
 	repeat bool   // the broadcaster sent it to somebody else before
@@ -33,13 +33,14 @@ type item struct {
 	queued time.Time
 }
 
-// queue orders what is to be sent: what the broadcaster has yet to give away, as nobody
+// queue orders what is to be sent: what is played now, then what was asked for of the past, which
+// joiners do, and what of the past found no room on its way: after a pause what is played now would wait
+// for all that nobody plays any more. Of each what the broadcaster has yet to give away goes first, as nobody
 // else can; then what was promised, and in what that leaves, what was asked for
 // explicitly: promises are within the uplink, and kept in time they leave little to ask
 // for, but broken for the sake of wants they make ever more of these. Of each the oldest
 // part goes first, as it is played first; of what was asked for the rarest; of what was
-// promised to those who pass it on, and each chunk once before any goes out twice. What
-// was asked for of the past, which joiners do, waits for what is played now. Who got as
+// promised to those who pass it on, and each chunk once before any goes out twice. Who got as
 // much as a whole part, and asks for more of it, is served last.
 type queue []item
 
@@ -50,14 +51,14 @@ func (q queue) Less(i, j int) bool {
 	if a.again != b.again {
 		return b.again
 	}
+	if a.past != b.past {
+		return b.past
+	}
 	if a.repeat != b.repeat {
 		return b.repeat
 	}
 	if a.asked != b.asked {
 		return b.asked
-	}
-	if a.past != b.past {
-		return b.past
 	}
 	if c := a.p.pos.Compare(b.p.pos); c != 0 {
 		return c < 0
@@ -112,11 +113,10 @@ func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Ti
 		return
 	}
 	pp.waits(asked).Set(i)
-	it := item{p: p, i: i, to: n, asked: asked, queued: now, again: pp.sends >= p.n}
+	it := item{p: p, i: i, to: n, asked: asked, past: asked && x.past(p.pos), queued: now, again: pp.sends >= p.n}
 	x.seq++
 	it.seq = x.seq
 	if asked {
-		it.past = x.past(p.pos)
 		for _, pp := range p.peers {
 			if pp.have.Get(i) {
 				it.rank++ // the rarest first
@@ -128,7 +128,7 @@ func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Ti
 		}
 		it.copies = p.copies(i)
 	}
-	it.repeat = p.own && !p.seen[i].IsZero()
+	it.repeat = p.repeats(i)
 	x.queue.push(it)
 }
 
@@ -136,6 +136,9 @@ func (x *Exchange) enqueue(p *part, i int, n *neighbour, asked bool, now time.Ti
 func (x *Exchange) past(pos stream.Position) bool {
 	return pos.Epoch != x.newest.Epoch || pos.Segment+1 < x.newest.Segment
 }
+
+// repeats reports whether the broadcaster sent a chunk to somebody before.
+func (p *part) repeats(i int) bool { return p.own && !p.seen[i].IsZero() }
 
 // copies returns to how many neighbours a chunk was sent.
 func (p *part) copies(i int) (n int) {
@@ -159,6 +162,13 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 			x.queue.drop() // cancelled
 			continue
 		}
+		// What found no room on its way may be of the past by now, or be given away: it goes after what is not.
+		if past, repeat := x.past(p.pos), p.repeats(it.i); it.parked && (past && !it.past || repeat && !it.repeat) {
+			heap.Pop(&x.queue)
+			it.past, it.repeat = past, repeat
+			x.queue.push(it)
+			continue
+		}
 		if !pp.want.Get(it.i) && now.Sub(p.ready) > overdue {
 			x.queue.drop()
 			x.stats.Overdue++
@@ -172,6 +182,9 @@ func (x *Exchange) pump(now time.Time) time.Duration {
 		length := p.chunkLen(it.i)
 		if n.inflight > 0 && n.inflight+length > n.window || x.quiet(n, now) {
 			heap.Pop(&x.queue)
+			if p.stuck[it.i].IsZero() {
+				p.stuck[it.i] = now
+			}
 			it.parked = true
 			n.parked = append(n.parked, it)
 			continue

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/grapevine-live/grapevine/stream"
@@ -184,6 +185,8 @@ const (
 	Copies = 2
 	// Widen is after how long it shows a chunk to one neighbour more.
 	Widen = 400 * time.Millisecond
+	// stuckFor is how long a chunk may wait for its way to a child until it is shown to others.
+	stuckFor = Widen / 2
 	// revealFor is after how long it shows everything to everybody.
 	revealFor = 8 * time.Second
 )
@@ -196,11 +199,30 @@ func Reveal(turn, pos, n int, age time.Duration) bool {
 	return shown >= n || ((pos-turn)%n+n)%n < shown
 }
 
-// visible returns the chunks of its own part that the broadcaster shows to a peer.
+// unfed returns how long ago the broadcaster began to show a chunk that it promised to somebody, less
+// than 0 if it did not. The child gets it unasked: two others are shown it a Widen after it was sent, and
+// one more each Widen from the third on. So it is if there is no room for it on the way to the child, as
+// others are to get it all the same; and if it waits long for the uplink.
+func (p *part) unfed(i int, now time.Time) time.Duration {
+	age := now.Sub(p.ready)
+	if !p.seen[i].IsZero() {
+		age = now.Sub(p.seen[i]) - Widen
+	} else if age < revealFor/4 {
+		age = -1
+	}
+	if !p.stuck[i].IsZero() {
+		age = max(age, now.Sub(p.stuck[i])-stuckFor)
+	}
+	return age
+}
+
+// visible returns the chunks of its own part that the broadcaster shows to a peer: to who has room on its
+// way, if anybody has.
 func (x *Exchange) visible(p *part, n *neighbour, now time.Time) stream.Bitmap {
 	pos, mesh := -1, 0
+	all := !slices.ContainsFunc(x.ids, func(o *neighbour) bool { return o.mesh && !x.quiet(o, now) && len(o.parked) == 0 })
 	for _, o := range x.ids {
-		if !o.mesh || x.quiet(o, now) {
+		if !o.mesh || x.quiet(o, now) || len(o.parked) > 0 && !all {
 			continue
 		}
 		if o == n {
@@ -223,9 +245,7 @@ func (x *Exchange) visible(p *part, n *neighbour, now time.Time) stream.Bitmap {
 		}
 		shown := age
 		if fed.Has(Stripe(p.pos, i)) {
-			// A child gets it unasked: two others are shown it a Widen after it was sent, and one more
-			// each Widen from the third on.
-			if shown = now.Sub(p.seen[i]) - Widen; shown < 0 || p.seen[i].IsZero() && age < revealFor/4 {
+			if shown = p.unfed(i, now); shown < 0 {
 				continue
 			}
 		}

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -135,6 +136,56 @@ func TestWantOfTheBroadcasterMovesToWhoGotIt(t *testing.T) {
 		}
 		if v := x.Admit(1, at(0), 15, false, now); v != Accept {
 			t.Errorf("%s: verdict %v on what comes of whom it was wanted first", c.name, v)
+		}
+	}
+}
+
+// TestWhatNobodyHasGoesBeforeWhatWasGivenAwayMeanwhile has chunks wait for a child by a way that is full.
+func TestWhatNobodyHasGoesBeforeWhatWasGivenAwayMeanwhile(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		x := New(Config{Source: true, Uplink: unlimited(100e6), Seed: 1})
+		now := start
+		for id := Peer(2); id < 4; id++ {
+			x.Neighbour(id, true, 20*time.Millisecond)
+		}
+		publish := func(part uint32) {
+			h := header(part)
+			h.Own, h.Have = true, whole()
+			x.Header(h, now)
+			stripe := mask(5)
+			x.Metadata(2, at(part), Metadata{State: strong(), Standing: &stripe}, now)
+			x.Step(now)
+			now = now.Add(100 * time.Millisecond)
+		}
+		for part := range uint32(8) {
+			publish(part)
+		}
+		child := x.peers[2]
+		child.window, child.inflight = 1, 1
+		publish(8)
+		if away {
+			x.Metadata(3, at(8), Metadata{Want: whole()}, now)
+			x.Step(now)
+		}
+		publish(9)
+		if len(child.parked) != 2 {
+			t.Fatalf("%d chunks wait, want 2", len(child.parked))
+		}
+		child.window, child.inflight = 1000, 0
+		x.unpark(child, now)
+		actions, _ := x.Step(now)
+		var sent []stream.Position
+		for _, a := range actions {
+			if a.To == 2 && len(a.Chunks) > 0 {
+				sent = append(sent, a.Part)
+			}
+		}
+		want := at(8)
+		if away {
+			want = at(9)
+		}
+		if !slices.Equal(sent, []stream.Position{want}) {
+			t.Errorf("given away: %t: sent of %v, want of %v", away, sent, want)
 		}
 	}
 }
