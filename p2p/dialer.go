@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/grapevine-live/grapevine/stream"
 )
 
 const (
@@ -36,8 +38,8 @@ const (
 	// dialAlone is instead of dialRarest while there is no holder at all, or none of them has
 	// anything new: the network, or this machine, may be back any moment.
 	dialAlone = time.Second
-	// mostLost bounds the holders that who is starved, and was not before, seeks more of.
-	mostLost = 2 * targetHolders
+	// mostStarved bounds the holders that who is starved, and was not before, seeks more of.
+	mostStarved = 2 * targetHolders
 	// dialRound is how often the dialer looks for what to do, at the latest.
 	dialRound = time.Second
 	// maxDials bounds the attempts under way.
@@ -274,8 +276,8 @@ func (d *dialer) due(now time.Time) []peer.AddrInfo {
 	have, seeks := len(d.s.holders()), targetHolders
 	alone := d.alone(have)
 	// Who waits for a broadcast to begin does not: it would keep twice as many for all its time.
-	if d.s.lost.Load() {
-		seeks = mostLost
+	if d.s.starved.Load() && slices.ContainsFunc(d.s.Timelines(), func(t *stream.Timeline) bool { return t.Newest() != nil }) {
+		seeks = mostStarved
 	}
 	if have >= seeks || d.s.node.gate.shut.Load() {
 		return nil

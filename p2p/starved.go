@@ -12,7 +12,6 @@ func (r *repair) stepStarved(now time.Time) {
 		r.began = now
 	}
 	starved := r.starved(now)
-	r.s.lost.Store(starved && !r.firstHeader.IsZero())
 	if was := r.s.starved.Swap(starved); starved && !was {
 		r.s.dialer.wake()
 	}

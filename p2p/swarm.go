@@ -54,7 +54,6 @@ type Swarm struct {
 
 	promised atomic.Int64 // bits per second, to children
 	starved  atomic.Bool  // nothing new comes though the stream has not ended
-	lost     atomic.Bool  // it is starved, and something came before
 
 	exchange *exchange // the loop's
 	repair   *repair   // the loop's

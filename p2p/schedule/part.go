@@ -23,7 +23,7 @@ type part struct {
 	at        []time.Time     // when each chunk was there
 	age       []time.Duration // of each chunk, then
 	seen      []time.Time     // when each chunk was first known to be in the swarm; zero if not
-	stuck     []time.Time     // since when the broadcaster's child has no room on its way for each chunk; zero if it has
+	stuck     []time.Time     // when each chunk first found no room on its way to a neighbour; zero if it always did
 	asks      []ask
 	asked     map[Peer]stream.Bitmap // what each peer was ever asked for, and so may honestly send
 	disputed  bool                   // see Disputed
